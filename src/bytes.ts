@@ -1,0 +1,84 @@
+import { DavitError } from "./errors.ts";
+
+/** Bytes with a plain buffer behind them: what `fetch`, files and hashes all take. */
+export type Bytes = Uint8Array<ArrayBuffer>;
+
+/**
+ * Bytes on the move: read once, in order. A `ReadableStream` is one, and so is
+ * an async generator. Leaving a `for await` early releases the source.
+ */
+export type ByteStream = AsyncIterable<Bytes>;
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+export function encode(text: string): Bytes {
+  return encoder.encode(text);
+}
+
+export function decode(bytes: Uint8Array): string {
+  return decoder.decode(bytes);
+}
+
+export async function* streamOf(...chunks: Bytes[]): AsyncGenerator<Bytes> {
+  for (const chunk of chunks) yield chunk;
+}
+
+export function concat(chunks: Uint8Array[]): Bytes {
+  const whole = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.byteLength, 0));
+  let offset = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, offset);
+    offset += chunk.byteLength;
+  }
+  return whole;
+}
+
+/** Reads a whole stream into memory; more than `limit` bytes is an error that names `what`. */
+export async function collect(stream: ByteStream, limit: number, what: string): Promise<Bytes> {
+  const chunks: Bytes[] = [];
+  let size = 0;
+  for await (const chunk of stream) {
+    size += chunk.byteLength;
+    if (size > limit)
+      throw new DavitError("invalid", `Cannot read ${what}: it is larger than ${limit} bytes`);
+    chunks.push(chunk);
+  }
+  return concat(chunks);
+}
+
+/** Reads a stream to its end and counts its bytes. */
+export async function drain(stream: ByteStream): Promise<number> {
+  let size = 0;
+  for await (const chunk of stream) size += chunk.byteLength;
+  return size;
+}
+
+/** A stream as the body of a request or response. */
+export function toReadable(stream: ByteStream): ReadableStream<Bytes> {
+  if (stream instanceof ReadableStream) return stream;
+  const iterator = stream[Symbol.asyncIterator]();
+  return new ReadableStream<Bytes>({
+    async pull(controller) {
+      const { done, value } = await iterator.next();
+      if (done) controller.close();
+      else controller.enqueue(value);
+    },
+    async cancel() {
+      await iterator.return?.();
+    },
+  });
+}
+
+/** Splits a stream into lines, without their line ends; the last may lack one. */
+export async function* lines(stream: ByteStream): AsyncGenerator<string> {
+  const text = new TextDecoder();
+  let rest = "";
+  for await (const chunk of stream) {
+    const parts = (rest + text.decode(chunk, { stream: true })).split("\n");
+    rest = parts.pop() ?? "";
+    yield* parts;
+  }
+  rest += text.decode();
+  if (rest !== "") yield rest;
+}

@@ -1,0 +1,190 @@
+import { constants } from "node:fs";
+import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import type { ByteStream, Bytes } from "../bytes.ts";
+import { DavitError, systemCode, systemError } from "../errors.ts";
+import { isGone, ownerText, parseOwner, thisProcess } from "../owner.ts";
+import type { Descriptor } from "./descriptor.ts";
+import { type Digest, Digester, digestAlgorithm, digestHex } from "./digest.ts";
+import { verified } from "./verify.ts";
+
+/** How much is read from a blob at a time, in bytes. */
+const PIECE = 1024 * 1024;
+
+/**
+ * Blobs as files named by digest, in the `blobs/` of an OCI image layout. As in
+ * containerd's content store a blob is written beside its place, hashed on the
+ * way, fsynced, renamed, and its directory fsynced: under a digest's name there
+ * is the whole blob or nothing, whatever moment the power fails.
+ */
+export class BlobPool {
+  readonly root: string;
+  #ready: Promise<void> | undefined;
+
+  constructor(root: string) {
+    this.root = root;
+  }
+
+  path(digest: Digest): string {
+    return join(this.root, "blobs", digestAlgorithm(digest), digestHex(digest));
+  }
+
+  async has(descriptor: Descriptor): Promise<boolean> {
+    try {
+      return (await stat(this.path(descriptor.digest))).size === descriptor.size;
+    } catch (error) {
+      if (systemCode(error) === "ENOENT") return false;
+      throw systemError(`Cannot look for ${descriptor.digest}`, error);
+    }
+  }
+
+  async read(descriptor: Descriptor, from = 0): Promise<ByteStream> {
+    const file = await this.#open(descriptor);
+    const bytes = pieces(file, from);
+    return from === 0 ? verified(bytes, descriptor) : bytes;
+  }
+
+  async #open(descriptor: Descriptor): Promise<FileHandle> {
+    try {
+      return await open(this.path(descriptor.digest), "r");
+    } catch (error) {
+      if (systemCode(error) === "ENOENT")
+        throw new DavitError("not-found", `Cannot read ${descriptor.digest}: it is not in ${this.root}`, {
+          cause: error,
+        });
+      throw systemError(`Cannot read ${descriptor.digest}`, error);
+    }
+  }
+
+  /** Starts a blob; the algorithm matters only to callers that expect a sha512. */
+  async writer(algorithm: "sha256" | "sha512" = "sha256"): Promise<PoolWriter> {
+    this.#ready ??= this.#prepare();
+    await this.#ready;
+    const name = `${ownerText(thisProcess())}.${crypto.randomUUID()}`;
+    const path = join(this.root, "ingest", name);
+    try {
+      const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
+      return new PoolWriter(this, path, await open(path, flags, 0o400), algorithm);
+    } catch (error) {
+      throw systemError(`Cannot write to ${this.root}`, error);
+    }
+  }
+
+  async remove(digest: Digest): Promise<void> {
+    await rm(this.path(digest), { force: true });
+  }
+
+  async #prepare(): Promise<void> {
+    try {
+      for (const dir of ["ingest", "blobs/sha256", "blobs/sha512"])
+        await mkdir(join(this.root, dir), { recursive: true, mode: 0o700 });
+    } catch (error) {
+      throw systemError(`Cannot write to ${this.root}`, error);
+    }
+    await this.sweep();
+  }
+
+  /** Removes what processes that are gone left half-written. */
+  async sweep(): Promise<void> {
+    const dir = join(this.root, "ingest");
+    for (const name of await readdir(dir)) {
+      const owner = parseOwner(name);
+      if (!owner || isGone(owner)) await rm(join(dir, name), { force: true });
+    }
+  }
+}
+
+/** Reads a file piece by piece, the next piece on its way while this one is used. */
+export async function* pieces(file: FileHandle, from: number): AsyncGenerator<Bytes> {
+  try {
+    let at = from;
+    let next = file.read(new Uint8Array(PIECE), 0, PIECE, at);
+    for (;;) {
+      const { bytesRead, buffer } = await next;
+      if (bytesRead === 0) return;
+      at += bytesRead;
+      next = file.read(new Uint8Array(PIECE), 0, PIECE, at);
+      next.catch(() => undefined);
+      yield buffer.subarray(0, bytesRead);
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+/** One blob on its way into the pool. */
+export class PoolWriter {
+  readonly #pool: BlobPool;
+  readonly #path: string;
+  readonly #file: FileHandle;
+  readonly #digester: Digester;
+  offset = 0;
+
+  constructor(pool: BlobPool, path: string, file: FileHandle, algorithm: "sha256" | "sha512") {
+    this.#pool = pool;
+    this.#path = path;
+    this.#file = file;
+    this.#digester = new Digester(algorithm);
+  }
+
+  /** Writes and hashes at the same time: the write runs on another thread. */
+  async write(chunk: Bytes): Promise<void> {
+    const writing = writeAll(this.#file, chunk);
+    this.#digester.update(chunk);
+    this.offset += chunk.byteLength;
+    try {
+      await writing;
+    } catch (error) {
+      await this.abort();
+      throw systemError("Cannot write a blob", error);
+    }
+  }
+
+  async commit(mediaType: string, expected?: Descriptor): Promise<Descriptor> {
+    const actual: Descriptor = { mediaType, digest: this.#digester.digest(), size: this.offset };
+    try {
+      if (expected && (expected.digest !== actual.digest || expected.size !== actual.size))
+        throw differs(expected, actual);
+      await this.#file.sync();
+      await this.#file.close();
+      const target = this.#pool.path(actual.digest);
+      await rename(this.#path, target);
+      await syncDirectory(join(target, ".."));
+      return actual;
+    } catch (error) {
+      await this.abort();
+      throw systemError(`Cannot store ${actual.digest}`, error);
+    }
+  }
+
+  async abort(): Promise<void> {
+    await this.#file.close().catch(() => undefined);
+    await rm(this.#path, { force: true });
+  }
+}
+
+async function writeAll(file: FileHandle, chunk: Bytes): Promise<void> {
+  for (let done = 0; done < chunk.byteLength; ) {
+    const { bytesWritten } = await file.write(chunk, done, chunk.byteLength - done);
+    done += bytesWritten;
+  }
+}
+
+function differs(expected: Descriptor, actual: Descriptor): DavitError {
+  return new DavitError(
+    "mismatch",
+    `Cannot store ${expected.digest} (${expected.size} bytes): got ${actual.digest} (${actual.size} bytes)`,
+    { hint: "the content is damaged where it comes from; make or fetch it again" },
+  );
+}
+
+/** Makes a rename durable. Windows has no such thing and needs none. */
+export async function syncDirectory(path: string): Promise<void> {
+  if (process.platform === "win32") return;
+  const dir = await open(path, "r");
+  try {
+    await dir.sync();
+  } finally {
+    await dir.close();
+  }
+}

@@ -1,0 +1,106 @@
+import { collect } from "../bytes.ts";
+import { DavitError } from "../errors.ts";
+import type { Descriptor } from "./descriptor.ts";
+import { children, MAX_MANIFEST, type Manifest, parseManifest } from "./manifest.ts";
+import { isManifestType } from "./media-types.ts";
+import { contentFrom, contentOf, type ReadStore, type Store } from "./store.ts";
+
+export interface CopyEvents {
+  /** The target has it already. */
+  skipped?(descriptor: Descriptor): void;
+  copied?(descriptor: Descriptor): void;
+}
+
+export interface CopyOptions {
+  /** The name the root gets in the target. */
+  as?: string;
+  /** Blobs under way at once. */
+  concurrency?: number;
+  on?: CopyEvents;
+}
+
+/** Indexes nested deeper than this are refused. */
+const MAX_DEPTH = 8;
+
+/**
+ * Moves the graph below `root` from one store to another: children first, so an
+ * interrupted copy never leaves a parent without its children; what the target
+ * has is skipped; the name comes last.
+ */
+export async function copy(
+  source: ReadStore,
+  root: Descriptor,
+  target: Store,
+  options: CopyOptions = {},
+): Promise<Descriptor> {
+  return await target.lease(async (leased) => {
+    await copyNode(source, root, leased, options, 0);
+    if (options.as !== undefined) await leased.tag(root, options.as);
+    return root;
+  });
+}
+
+async function copyNode(
+  source: ReadStore,
+  node: Descriptor,
+  target: Store,
+  options: CopyOptions,
+  depth: number,
+): Promise<void> {
+  if (!isManifestType(node.mediaType)) return await copyBlob(source, node, target, options);
+  if (depth > MAX_DEPTH)
+    throw new DavitError(
+      "invalid",
+      `Cannot copy ${node.digest}: indexes are nested deeper than ${MAX_DEPTH}`,
+    );
+  const { bytes, manifest } = await readManifest(source, node);
+  await eachOf(children(manifest), options.concurrency ?? 3, (child) =>
+    copyNode(source, child, target, options, depth + 1),
+  );
+  await target.push(node, contentOf(bytes));
+  options.on?.copied?.(node);
+}
+
+async function copyBlob(
+  source: ReadStore,
+  blob: Descriptor,
+  target: Store,
+  options: CopyOptions,
+): Promise<void> {
+  if ((await target.exists(blob)) === "yes") {
+    options.on?.skipped?.(blob);
+    return;
+  }
+  await target.push(blob, contentFrom(source, blob));
+  options.on?.copied?.(blob);
+}
+
+/** Fetches, verifies and parses one manifest. */
+export async function readManifest(
+  source: ReadStore,
+  descriptor: Descriptor,
+): Promise<{ bytes: Uint8Array<ArrayBuffer>; manifest: Manifest }> {
+  const bytes = await collect(await source.fetch(descriptor), MAX_MANIFEST, `manifest ${descriptor.digest}`);
+  return { bytes, manifest: parseManifest(bytes, descriptor) };
+}
+
+/** Runs `work` over items, at most `width` at once; the first failure stops the rest from starting. */
+export async function eachOf<T>(
+  items: readonly T[],
+  width: number,
+  work: (item: T) => Promise<void>,
+): Promise<void> {
+  const queue = items[Symbol.iterator]();
+  let failed = false;
+  const worker = async (): Promise<void> => {
+    for (const item of queue) {
+      if (failed) return;
+      await work(item).catch((error: unknown) => {
+        failed = true;
+        throw error;
+      });
+    }
+  };
+  const results = await Promise.allSettled(Array.from({ length: Math.min(width, items.length) }, worker));
+  for (const result of results) if (result.status === "rejected") throw result.reason;
+}

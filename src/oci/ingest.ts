@@ -1,0 +1,302 @@
+import { type ByteStream, type Bytes, collect, decode } from "../bytes.ts";
+import { decompressed } from "../compression.ts";
+import { DavitError, reasonOf } from "../errors.ts";
+import { checkJson, Type } from "../schema.ts";
+import { bad, shown } from "../tar/header.ts";
+import { readTar, type TarEntry } from "../tar/read.ts";
+import type { Descriptor } from "./descriptor.ts";
+import { type Digest, isDigest } from "./digest.ts";
+import {
+  children,
+  type ImageIndex,
+  type ImageManifest,
+  MAX_MANIFEST,
+  type Manifest,
+  parseLayoutIndex,
+  parseManifest,
+} from "./manifest.ts";
+import { isManifestType, mediaTypes } from "./media-types.ts";
+import { contentOf, type Store } from "./store.ts";
+import { verified } from "./verify.ts";
+
+export interface IngestOptions {
+  onWarning?: (text: string) => void;
+  /** Told as bytes of the archive are read. */
+  onBytes?: (bytes: number) => void;
+}
+
+/** What an archive held: its index, and every manifest below it, children before parents. */
+export interface Ingested {
+  index: ImageIndex;
+  manifests: Map<Digest, { descriptor: Descriptor; bytes: Bytes; manifest: Manifest }>;
+}
+
+/** JSON entries are kept in memory up to this size, and this much in all; larger ones go to the store and are read back. */
+const MAX_HELD = 4 * 1024 * 1024;
+const MAX_HELD_TOTAL = 32 * 1024 * 1024;
+const MAX_CONFIG = 8 * 1024 * 1024;
+const MAX_DEPTH = 8;
+/** Finished blobs that may wait for the disk at once, while the next one is being read. */
+const MAX_COMMITS = 4;
+const UNTYPED = "application/octet-stream";
+
+/**
+ * Reads an OCI image layout from a stream that cannot seek, into a store: blobs
+ * as they come, whatever their order, then the manifests, children first. Names
+ * are only compared, never used as paths. The caller tags, and holds the lease.
+ */
+export async function ingestLayout(
+  stream: ByteStream,
+  store: Store,
+  options: IngestOptions = {},
+): Promise<Ingested> {
+  const reader = new LayoutReader(store, options);
+  const counted = options.onBytes ? count(stream, options.onBytes) : stream;
+  try {
+    for await (const entry of readTar(decompressed(counted), options)) await reader.take(entry);
+    return await reader.finish();
+  } finally {
+    await reader.settle();
+  }
+}
+
+async function* count(stream: ByteStream, onBytes: (bytes: number) => void): AsyncGenerator<Bytes> {
+  for await (const chunk of stream) {
+    onBytes(chunk.byteLength);
+    yield chunk;
+  }
+}
+
+class LayoutReader {
+  readonly #store: Store;
+  readonly #options: IngestOptions;
+  readonly #files = new Map<string, string>();
+  readonly #held = new Map<Digest, Bytes>();
+  readonly #stored = new Map<Digest, number>();
+  readonly #commits = new Set<Promise<void>>();
+  readonly #manifests: Ingested["manifests"] = new Map();
+  #heldBytes = 0;
+  #known: Set<Digest> | undefined;
+  #unused = 0;
+  #failure: unknown;
+
+  constructor(store: Store, options: IngestOptions) {
+    this.#store = store;
+    this.#options = options;
+  }
+
+  async take(entry: TarEntry): Promise<void> {
+    if (this.#failure !== undefined) throw this.#failure;
+    const name = checkedName(entry);
+    if (entry.type === "directory") return;
+    if (name === "oci-layout" || name === "index.json") return await this.#file(name, entry);
+    const digest = blobDigest(name);
+    if (digest) await this.#blob(digest, entry);
+  }
+
+  async #file(name: string, entry: TarEntry): Promise<void> {
+    const text = decode(await collect(entry.body, MAX_MANIFEST, name));
+    const before = this.#files.get(name);
+    if (before !== undefined && before !== text) throw bad(`${name} is in it twice, with different content`);
+    this.#files.set(name, text);
+  }
+
+  async #blob(digest: Digest, entry: TarEntry): Promise<void> {
+    const descriptor = { mediaType: UNTYPED, digest, size: entry.size };
+    const body = named(verified(entry.body, descriptor), entry.name);
+    const source = body[Symbol.asyncIterator]();
+    const first = await source.next();
+    const head = first.done ? new Uint8Array(0) : first.value;
+    const rest = chain(head, source);
+    if (head[0] === 0x7b && entry.size <= MAX_HELD && this.#heldBytes + entry.size <= MAX_HELD_TOTAL) {
+      this.#heldBytes += entry.size;
+      this.#held.set(digest, await collect(rest, MAX_HELD, digest));
+    } else if (
+      this.#stored.has(digest) ||
+      this.#isUnused(digest) ||
+      (await this.#store.exists(descriptor)) === "yes"
+    ) {
+      for await (const _ of rest);
+      if (this.#isUnused(digest)) this.#unused++;
+      else this.#stored.set(digest, entry.size);
+    } else await this.#write(descriptor, rest);
+  }
+
+  /** Writes a blob; its fsync may still be under way when the next entry is read. */
+  async #write(descriptor: Descriptor, body: ByteStream): Promise<void> {
+    const writer = await this.#store.writer();
+    try {
+      for await (const chunk of body) await writer.write(chunk);
+    } catch (error) {
+      await writer.abort();
+      throw error;
+    }
+    const commit = writer.commit(descriptor.mediaType, descriptor).then(
+      () => {
+        this.#stored.set(descriptor.digest, descriptor.size);
+      },
+      (error: unknown) => {
+        this.#failure = error;
+      },
+    );
+    this.#commits.add(commit);
+    void commit.finally(() => this.#commits.delete(commit));
+    if (this.#commits.size >= MAX_COMMITS) await Promise.race(this.#commits);
+  }
+
+  /** In plan order the whole graph is known before the first layer: what it does not name is not stored. */
+  #isUnused(digest: Digest): boolean {
+    const plan = this.#plan();
+    return plan !== undefined && !plan.has(digest);
+  }
+
+  #plan(): Set<Digest> | undefined {
+    if (this.#known) return this.#known;
+    const index = this.#files.get("index.json");
+    if (index === undefined) return undefined;
+    const known = new Set<Digest>();
+    const pending = [...parseLayoutIndex(index, "index.json").manifests];
+    for (let node = pending.pop(); node; node = pending.pop()) {
+      if (known.has(node.digest)) continue;
+      known.add(node.digest);
+      if (!isManifestType(node.mediaType)) continue;
+      const bytes = this.#held.get(node.digest);
+      if (!bytes) return undefined;
+      pending.push(...children(parse(bytes, node)));
+    }
+    this.#known = known;
+    return known;
+  }
+
+  async settle(): Promise<void> {
+    await Promise.all(this.#commits);
+  }
+
+  async finish(): Promise<Ingested> {
+    await this.settle();
+    if (this.#failure !== undefined) throw this.#failure;
+    const text = this.#files.get("index.json");
+    if (text === undefined) throw bad("it has no index.json");
+    checkVersion(this.#files.get("oci-layout"));
+    const index = parseLayoutIndex(text, "index.json");
+    for (const node of index.manifests) await this.#node(node, 0);
+    if (this.#unused > 0)
+      this.#options.onWarning?.(
+        `the archive holds ${this.#unused} blobs that nothing refers to; they were left out`,
+      );
+    return { index, manifests: this.#manifests };
+  }
+
+  async #node(node: Descriptor, depth: number): Promise<void> {
+    if (this.#manifests.has(node.digest))
+      return this.#sameSize(node, this.#manifests.get(node.digest)?.bytes.byteLength);
+    if (!isManifestType(node.mediaType)) return await this.#leaf(node);
+    if (depth > MAX_DEPTH) throw bad(`indexes are nested deeper than ${MAX_DEPTH}`);
+    const bytes = await this.#bytes(node, MAX_MANIFEST);
+    const manifest = parse(bytes, node);
+    for (const child of children(manifest)) await this.#node(child, depth + 1);
+    if (manifest.kind === "image") await this.#checkConfig(manifest, node);
+    await this.#store.push(node, contentOf(bytes));
+    this.#manifests.set(node.digest, { descriptor: node, bytes, manifest });
+  }
+
+  async #leaf(node: Descriptor): Promise<void> {
+    const held = this.#held.get(node.digest);
+    if (held) {
+      this.#sameSize(node, held.byteLength);
+      return await this.#store.push(node, contentOf(held));
+    }
+    const size = this.#stored.get(node.digest);
+    if (size !== undefined) return this.#sameSize(node, size);
+    if ((await this.#store.exists(node)) !== "yes") throw bad(`${node.digest} is named in it, and missing`);
+  }
+
+  async #bytes(node: Descriptor, limit: number): Promise<Bytes> {
+    const held = this.#held.get(node.digest);
+    if (held) {
+      this.#sameSize(node, held.byteLength);
+      return held;
+    }
+    if (node.size > limit) throw bad(`${node.digest} is larger than ${limit} bytes`);
+    await this.#leaf(node);
+    return await collect(await this.#store.fetch(node), limit, node.digest);
+  }
+
+  #sameSize(node: Descriptor, actual: number | undefined): void {
+    if (actual !== node.size) throw bad(`${node.digest} has ${actual} bytes where ${node.size} are promised`);
+  }
+
+  /** Config and manifest must agree on how many layers there are. */
+  async #checkConfig(manifest: ImageManifest, node: Descriptor): Promise<void> {
+    const type = manifest.config.mediaType;
+    if (type !== mediaTypes.ociConfig && type !== mediaTypes.dockerConfig) return;
+    const text = decode(await this.#bytes(manifest.config, MAX_CONFIG));
+    const config = checkJson(Config, text, `config ${manifest.config.digest}`, "bad-archive");
+    const named = config.rootfs?.diff_ids.length ?? 0;
+    if (named !== manifest.layers.length)
+      throw bad(`image ${node.digest} has ${manifest.layers.length} layers, its config names ${named}`);
+  }
+}
+
+const Config = Type.Object({ rootfs: Type.Optional(Type.Object({ diff_ids: Type.Array(Type.String()) })) });
+const Version = Type.Object({ imageLayoutVersion: Type.String() });
+
+function checkVersion(text: string | undefined): void {
+  if (text === undefined) throw bad("it has no oci-layout file");
+  const { imageLayoutVersion } = checkJson(Version, text, "oci-layout", "bad-archive");
+  if (imageLayoutVersion !== "1.0.0")
+    throw bad(`its layout version is ${shown(imageLayoutVersion)}, and only 1.0.0 is known`);
+}
+
+function parse(bytes: Bytes, node: Descriptor): Manifest {
+  try {
+    return parseManifest(bytes, node);
+  } catch (error) {
+    throw new DavitError("bad-archive", reasonOf(error), { cause: error });
+  }
+}
+
+/** Names an archive may have nothing to do with; a name that could be a path elsewhere is hostile. */
+function checkedName(entry: TarEntry): string {
+  const name = entry.name.replace(/^(\.\/)+/, "");
+  const type = entry.type;
+  if (type !== "file" && type !== "directory")
+    throw bad(`entry ${shown(entry.name)} is a ${type}, and only plain files belong in it`);
+  const hostile =
+    name.startsWith("/") || name.includes("\\") || /^[a-z]:/i.test(name) || name.split("/").includes("..");
+  if (hostile) throw bad(`entry ${shown(entry.name)} has a name that leads out of it`);
+  const known = ["oci-layout", "index.json"].find((file) => file !== name && file === name.toLowerCase());
+  if (known) throw bad(`entry ${shown(entry.name)} differs from ${known} only in case`);
+  return name;
+}
+
+function blobDigest(name: string): Digest | undefined {
+  const match = /^blobs\/([^/]+)\/([^/]+)$/.exec(name);
+  if (!match) return undefined;
+  const digest = `${match[1]}:${match[2]}`;
+  if (!isDigest(digest)) throw bad(`entry ${shown(name)} is not named by a sha256 or sha512 digest`);
+  return digest;
+}
+
+/** Says which entry was the wrong one. */
+async function* named(stream: ByteStream, name: string): AsyncGenerator<Bytes> {
+  try {
+    yield* stream;
+  } catch (error) {
+    if (error instanceof DavitError && error.code === "mismatch")
+      throw new DavitError("bad-archive", `Cannot read the archive: entry ${shown(name)}: ${error.message}`, {
+        cause: error,
+        ...(error.hint ? { hint: error.hint } : {}),
+      });
+    throw error;
+  }
+}
+
+async function* chain(head: Bytes, rest: AsyncIterator<Bytes>): AsyncGenerator<Bytes> {
+  if (head.byteLength > 0) yield head;
+  for (;;) {
+    const { done, value } = await rest.next();
+    if (done) return;
+    yield value;
+  }
+}

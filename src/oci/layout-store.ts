@@ -1,0 +1,99 @@
+import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { ByteStream } from "../bytes.ts";
+import { DavitError, systemCode, systemError } from "../errors.ts";
+import { FileLock } from "../lock.ts";
+import { BlobPool } from "./blob-pool.ts";
+import type { Descriptor } from "./descriptor.ts";
+import { parseLayoutIndex } from "./manifest.ts";
+import { mediaTypes } from "./media-types.ts";
+import { pushToPool } from "./pool-push.ts";
+import type { BlobWriter, Content, Store } from "./store.ts";
+
+/** Names an entry of `index.json`: https://github.com/opencontainers/image-spec/blob/main/annotations.md */
+export const REF_NAME = "org.opencontainers.image.ref.name";
+
+/** The content of every `oci-layout` file. */
+export const LAYOUT_FILE = '{"imageLayoutVersion":"1.0.0"}';
+
+/**
+ * An OCI image layout directory: https://github.com/opencontainers/image-spec/blob/main/image-layout.md.
+ * `index.json` is the truth about tags; writers take turns under a lock.
+ */
+export class LayoutStore implements Store {
+  readonly #root: string;
+  readonly #pool: BlobPool;
+
+  constructor(root: string) {
+    this.#root = root;
+    this.#pool = new BlobPool(root);
+  }
+
+  async resolve(ref: string): Promise<Descriptor> {
+    const found = (await this.#index()).find(
+      (entry) => entry.annotations?.[REF_NAME] === ref || entry.digest === ref,
+    );
+    if (!found)
+      throw new DavitError(
+        "not-found",
+        `Cannot resolve ${JSON.stringify(ref)}: no such name in ${this.#root}`,
+      );
+    return found;
+  }
+
+  async exists(descriptor: Descriptor): Promise<"yes" | "no"> {
+    return (await this.#pool.has(descriptor)) ? "yes" : "no";
+  }
+
+  fetch(descriptor: Descriptor, from = 0): Promise<ByteStream> {
+    return this.#pool.read(descriptor, from);
+  }
+
+  async push(descriptor: Descriptor, content: Content): Promise<void> {
+    if (!(await this.#pool.has(descriptor))) await pushToPool(this.#pool, descriptor, content);
+  }
+
+  writer(): Promise<BlobWriter> {
+    return this.#pool.writer();
+  }
+
+  async tag(descriptor: Descriptor, ref: string): Promise<void> {
+    if (!(await this.#pool.has(descriptor)))
+      throw new DavitError("not-found", `Cannot tag ${descriptor.digest}: it is not in ${this.#root}`);
+    await mkdir(this.#root, { recursive: true });
+    using _ = await FileLock.take(join(this.#root, "lock.db"), `change the tags of ${this.#root}`);
+    const others = (await this.#index()).filter((entry) => entry.annotations?.[REF_NAME] !== ref);
+    const entry = { ...descriptor, annotations: { ...descriptor.annotations, [REF_NAME]: ref } };
+    await this.#write([...others, entry]);
+  }
+
+  /** Nothing is ever collected here by itself. */
+  lease<T>(work: (store: Store) => Promise<T>): Promise<T> {
+    return work(this);
+  }
+
+  async #index(): Promise<Descriptor[]> {
+    const path = join(this.#root, "index.json");
+    try {
+      return parseLayoutIndex(await readFile(path, "utf8"), path).manifests;
+    } catch (error) {
+      if (systemCode(error) === "ENOENT") return [];
+      throw systemError(`Cannot read ${path}`, error);
+    }
+  }
+
+  async #write(manifests: Descriptor[]): Promise<void> {
+    await writeFile(join(this.#root, "oci-layout"), LAYOUT_FILE);
+    await replaceFile(
+      join(this.#root, "index.json"),
+      JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests }),
+    );
+  }
+}
+
+/** Readers see the old text or the new, never half of one. */
+export async function replaceFile(path: string, text: string): Promise<void> {
+  const next = `${path}.${crypto.randomUUID()}`;
+  await writeFile(next, text, { mode: 0o600, flush: true });
+  await rename(next, path);
+}

@@ -1,0 +1,117 @@
+import type { ByteStream, Bytes } from "../bytes.ts";
+import { BlockReader } from "./block-reader.ts";
+import {
+  BLOCK,
+  bad,
+  decodeName,
+  type EntryType,
+  entryType,
+  isZero,
+  parseHeader,
+  type RawHeader,
+  shown,
+} from "./header.ts";
+import { type Overrides, parsePax } from "./pax.ts";
+
+/** One member of an archive. Its body must be read, or left, before the next is asked for. */
+export interface TarEntry {
+  name: string;
+  type: EntryType;
+  linkname: string;
+  mode: number;
+  /** Bytes of the body; 0 for anything but files. */
+  size: number;
+  /** Where the body starts in the archive, in bytes. */
+  offset: number;
+  body: ByteStream;
+}
+
+export interface ReadTarOptions {
+  /** Told once about archives that lack their end marker, which are accepted. */
+  onWarning?: (text: string) => void;
+}
+
+const MAX_ENTRIES = 1_000_000;
+const MAX_EXTENDED = 1024 * 1024;
+const MAX_NAME = 4096;
+
+/**
+ * Reads an archive in one pass and constant memory: ustar, PAX and GNU names and
+ * numbers. Anything after the end marker, sparse files, and headers beyond the
+ * limits are errors. Nothing is extracted; names are only text.
+ */
+export async function* readTar(stream: ByteStream, options: ReadTarOptions = {}): AsyncGenerator<TarEntry> {
+  const reader = new BlockReader(stream);
+  try {
+    yield* entries(reader, options);
+  } finally {
+    await reader.close();
+  }
+}
+
+async function* entries(reader: BlockReader, options: ReadTarOptions): AsyncGenerator<TarEntry> {
+  let overrides: Overrides = {};
+  let count = 0;
+  for (;;) {
+    const at = reader.offset;
+    const block = await reader.block();
+    if (block === undefined) {
+      if (at === 0) throw bad("it is empty");
+      options.onWarning?.("the archive lacks its end marker");
+      return;
+    }
+    if (isZero(block)) return await expectEnd(reader, count);
+    const header = parseHeader(block, at);
+    const extended = await readExtended(reader, header);
+    if (extended) {
+      overrides = { ...overrides, ...extended };
+      continue;
+    }
+    if (++count > MAX_ENTRIES) throw bad(`it has more than ${MAX_ENTRIES} entries`);
+    yield* one(reader, header, overrides);
+    overrides = {};
+  }
+}
+
+async function* one(reader: BlockReader, header: RawHeader, overrides: Overrides): AsyncGenerator<TarEntry> {
+  const name = overrides.name ?? header.name;
+  if (name.length > MAX_NAME) throw bad(`an entry's name is longer than ${MAX_NAME} characters`);
+  if (overrides.sparse || header.typeflag === "S") throw bad(`entry ${shown(name)} is a sparse file`);
+  const type = entryType(header.typeflag, name);
+  const size = type === "file" || type === "other" ? (overrides.size ?? header.size) : 0;
+  let left = size;
+  async function* body(): AsyncGenerator<Bytes> {
+    while (left > 0) {
+      const piece = await reader.piece(left);
+      if (piece === undefined) throw bad(`it ends inside entry ${shown(name)}`);
+      left -= piece.byteLength;
+      yield piece;
+    }
+  }
+  const linkname = overrides.linkname ?? header.linkname;
+  yield { name, type, linkname, mode: header.mode, size, offset: reader.offset, body: body() };
+  if (!(await reader.skip(left))) throw bad(`it ends inside entry ${shown(name)}`);
+  await reader.skipPadding(size);
+}
+
+/** An extended header's content, or undefined for an ordinary entry. */
+async function readExtended(reader: BlockReader, header: RawHeader): Promise<Overrides | undefined> {
+  if (!"xgLK".includes(header.typeflag)) return undefined;
+  if (header.size > MAX_EXTENDED) throw bad(`an extended header is larger than ${MAX_EXTENDED} bytes`);
+  const body = await reader.exactly(header.size);
+  await reader.skipPadding(header.size);
+  if (header.typeflag === "x") return parsePax(body);
+  if (header.typeflag === "g") return {};
+  const end = body.indexOf(0);
+  const text = decodeName(end < 0 ? body : body.subarray(0, end));
+  return header.typeflag === "L" ? { name: text } : { linkname: text };
+}
+
+async function expectEnd(reader: BlockReader, count: number): Promise<void> {
+  if (count === 0) throw bad("it holds no entries");
+  for (;;) {
+    const piece = await reader.piece(BLOCK * 2048);
+    if (piece === undefined) return;
+    if (!isZero(piece)) throw bad("there is something after its end");
+  }
+}
