@@ -16,6 +16,7 @@ export type ErrorCode =
   | "registry" // a registry answered with an error
   | "denied" // credentials are missing or not good enough
   | "conflict" // the state of the rack forbids it now
+  | "outdated" // what was read has changed meanwhile: read it again
   | "busy" // another process holds what is needed
   | "no-space" // the disk is full
   | "io" // the operating system refused a read or a write

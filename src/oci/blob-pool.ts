@@ -118,6 +118,7 @@ export class PoolWriter {
   readonly #path: string;
   readonly #file: FileHandle;
   readonly #digester: Digester;
+  #digest: Digest | undefined;
   offset = 0;
 
   constructor(pool: BlobPool, path: string, file: FileHandle, algorithm: "sha256" | "sha512") {
@@ -140,8 +141,14 @@ export class PoolWriter {
     }
   }
 
+  /** The digest of what was written; nothing can be written after it. */
+  digest(): Digest {
+    this.#digest ??= this.#digester.digest();
+    return this.#digest;
+  }
+
   async commit(mediaType: string, expected?: Descriptor): Promise<Descriptor> {
-    const actual: Descriptor = { mediaType, digest: this.#digester.digest(), size: this.offset };
+    const actual: Descriptor = { mediaType, digest: this.digest(), size: this.offset };
     try {
       if (expected && (expected.digest !== actual.digest || expected.size !== actual.size))
         throw differs(expected, actual);

@@ -1,0 +1,113 @@
+import { readFile } from "node:fs/promises";
+import { join, resolve, sep } from "node:path";
+import { DavitError, reasonOf, systemError } from "../errors.ts";
+import { parseBuildArg } from "./build-args.ts";
+import { openContext, walkContext } from "./context.ts";
+import { type Mistake, parseConvoxYml, type Service } from "./convox-yml.ts";
+import { parseDockerfile } from "./dockerfile.ts";
+import { requireProject } from "./project.ts";
+
+export interface CheckReport {
+  services: {
+    name: string;
+    path: string;
+    manifest: string;
+    args: Record<string, string>;
+    image: string;
+    command: string;
+    port: string;
+    environment: string[];
+  }[];
+  context: { files: number; bytes: number };
+  errors: Mistake[];
+}
+
+/** Reads everything a build would read, builds nothing, and collects every mistake instead of stopping at the first. */
+export async function checkProject(dir: string, file: string, buildArgs: string[]): Promise<CheckReport> {
+  await requireProject(dir, file);
+  const path = join(dir, file);
+  const text = await readFile(path, "utf8").catch((error: unknown) => {
+    throw systemError(`Cannot read ${path}`, error);
+  });
+  const given = buildArgs.map(parseBuildArg);
+  const env = Object.fromEntries(
+    given.flatMap(({ name, value }) => (value === undefined ? [] : [[name, value]])),
+  );
+  const { manifest, mistakes } = await parseConvoxYml(text, file, env);
+  const declared = new Set<string>();
+  const context = { files: 0, bytes: 0 };
+  const seen = new Set<string>();
+  for (const service of manifest.services)
+    await checkService(dir, file, service, { mistakes, declared, context, seen });
+  if (mistakes.length === 0)
+    for (const { name } of given)
+      if (!declared.has(name))
+        mistakes.push({
+          file,
+          line: 1,
+          message: `build arg ${name} has no effect: no Dockerfile declares ARG ${name}`,
+        });
+  return { services: manifest.services.map(plain), context, errors: mistakes };
+}
+
+interface Findings {
+  mistakes: Mistake[];
+  declared: Set<string>;
+  context: CheckReport["context"];
+  seen: Set<string>;
+}
+
+async function checkService(dir: string, file: string, service: Service, found: Findings): Promise<void> {
+  if (!service.build) return;
+  const { path, manifest } = service.build;
+  const root = resolve(dir, path);
+  if (root !== resolve(dir) && !root.startsWith(resolve(dir) + sep)) {
+    found.mistakes.push({
+      file,
+      line: service.line,
+      message: `service ${service.name}: ${path} is outside of the project`,
+    });
+    return;
+  }
+  const dockerfile = join(path, manifest);
+  const text = await readFile(join(root, manifest), "utf8").catch(() => undefined);
+  if (text === undefined) {
+    found.mistakes.push({
+      file,
+      line: service.line,
+      message: `service ${service.name}: there is no ${dockerfile}`,
+    });
+    return;
+  }
+  const parsed = await parseDockerfile(text);
+  for (const name of parsed.args) found.declared.add(name);
+  if (!parsed.hasFrom && !found.seen.has(dockerfile))
+    found.mistakes.push({ file: dockerfile, line: 1, message: "it has no FROM" });
+  found.seen.add(dockerfile);
+  await measure(root, manifest, path, found);
+}
+
+/** Adds up what would be sent; a directory that several services share counts once. */
+async function measure(root: string, manifest: string, path: string, found: Findings): Promise<void> {
+  if (found.seen.has(`context ${path}`)) return;
+  found.seen.add(`context ${path}`);
+  try {
+    for await (const item of walkContext(await openContext(root, manifest))) {
+      if (item.type !== "file") continue;
+      found.context.files++;
+      found.context.bytes += item.size;
+    }
+  } catch (error) {
+    if (!(error instanceof DavitError)) throw error;
+    const line = Number(/line (\d+)/.exec(error.message)?.[1] ?? 1);
+    found.mistakes.push({ file: join(path, ".dockerignore"), line, message: reasonOf(error) });
+  }
+}
+
+function plain(service: Service): CheckReport["services"][number] {
+  const { name, build, image, command, port, environment } = service;
+  return {
+    ...{ name, path: build?.path ?? "", manifest: build?.manifest ?? "", args: build?.args ?? {} },
+    ...{ image: image ?? "", command, port, environment },
+  };
+}

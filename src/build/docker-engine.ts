@@ -1,0 +1,135 @@
+import { buildImage } from "../docker-api/build.ts";
+import type { EngineClient } from "../docker-api/client.ts";
+import { EngineImages } from "../docker-api/images.ts";
+import type { EngineLine } from "../docker-api/messages.ts";
+import { DavitError, hasCode, reasonOf } from "../errors.ts";
+import type { Descriptor } from "../oci/descriptor.ts";
+import { check, Type } from "../schema.ts";
+import { contextTar } from "./context.ts";
+import type { Engine, EngineBuild, ImageTarget } from "./engine.ts";
+import { storeEngineImage } from "./engine-image.ts";
+import { PlainProgress } from "./progress.ts";
+import { decodeTrace } from "./trace.ts";
+
+const ImageId = Type.Object({ ID: Type.String() });
+const VersionInfo = Type.Object({
+  Version: Type.String(),
+  Components: Type.Optional(Type.Array(Type.Object({ Name: Type.String() }))),
+});
+
+/** The Docker Engine, or podman's socket that answers like one. BuildKit where it has it, else the classic builder. */
+export class DockerEngine implements Engine {
+  readonly #client: EngineClient;
+  readonly #images: EngineImages;
+  #builder: "1" | "2";
+
+  /** `buildkit: false` asks for the classic builder, as `DOCKER_BUILDKIT=0` does. */
+  constructor(client: EngineClient, buildkit = true) {
+    this.#client = client;
+    this.#images = new EngineImages(client);
+    this.#builder = buildkit ? "2" : "1";
+  }
+
+  async describe(): Promise<string> {
+    const { Version, Components } = await this.#client.json(VersionInfo, "GET", "/version");
+    const podman = Components?.some((component) => component.Name.includes("Podman"));
+    return `${podman ? "podman" : "docker"} ${Version}`;
+  }
+
+  async build(build: EngineBuild): Promise<string> {
+    try {
+      return await this.#build(build);
+    } catch (error) {
+      if (this.#builder === "1" || !isNoBuildKit(error)) throw error;
+      build.onLine("This engine has no BuildKit; using its classic builder");
+      this.#builder = "1";
+      return await this.#build(build);
+    }
+  }
+
+  async #build(build: EngineBuild): Promise<string> {
+    const output = new BuildOutput(build.onLine);
+    const lines = buildImage(this.#client, contextTar(build.context, build.onSent), {
+      dockerfile: build.context.dockerfile,
+      args: build.args,
+      target: build.target,
+      noCache: build.noCache,
+      version: this.#builder,
+      signal: build.signal,
+    });
+    try {
+      for await (const line of lines) output.show(line);
+    } catch (error) {
+      if (build.signal.aborted) throw new DavitError("interrupted", "Interrupted", { cause: error });
+      throw error;
+    }
+    return output.imageId();
+  }
+
+  async entrypoint(imageId: string): Promise<string[]> {
+    return (await this.#images.inspect(imageId)).Config?.Entrypoint ?? [];
+  }
+
+  async store(imageId: string, target: ImageTarget, signal: AbortSignal): Promise<Descriptor> {
+    return await storeEngineImage(this.#images, imageId, target, signal);
+  }
+
+  async find(ref: string): Promise<string | undefined> {
+    return (await this.#images.find(ref))?.Id;
+  }
+
+  /** The classic builder's images are its cache: those stay. */
+  async remove(imageId: string): Promise<void> {
+    if (this.#builder === "2") await this.#images.remove(imageId);
+  }
+}
+
+function isNoBuildKit(error: unknown): boolean {
+  return (
+    hasCode(error, "engine") &&
+    /buildkit (is )?not (supported|enabled)|version.*not supported/i.test(reasonOf(error))
+  );
+}
+
+/** Turns either builder's answer into lines, and finds the image's id in it. */
+class BuildOutput {
+  readonly #onLine: (text: string) => void;
+  readonly #progress: PlainProgress;
+  #rest = "";
+  #id: string | undefined;
+
+  constructor(onLine: (text: string) => void) {
+    this.#onLine = onLine;
+    this.#progress = new PlainProgress(onLine);
+  }
+
+  show(line: EngineLine): void {
+    if (line.id === "moby.buildkit.trace" && typeof line.aux === "string") {
+      this.#progress.show(decodeTrace(line.aux));
+      return;
+    }
+    if (line.aux !== undefined) this.#id = check(ImageId, line.aux, "the engine's image id", "engine").ID;
+    if (line.stream !== undefined) this.#stream(line.stream);
+    else if (line.status !== undefined) this.#onLine(line.id ? `${line.id}: ${line.status}` : line.status);
+  }
+
+  #stream(text: string): void {
+    const parts = (this.#rest + text).split("\n");
+    this.#rest = parts.pop() ?? "";
+    for (const part of parts) {
+      const id =
+        /^([0-9a-f]{64})$/.exec(part.trim()) ?? /^Successfully built ([0-9a-f]{12,64})$/.exec(part.trim());
+      if (id?.[1]) this.#id ??= id[1];
+      if (part.trim() !== "") this.#onLine(part);
+    }
+  }
+
+  /** A build without an id did not end well, whatever the stream said. */
+  imageId(): string {
+    if (this.#id === undefined)
+      throw new DavitError("engine", "Cannot build: the engine's answer ended without an image", {
+        hint: "see whether the engine is still running",
+      });
+    return this.#id;
+  }
+}

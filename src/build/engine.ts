@@ -1,0 +1,43 @@
+import type { Descriptor } from "../oci/descriptor.ts";
+import type { Digest } from "../oci/digest.ts";
+import type { Store } from "../oci/store.ts";
+import type { Context } from "./context.ts";
+
+/** One image to build. */
+export interface EngineBuild {
+  context: Context;
+  args: Record<string, string>;
+  target: string | undefined;
+  noCache: boolean;
+  signal: AbortSignal;
+  /** A line of the builder's output. */
+  onLine(text: string): void;
+  /** Bytes of the context that went to the engine. */
+  onSent(bytes: number): void;
+}
+
+/** What turns source into images. Images stay with it under their ids until they are stored and removed. */
+export interface Engine {
+  /** Its kind and version, for the record. */
+  describe(): Promise<string>;
+  /** Returns the image's id. */
+  build(build: EngineBuild): Promise<string>;
+  entrypoint(imageId: string): Promise<string[]>;
+  /** Moves the image into the store and returns its manifest. */
+  store(imageId: string, target: ImageTarget, signal: AbortSignal): Promise<Descriptor>;
+  /** The id of an image the engine has by this name, if it has one. */
+  find(ref: string): Promise<string | undefined>;
+  /** Lets go of an image that this build made. */
+  remove(imageId: string): Promise<void>;
+}
+
+/** Where an engine's images go: a store, and what the rack remembers of layers that went there before. */
+export interface ImageTarget {
+  store: Store;
+  /** The compressed blob made from a layer earlier, if the store has it. */
+  layer(diffId: Digest): Promise<Descriptor | undefined>;
+  remember(diffId: Digest, layer: Descriptor): Promise<void>;
+  /** A blob the store has, by digest alone. */
+  blob(digest: Digest, mediaType: string): Promise<Descriptor | undefined>;
+  onBytes(bytes: number): void;
+}

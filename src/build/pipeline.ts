@@ -1,0 +1,201 @@
+import { readFile, stat } from "node:fs/promises";
+import { join, resolve, sep } from "node:path";
+import { DavitError, hasCode, reasonOf, systemCode, systemError } from "../errors.ts";
+import { copy, eachOf } from "../oci/copy.ts";
+import type { Descriptor } from "../oci/descriptor.ts";
+import type { ReadStore } from "../oci/store.ts";
+import { type Managed, parseBuildArg, resolveArgs } from "./build-args.ts";
+import type { BuildLog } from "./build-log.ts";
+import { openContext } from "./context.ts";
+import { type ConvoxYml, loadConvoxYml } from "./convox-yml.ts";
+import { type Dockerfile, developmentStage, parseDockerfile } from "./dockerfile.ts";
+import type { Engine, ImageTarget } from "./engine.ts";
+import { makePlan, type PlannedBuild, type PlannedImage } from "./plan.ts";
+
+export interface PipelineRequest {
+  dir: string;
+  manifest: string;
+  development: boolean;
+  noCache: boolean;
+  buildArgs: string[];
+  /** The app's env, of its newest release. */
+  env: Record<string, string>;
+  managed: Managed;
+}
+
+export interface PipelineHost {
+  engine: Engine;
+  target: ImageTarget;
+  log: BuildLog;
+  signal: AbortSignal;
+  /** Where the image of an `image:` service comes from. */
+  registry(ref: string): Promise<{ store: ReadStore; tag: string }>;
+  /** The text of convox.yml, as soon as it is read. */
+  onManifest(text: string): Promise<void>;
+  onProgress(what: string, bytes: number): void;
+}
+
+export interface PipelineResult {
+  manifest: string;
+  images: Map<string, Descriptor>;
+  /** The last built service's, as a shell-quoted string. */
+  entrypoint: string;
+  engine: string;
+}
+
+/** How many images are built at once. */
+const SIDE_BY_SIDE = 3;
+
+/** Source in a directory → an image in the store for every service. */
+export async function runPipeline(request: PipelineRequest, host: PipelineHost): Promise<PipelineResult> {
+  const text = await readManifest(request.dir, request.manifest);
+  await host.onManifest(text);
+  const manifest = await loadConvoxYml(text, request.manifest, {
+    ...request.env,
+    ...plainArgs(request.buildArgs),
+  });
+  const plan = makePlan(manifest);
+  const prepared = await Promise.all(plan.builds.map((build) => prepare(request, build)));
+  warnUndeclared(request, prepared, host.log);
+  const images = new Map<string, Descriptor>();
+  const entrypoints = new Map<string, string>();
+  const engine = await host.engine.describe();
+  const several = prepared.length > 1;
+  await eachOf(prepared, SIDE_BY_SIDE, async (build) => {
+    const built = await buildOne(request, build, host, several ? `${build.planned.services[0]}: ` : "");
+    for (const service of build.planned.services) {
+      images.set(service, built.image);
+      entrypoints.set(service, built.entrypoint);
+    }
+  });
+  for (const planned of plan.images) {
+    const image = await fetchImage(planned, host);
+    for (const service of planned.services) images.set(service, image);
+  }
+  return { manifest: text, images, entrypoint: lastEntrypoint(manifest, entrypoints), engine };
+}
+
+async function readManifest(dir: string, file: string): Promise<string> {
+  try {
+    return await readFile(join(dir, file), "utf8");
+  } catch (error) {
+    if (systemCode(error) !== "ENOENT") throw systemError(`Cannot read ${join(dir, file)}`, error);
+    throw new DavitError("not-found", `Cannot build ${dir}: no such file: ${file}`, {
+      cause: error,
+      hint: "`davit init` writes one, `-m FILE` names another",
+    });
+  }
+}
+
+function plainArgs(buildArgs: string[]): Record<string, string> {
+  const args: Record<string, string> = {};
+  for (const { name, value } of buildArgs.map(parseBuildArg)) if (value !== undefined) args[name] = value;
+  return args;
+}
+
+interface Prepared {
+  planned: PlannedBuild;
+  root: string;
+  file: Dockerfile;
+}
+
+/** Finds and reads the Dockerfile before the engine is asked for anything. */
+async function prepare(request: PipelineRequest, planned: PlannedBuild): Promise<Prepared> {
+  const root = resolve(request.dir, planned.path);
+  const base = resolve(request.dir);
+  if (root !== base && !root.startsWith(base + sep))
+    throw new DavitError("invalid", `Cannot build ${planned.path}: it is outside of the project`, {
+      hint: "see `build:` in convox.yml",
+    });
+  await checkDirectory(root, planned.path);
+  const path = join(root, planned.manifest);
+  const text = await readFile(path, "utf8").catch((error: unknown) => {
+    if (systemCode(error) === "EISDIR")
+      throw new DavitError("invalid", `Cannot read ${path}: it is a directory`, { cause: error });
+    if (systemCode(error) !== "ENOENT" && systemCode(error) !== "ENOTDIR")
+      throw systemError(`Cannot read ${path}`, error);
+    throw new DavitError(
+      "not-found",
+      `Cannot build service ${planned.services[0]}: there is no ${join(planned.path, planned.manifest)}`,
+      {
+        cause: error,
+        hint: "see `build:` in convox.yml",
+      },
+    );
+  });
+  return { planned, root, file: await parseDockerfile(text) };
+}
+
+async function checkDirectory(root: string, path: string): Promise<void> {
+  const info = await stat(root).catch(() => undefined);
+  if (!info?.isDirectory())
+    throw new DavitError("not-found", `Cannot build ${path}: there is no such directory`, {
+      hint: "see `build:` in convox.yml",
+    });
+}
+
+function warnUndeclared(request: PipelineRequest, prepared: Prepared[], log: BuildLog): void {
+  const declared = new Set(prepared.flatMap((build) => build.file.args));
+  for (const { name } of request.buildArgs.map(parseBuildArg))
+    if (!declared.has(name))
+      log.line(`WARNING: build arg ${name} has no effect: no Dockerfile declares ARG ${name}`);
+  if (declared.has("BUILD_AUTH"))
+    log.line(
+      "WARNING: BUILD_AUTH as a build arg stays in the image's history; a secret mount of that name does not",
+    );
+}
+
+async function buildOne(
+  request: PipelineRequest,
+  { planned, root, file }: Prepared,
+  host: PipelineHost,
+  prefix: string,
+): Promise<{ image: Descriptor; entrypoint: string }> {
+  host.log.line(`Building: ${planned.path}`);
+  const imageId = await host.engine.build({
+    context: await openContext(root, planned.manifest),
+    args: resolveArgs(file.args, request.env, planned.args, request.buildArgs, request.managed),
+    target: request.development ? developmentStage(file) : undefined,
+    noCache: request.noCache,
+    signal: host.signal,
+    onLine: (text) => host.log.line(prefix + text),
+    onSent: (bytes) => host.onProgress(`Sending ${planned.path}`, bytes),
+  });
+  const entrypoint = await host.engine.entrypoint(imageId);
+  const image = await host.engine.store(imageId, host.target, host.signal);
+  for (const service of planned.services) host.log.line(`Stored: ${service} ${image.digest}`);
+  await host.engine.remove(imageId).catch((error: unknown) => host.log.line(`WARNING: ${reasonOf(error)}`));
+  return { image, entrypoint: entrypoint.map(shellQuote).join(" ") };
+}
+
+/** An `image:` service: from its registry with its digest kept, else what the engine has by that name. */
+async function fetchImage(planned: PlannedImage, host: PipelineHost): Promise<Descriptor> {
+  host.log.line(`Copying: ${planned.image}`);
+  const image = await fromRegistry(planned.image, host).catch(async (error: unknown) => {
+    if (hasCode(error, "interrupted", "no-space", "invalid")) throw error;
+    const local = await host.engine.find(planned.image);
+    if (local === undefined) throw error;
+    host.log.line(
+      `WARNING: ${planned.image} comes from the engine, so its digest is not its registry's (${reasonOf(error)})`,
+    );
+    return await host.engine.store(local, host.target, host.signal);
+  });
+  for (const service of planned.services) host.log.line(`Stored: ${service} ${image.digest}`);
+  return image;
+}
+
+async function fromRegistry(ref: string, host: PipelineHost): Promise<Descriptor> {
+  const { store, tag } = await host.registry(ref);
+  return await copy(store, await store.resolve(tag), host.target.store);
+}
+
+function lastEntrypoint(manifest: ConvoxYml, entrypoints: Map<string, string>): string {
+  return (
+    manifest.services.map((service) => entrypoints.get(service.name) ?? "").findLast((text) => text !== "") ??
+    ""
+  );
+}
+
+export function shellQuote(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`;
+}

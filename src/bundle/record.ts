@@ -1,0 +1,150 @@
+import { type Bytes, collect, decode, encode } from "../bytes.ts";
+import { DavitError } from "../errors.ts";
+import { readManifest } from "../oci/copy.ts";
+import { type Descriptor, describe } from "../oci/descriptor.ts";
+import { makeManifest } from "../oci/manifest.ts";
+import { isIndexType, mediaTypes } from "../oci/media-types.ts";
+import { contentOf, type ReadStore, type Store } from "../oci/store.ts";
+import { checkJson, type Static, Type } from "../schema.ts";
+
+/** Annotations of a build's index. */
+export const SERVICE = "dev.davit.service";
+export const RECORD = "dev.davit.record";
+
+/** Media types of the record's layers. */
+const BUILD_JSON = "application/vnd.dev.davit.build.v1+json";
+const CONVOX_YML = "application/vnd.dev.davit.manifest.v1+yaml";
+export const BUILD_LOG = "application/vnd.dev.davit.log.v1+text";
+
+const MAX_RECORD = 4 * 1024 * 1024;
+
+/** How a build came about: frozen when it completes, the same in every rack. */
+export const BuildRecord = Type.Object({
+  id: Type.String(),
+  app: Type.String(),
+  description: Type.String(),
+  "git-sha": Type.String(),
+  entrypoint: Type.String(),
+  "wildcard-domain": Type.Boolean(),
+  started: Type.String(),
+  ended: Type.String(),
+  engine: Type.String(),
+});
+export type BuildRecord = Static<typeof BuildRecord>;
+
+/** A whole build as its index tells it. */
+export interface BuildContent {
+  index: Descriptor;
+  record: BuildRecord;
+  manifest: string;
+  log: Descriptor;
+  /** Each service's manifests: one, or one a platform. */
+  services: Map<string, Descriptor[]>;
+}
+
+/**
+ * Stores the record and the build's index over it and the images. The record is
+ * shaped like a BuildKit attestation, because registries that refuse unknown
+ * artifact types take those.
+ */
+export async function putBuild(
+  store: Store,
+  record: BuildRecord,
+  manifest: string,
+  log: Descriptor,
+  images: Map<string, Descriptor>,
+): Promise<Descriptor> {
+  const recordDescriptor = await putRecord(store, record, manifest, log);
+  const services = [...images].sort(([a], [b]) => (a < b ? -1 : 1));
+  const manifests: Descriptor[] = [];
+  for (const [service, image] of services) manifests.push(...(await serviceEntries(store, service, image)));
+  manifests.push({
+    ...recordDescriptor,
+    platform: { architecture: "unknown", os: "unknown" },
+    annotations: { [RECORD]: "v1" },
+  });
+  return await put(store, makeManifest(mediaTypes.ociIndex, { manifests }));
+}
+
+async function putRecord(
+  store: Store,
+  record: BuildRecord,
+  manifest: string,
+  log: Descriptor,
+): Promise<Descriptor> {
+  const layers = [
+    await putBytes(store, BUILD_JSON, encode(JSON.stringify(record, undefined, 2))),
+    await putBytes(store, CONVOX_YML, encode(manifest)),
+    { ...log, mediaType: BUILD_LOG },
+  ];
+  const config = {
+    architecture: "unknown",
+    os: "unknown",
+    config: {},
+    rootfs: { type: "layers", diff_ids: layers.map((layer) => layer.digest) },
+  };
+  const configDescriptor = await putBytes(store, mediaTypes.ociConfig, encode(JSON.stringify(config)));
+  return await put(
+    store,
+    makeManifest(mediaTypes.ociManifest, {
+      config: configDescriptor,
+      layers,
+      annotations: { [RECORD]: "v1" },
+    }),
+  );
+}
+
+/** The index is flat: a multi-platform image lists its manifests, so that no reader meets an index in an index. */
+async function serviceEntries(store: Store, service: string, image: Descriptor): Promise<Descriptor[]> {
+  const { mediaType, digest, size } = image;
+  if (!isIndexType(mediaType)) return [{ mediaType, digest, size, annotations: { [SERVICE]: service } }];
+  const { manifest } = await readManifest(store, image);
+  const children = manifest.kind === "index" ? manifest.manifests : [];
+  return children.map((child) => ({ ...child, annotations: { ...child.annotations, [SERVICE]: service } }));
+}
+
+async function putBytes(store: Store, mediaType: string, bytes: Bytes): Promise<Descriptor> {
+  const descriptor = describe(mediaType, bytes);
+  await store.push(descriptor, contentOf(bytes));
+  return descriptor;
+}
+
+async function put(store: Store, made: { descriptor: Descriptor; bytes: Bytes }): Promise<Descriptor> {
+  await store.push(made.descriptor, contentOf(made.bytes));
+  return made.descriptor;
+}
+
+/** Whether an index is a build's: it has a record. */
+export function recordOf(manifests: Descriptor[]): Descriptor | undefined {
+  return manifests.find((entry) => entry.annotations?.[RECORD] !== undefined);
+}
+
+/** Reads a build back from the store that holds it. */
+export async function readBuild(store: ReadStore, index: Descriptor): Promise<BuildContent> {
+  const { manifest } = await readManifest(store, index);
+  const entries = manifest.kind === "index" ? manifest.manifests : [];
+  const recordEntry = recordOf(entries);
+  if (!recordEntry)
+    throw new DavitError("bad-archive", `Cannot read build ${index.digest}: it has no record`);
+  const record = (await readManifest(store, recordEntry)).manifest;
+  const layer = (type: string): Descriptor => {
+    const found = record.kind === "image" ? record.layers.find((l) => l.mediaType === type) : undefined;
+    if (!found)
+      throw new DavitError("bad-archive", `Cannot read build ${index.digest}: its record has no ${type}`);
+    return found;
+  };
+  const text = async (type: string) =>
+    decode(await collect(await store.fetch(layer(type)), MAX_RECORD, `the build's record`));
+  const services = new Map<string, Descriptor[]>();
+  for (const entry of entries) {
+    const service = entry.annotations?.[SERVICE];
+    if (service !== undefined) services.set(service, [...(services.get(service) ?? []), entry]);
+  }
+  return {
+    index,
+    record: checkJson(BuildRecord, await text(BUILD_JSON), "build.json", "bad-archive"),
+    manifest: await text(CONVOX_YML),
+    log: layer(BUILD_LOG),
+    services,
+  };
+}

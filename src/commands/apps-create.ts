@@ -1,0 +1,16 @@
+import type { Command } from "./command.ts";
+import { json, step } from "./show.ts";
+
+export const appsCreate: Command = {
+  name: "apps create",
+  args: "[app]",
+  summary: "create an app",
+  examples: ["davit apps create shop"],
+  async run(input, context) {
+    const name = await context.appName(input.args[0]);
+    const rack = await context.rack();
+    const out = input.on("json") ? context.stderr : context.stdout;
+    const app = await step(out, `Creating ${name}`, () => rack.createApp(name));
+    if (input.on("json")) json(context, app);
+  },
+};

@@ -1,0 +1,81 @@
+import { resolve } from "node:path";
+import type { Build } from "../rack/rack.ts";
+import type { Command, Context, Flag, Input } from "./command.ts";
+import { ensureApp } from "./ensure-app.ts";
+import { json, step } from "./show.ts";
+
+export const buildFlags: Record<string, Flag> = {
+  "build-args": {
+    type: "strings",
+    summary: "build arg NAME=VALUE, or the bare name of a managed one; may be repeated",
+  },
+  description: {
+    type: "string",
+    short: "d",
+    summary: "what this build is; else the last git commit, in a clean tree",
+  },
+  development: { type: "boolean", summary: "build the Dockerfile's `development` stage, where there is one" },
+  id: { type: "boolean", summary: "print only the release id; the rest goes to stderr" },
+  manifest: { type: "string", short: "m", summary: "path of convox.yml in the project" },
+  "no-cache": { type: "boolean", summary: "run every step anew" },
+  "wildcard-domain": { type: "boolean", summary: "note that the app serves a wildcard domain" },
+};
+
+export const build: Command = {
+  name: "build",
+  args: "[dir]",
+  summary: "build a project's services, and make a release of them",
+  flags: buildFlags,
+  examples: ["davit build", "davit build ./shop -a shop --build-args VERSION=1.10", "davit build --id"],
+  async run(input, context) {
+    const built = await runBuild(input, context);
+    if (input.on("id")) context.stdout.print(built.release);
+    else if (input.on("json")) json(context, built);
+    else context.stdout.print(`Build:   ${built.id}\nRelease: ${built.release}\n`);
+  },
+};
+
+/** Builds and shows the log; the log is data, unless the caller wants stdout for an id or JSON. */
+export async function runBuild(input: Input, context: Context): Promise<Build> {
+  const out = input.on("id") || input.on("json") ? context.stderr : context.stdout;
+  const app = await context.appName();
+  const dir = resolve(context.cwd, input.args[0] ?? ".");
+  const manifest = input.text("manifest") ?? "convox.yml";
+  const options = await step(out, "Packaging source", () => inspect(input, context, dir, manifest));
+  const rack = await context.rack();
+  await ensureApp(rack, app, context);
+  out.print("Starting build... ");
+  const started = (): void => out.line("OK");
+  const log = (text: string): void => {
+    context.progress.clear();
+    out.print(text);
+  };
+  return await rack.runBuild(
+    app,
+    options,
+    { started, log, progress: (p) => context.progress.show(p) },
+    context.signal,
+  );
+}
+
+/** What can be known to be wrong before anything is started. */
+async function inspect(input: Input, context: Context, dir: string, manifest: string) {
+  const [{ parseBuildArg }, { requireProject }, { describeCommit, headCommit }] = await Promise.all([
+    import("../build/build-args.ts"),
+    import("../build/project.ts"),
+    import("../build/git.ts"),
+  ]);
+  const buildArgs = input.texts("build-args");
+  buildArgs.forEach(parseBuildArg);
+  await requireProject(dir, manifest);
+  const description = input.text("description") ?? (await describeCommit(context.cwd));
+  const gitSha = await headCommit(dir);
+  return {
+    ...{ dir, manifest, buildArgs },
+    ...(description === undefined ? {} : { description }),
+    ...(gitSha === undefined ? {} : { gitSha }),
+    development: input.on("development"),
+    noCache: input.on("no-cache"),
+    wildcardDomain: input.on("wildcard-domain"),
+  };
+}

@@ -1,0 +1,59 @@
+import { DavitError, systemError } from "../errors.ts";
+import type { Command, Context } from "./command.ts";
+import { ensureApp } from "./ensure-app.ts";
+import { json, step } from "./show.ts";
+
+export const buildsImport: Command = {
+  name: "builds import",
+  summary: "read a build from an archive, on stdin or in a file, and make a release of it",
+  flags: {
+    file: { type: "string", short: "f", summary: "read this file" },
+    id: { type: "boolean", summary: "print only the release id; the rest goes to stderr" },
+    "idempotency-key": { type: "string", summary: "the same key again returns the first import's build" },
+  },
+  examples: ["davit builds import -a shop -f build.tar", "davit builds import -a shop < build.tar"],
+  async run(input, context) {
+    const file = input.text("file");
+    const fromFile = file !== undefined && file !== "-";
+    if (!fromFile && process.stdin.isTTY)
+      throw new DavitError("usage", "Cannot import from a terminal", {
+        hint: "pipe a file into this command or specify --file",
+      });
+    const source = fromFile ? await openFile(file) : { stream: Bun.stdin.stream() };
+    const app = await context.appName();
+    const rack = await context.rack();
+    await ensureApp(rack, app, context);
+    const key = input.text("idempotency-key");
+    const out = input.on("id") || input.on("json") ? context.stderr : context.stdout;
+    const options = {
+      ...handlers(context),
+      ...("size" in source ? { size: source.size } : {}),
+      ...(key === undefined ? {} : { idempotencyKey: key }),
+    };
+    const build = await step(
+      out,
+      "Importing build",
+      () => rack.importBuild(app, source.stream, options),
+      (done) => done.release,
+    );
+    if (input.on("id")) context.stdout.print(build.release);
+    else if (input.on("json")) json(context, build);
+  },
+};
+
+function handlers(context: Context) {
+  return {
+    signal: context.signal,
+    onWarning: (text: string) => context.stderr.line(`warning: ${text}`),
+    onProgress: (progress: { what: string; done: number; total?: number }) => context.progress.show(progress),
+  };
+}
+
+async function openFile(path: string) {
+  const file = Bun.file(path);
+  const info = await file.stat().catch((error: unknown) => {
+    throw systemError(`Cannot read ${path}`, error);
+  });
+  if (info.isDirectory()) throw new DavitError("invalid", `Cannot read ${path}: it is a directory`);
+  return info.isFile() ? { stream: file.stream(), size: info.size } : { stream: file.stream() };
+}

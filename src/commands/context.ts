@@ -1,0 +1,80 @@
+import { basename } from "node:path";
+import { DavitError } from "../errors.ts";
+import type { Rack } from "../rack/rack.ts";
+import { Output } from "../terminal/output.ts";
+import { ProgressDisplay, type ProgressMode } from "../terminal/progress.ts";
+import type { Context, Input } from "./command.ts";
+
+type Env = Record<string, string | undefined>;
+
+const MODES: readonly string[] = ["auto", "plain", "json", "none"];
+
+/** A command's surroundings in a real process, and what closes them. */
+export function makeContext(
+  input: Input,
+  env: Env,
+  signal: AbortSignal,
+): { context: Context; close(): Promise<void> } {
+  const stdout = new Output(1, Boolean(process.stdout.isTTY));
+  const stderr = new Output(2, Boolean(process.stderr.isTTY));
+  const cwd = process.cwd();
+  let rack: Promise<Rack> | undefined;
+  const rackName = () => findRack(input, env, cwd);
+  const context: Context = {
+    ...{ env, cwd, stdout, stderr, signal, rackName },
+    progress: new ProgressDisplay(stderr, progressMode(input.text("progress"))),
+    now: () => new Date(),
+    rack: () => {
+      rack ??= rackName().then((name) => openRack(name, env));
+      return rack;
+    },
+    appName: (positional) => findApp(positional, input, env, cwd),
+  };
+  const close = async (): Promise<void> => {
+    await (await rack?.catch(() => undefined))?.[Symbol.asyncDispose]();
+    context.progress.clear();
+    await Promise.all([stdout.flush(), stderr.flush()]);
+  };
+  return { context, close };
+}
+
+function progressMode(text: string | undefined): ProgressMode {
+  if (text === undefined || text === "auto") return "auto";
+  if (text === "plain" || text === "json" || text === "none") return text;
+  throw new DavitError("usage", `Cannot show progress as ${JSON.stringify(text)}`, {
+    hint: `it is one of ${MODES.join(", ")}`,
+  });
+}
+
+/** Flag, environment, the project's setting, the user's choice, `local`. */
+async function findRack(input: Input, env: Env, cwd: string): Promise<string> {
+  const { Home, LOCAL, projectSetting } = await import("../rack/home.ts");
+  const named =
+    input.text("rack") || env["DAVIT_RACK"] || env["CONVOX_RACK"] || (await projectSetting(cwd, "rack"));
+  return named || (await new Home(env).currentRack()) || LOCAL;
+}
+
+async function findApp(positional: string | undefined, input: Input, env: Env, cwd: string): Promise<string> {
+  const { projectSetting } = await import("../rack/home.ts");
+  const name = positional || input.text("app") || env["DAVIT_APP"] || (await projectSetting(cwd, "app"));
+  return name || basename(cwd);
+}
+
+/** Opens a rack by name; the engine is looked for only when a build needs it. */
+export async function openRack(name: string, env: Env): Promise<Rack> {
+  const { EmbeddedRack } = await import("../rack/embedded.ts");
+  return await EmbeddedRack.open(name, rackOptions(env));
+}
+
+export function rackOptions(env: Env) {
+  return {
+    env,
+    engine: async () => {
+      const [{ DockerEngine }, { EngineClient }] = await Promise.all([
+        import("../build/docker-engine.ts"),
+        import("../docker-api/client.ts"),
+      ]);
+      return new DockerEngine(await EngineClient.fromEnv(env), env["DOCKER_BUILDKIT"] !== "0");
+    },
+  };
+}

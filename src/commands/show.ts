@@ -1,0 +1,48 @@
+import type { Output } from "../terminal/output.ts";
+import type { Context, Input } from "./command.ts";
+
+/** `Doing something... OK`, with what came of it where there is something to say. */
+export async function step<T>(
+  output: Output,
+  what: string,
+  work: () => Promise<T>,
+  result?: (value: T) => string,
+): Promise<T> {
+  output.print(`${what}... `);
+  try {
+    const value = await work();
+    output.line(result ? `OK, ${result(value)}` : "OK");
+    return value;
+  } catch (error) {
+    output.line();
+    throw error;
+  }
+}
+
+export function json(context: Context, value: unknown): void {
+  context.stdout.line(JSON.stringify(value, undefined, 2));
+}
+
+/** Destructive work wants `--yes`, or a yes on a terminal; it never waits where nobody can answer. */
+export async function confirm(input: Input, context: Context, question: string): Promise<void> {
+  if (input.on("yes")) return;
+  const { DavitError } = await import("../errors.ts");
+  const refuse = () =>
+    new DavitError("usage", `${question}: not confirmed`, { hint: "give --yes to go ahead" });
+  if (!process.stdin.isTTY || !context.stderr.isTerminal) throw refuse();
+  context.stderr.print(`${question}? [y/N] `);
+  await context.stderr.flush();
+  for await (const line of console) {
+    if (/^y(es)?$/i.test(line.trim())) return;
+    throw refuse();
+  }
+}
+
+/** A positive number from a flag; `fallback` when it was not given. */
+export async function numberFlag(input: Input, flag: string, fallback: number): Promise<number> {
+  const text = input.text(flag);
+  if (text === undefined) return fallback;
+  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
+  const { DavitError } = await import("../errors.ts");
+  throw new DavitError("usage", `Cannot use --${flag} ${JSON.stringify(text)}: it is not a number from 1 up`);
+}

@@ -1,0 +1,47 @@
+import type { ByteStream } from "../bytes.ts";
+import type { EngineClient } from "./client.ts";
+import { type EngineLine, engineLines } from "./messages.ts";
+
+/** What a build asks of the engine: https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Image/operation/ImageBuild */
+export interface BuildRequest {
+  /** Path of the Dockerfile inside the context. */
+  dockerfile: string;
+  args: Record<string, string>;
+  target?: string | undefined;
+  noCache: boolean;
+  tag?: string | undefined;
+  /** Credentials for private base images, by server; the classic builder alone reads them. */
+  registries?: Record<string, { username: string; password: string }>;
+  /** BuildKit, or the classic builder. */
+  version: "1" | "2";
+  signal?: AbortSignal | undefined;
+}
+
+/** Sends a context and yields the engine's lines; a failed step is thrown as the engine words it. */
+export async function* buildImage(
+  client: EngineClient,
+  context: ByteStream,
+  request: BuildRequest,
+): AsyncGenerator<EngineLine> {
+  const response = await client.call("POST", "/build", {
+    query: {
+      dockerfile: request.dockerfile,
+      buildargs: JSON.stringify(request.args),
+      target: request.target,
+      nocache: request.noCache ? "1" : undefined,
+      t: request.tag,
+      version: request.version,
+      rm: "1",
+      forcerm: "1",
+    },
+    headers: {
+      "content-type": "application/x-tar",
+      ...(request.registries
+        ? { "x-registry-config": Buffer.from(JSON.stringify(request.registries)).toString("base64url") }
+        : {}),
+    },
+    body: context,
+    ...(request.signal ? { signal: request.signal } : {}),
+  });
+  yield* engineLines(response, "build");
+}

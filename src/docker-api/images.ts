@@ -1,0 +1,148 @@
+import type { ByteStream, Bytes } from "../bytes.ts";
+import { DavitError, hasCode, reasonOf } from "../errors.ts";
+import { type Static, Type } from "../schema.ts";
+import type { EngineClient } from "./client.ts";
+import { type EngineLine, engineLines } from "./messages.ts";
+
+/** What `inspect` tells of an image: https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Image/operation/ImageInspect */
+export const ImageInfo = Type.Object({
+  Id: Type.String(),
+  RepoTags: Type.Optional(Type.Union([Type.Array(Type.String()), Type.Null()])),
+  RepoDigests: Type.Optional(Type.Union([Type.Array(Type.String()), Type.Null()])),
+  Os: Type.Optional(Type.String()),
+  Architecture: Type.Optional(Type.String()),
+  Config: Type.Optional(
+    Type.Union([
+      Type.Object({ Entrypoint: Type.Optional(Type.Union([Type.Array(Type.String()), Type.Null()])) }),
+      Type.Null(),
+    ]),
+  ),
+  RootFS: Type.Optional(
+    Type.Object({ Layers: Type.Optional(Type.Union([Type.Array(Type.String()), Type.Null()])) }),
+  ),
+});
+export type ImageInfo = Static<typeof ImageInfo>;
+
+const History = Type.Array(Type.Object({ Size: Type.Integer() }));
+
+export interface RegistryAuth {
+  username: string;
+  password: string;
+  serveraddress: string;
+}
+
+/** The image endpoints of the Engine API. */
+export class EngineImages {
+  readonly #client: EngineClient;
+
+  constructor(client: EngineClient) {
+    this.#client = client;
+  }
+
+  async inspect(ref: string): Promise<ImageInfo> {
+    return await this.#client.json(ImageInfo, "GET", `/images/${escapeRef(ref)}/json`);
+  }
+
+  /** The image, or undefined when the engine has none of that name. */
+  async find(ref: string): Promise<ImageInfo | undefined> {
+    return await this.inspect(ref).catch((error: unknown) => {
+      if (hasCode(error, "not-found")) return undefined;
+      throw error;
+    });
+  }
+
+  /** Uncompressed bytes of each step that made a layer, newest first; steps without one have 0. */
+  async sizes(ref: string): Promise<number[]> {
+    return (await this.#client.json(History, "GET", `/images/${escapeRef(ref)}/history`)).map(
+      (step) => step.Size,
+    );
+  }
+
+  /** A docker-save archive. Classic stores spool the whole image before the first byte. */
+  async save(refs: string[], signal?: AbortSignal): Promise<ByteStream> {
+    const query = refs.map((ref) => `names=${encodeURIComponent(ref)}`).join("&");
+    const response = await this.#client.call("GET", `/images/get?${query}`, signal ? { signal } : {});
+    const body: ReadableStream<Bytes> | null = response.body;
+    if (!body)
+      throw new DavitError("engine", `Cannot read ${refs.join(", ")} from the engine: it sent nothing`);
+    return broken(body, `read ${refs.join(", ")} from the engine`);
+  }
+
+  async load(archive: ByteStream): Promise<EngineLine[]> {
+    const response = await this.#client.call("POST", "/images/load", {
+      body: archive,
+      headers: { "content-type": "application/x-tar" },
+    });
+    return await Array.fromAsync(engineLines(response, "load the image"));
+  }
+
+  async tag(ref: string, repo: string, tag: string): Promise<void> {
+    await this.#client.call("POST", `/images/${escapeRef(ref)}/tag`, { query: { repo, tag } });
+  }
+
+  /** Removes a name, and the image when it was its last; layers still in use stay. */
+  async remove(ref: string): Promise<void> {
+    await this.#client
+      .call("DELETE", `/images/${escapeRef(ref)}`, { query: { noprune: "1" } })
+      .catch((error: unknown) => {
+        if (!hasCode(error, "not-found", "conflict")) throw error;
+      });
+  }
+
+  push(name: string, tag: string, auth: RegistryAuth, signal?: AbortSignal): AsyncGenerator<EngineLine> {
+    return this.#lines(
+      "POST",
+      `/images/${escapeRef(name)}/push`,
+      { tag },
+      auth,
+      `push ${name}:${tag}`,
+      signal,
+    );
+  }
+
+  pull(name: string, tag: string, auth?: RegistryAuth, signal?: AbortSignal): AsyncGenerator<EngineLine> {
+    return this.#lines(
+      "POST",
+      "/images/create",
+      { fromImage: name, tag },
+      auth,
+      `pull ${name}:${tag}`,
+      signal,
+    );
+  }
+
+  async *#lines(
+    method: string,
+    path: string,
+    query: Record<string, string>,
+    auth: RegistryAuth | undefined,
+    doing: string,
+    signal: AbortSignal | undefined,
+  ): AsyncGenerator<EngineLine> {
+    const headers = { "x-registry-auth": encodeAuth(auth) };
+    const response = await this.#client.call(method, path, { query, headers, ...(signal ? { signal } : {}) });
+    yield* engineLines(response, doing);
+  }
+}
+
+function encodeAuth(auth: RegistryAuth | undefined): string {
+  return Buffer.from(JSON.stringify(auth ?? {})).toString("base64url");
+}
+
+/** References keep their slashes and colons in Engine paths. */
+function escapeRef(ref: string): string {
+  return ref.split("/").map(encodeURIComponent).join("/").replaceAll("%3A", ":").replaceAll("%40", "@");
+}
+
+async function* broken(stream: ByteStream, doing: string): AsyncGenerator<Bytes> {
+  try {
+    yield* stream;
+  } catch (error) {
+    if (error instanceof DavitError) throw error;
+    if (error instanceof Error && error.name === "AbortError")
+      throw new DavitError("interrupted", "Interrupted", { cause: error });
+    throw new DavitError("engine", `Cannot ${doing}: its answer broke off (${reasonOf(error)})`, {
+      cause: error,
+    });
+  }
+}

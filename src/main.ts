@@ -1,0 +1,100 @@
+#!/usr/bin/env bun
+import type { Command, Context, Input } from "./commands/command.ts";
+import { DavitError, exitCode, reasonOf } from "./errors.ts";
+import { VERSION } from "./version.ts";
+
+/** argv → command → exit code. The only process exit and the only top-level catch are here. */
+async function main(argv: string[]): Promise<number> {
+  if (argv[0] === "--version" || argv[0] === "-v") {
+    process.stdout.write(`${VERSION}\n`);
+    return 0;
+  }
+  try {
+    return await run(argv);
+  } catch (error) {
+    return report(error, argv.includes("--debug"));
+  }
+}
+
+async function run(argv: string[]): Promise<number> {
+  const [{ commands }, { match }] = await Promise.all([
+    import("./commands/index.ts"),
+    import("./commands/dispatch.ts"),
+  ]);
+  if (argv.length === 0 || (argv[0] ?? "").match(/^(--help|-h)$/)) return await showHelp(commands, undefined);
+  if (argv[0] === "help") return await showHelp(commands, argv.slice(1).join(" "));
+  if (argv.includes("--help") || argv.includes("-h")) return await helpFor(commands, argv);
+  const { command, input } = match(commands, argv);
+  const { makeContext } = await import("./commands/context.ts");
+  const interrupt = onSignals();
+  const { context, close } = makeContext(input, process.env, interrupt.signal);
+  try {
+    await repeat(command, input, context);
+    return 0;
+  } catch (error) {
+    if (interrupt.code !== undefined) return interrupt.code;
+    throw error;
+  } finally {
+    await close().catch(() => undefined);
+  }
+}
+
+async function repeat(command: Command, input: Input, context: Context): Promise<void> {
+  const seconds = Number(input.text("watch") ?? 0);
+  if (!(seconds > 0)) return await command.run(input, context);
+  while (!context.signal.aborted) {
+    await Bun.sleep(seconds * 1000);
+    context.stdout.print(`${context.stdout.isTerminal ? "\x1b[H\x1b[2J" : ""}Every ${seconds}s:\n\n`);
+    await command.run(input, context);
+  }
+}
+
+async function showHelp(commands: readonly Command[], name: string | undefined): Promise<number> {
+  const { commandHelp, overview } = await import("./commands/help.ts");
+  const command = commands.find((candidate) => candidate.name === name);
+  if (name && !command)
+    throw new DavitError("usage", `Cannot show help for ${JSON.stringify(name)}: unknown command`, {
+      hint: "see `davit help`",
+    });
+  process.stdout.write(command ? await commandHelp(command) : overview(commands));
+  return 0;
+}
+
+/** `--help` may stand anywhere, and wins over what else is wrong with the line. */
+async function helpFor(commands: readonly Command[], argv: string[]): Promise<number> {
+  const words = argv.filter((word) => !word.startsWith("-"));
+  const named = [words.slice(0, 2).join(" "), words[0]].find((name) =>
+    commands.some((command) => command.name === name),
+  );
+  return await showHelp(commands, named ?? words[0]);
+}
+
+/** The first SIGINT or SIGTERM asks work to stop and clean up; a second one ends it at once. */
+function onSignals(): { signal: AbortSignal; code: number | undefined } {
+  const controller = new AbortController();
+  const state: { signal: AbortSignal; code: number | undefined } = {
+    signal: controller.signal,
+    code: undefined,
+  };
+  const handle = (code: number) => () => {
+    if (state.code !== undefined) process.exit(code);
+    state.code = code;
+    controller.abort(new DavitError("interrupted", "Interrupted"));
+  };
+  process.on("SIGINT", handle(130));
+  process.on("SIGTERM", handle(143));
+  return state;
+}
+
+function report(error: unknown, debug: boolean): number {
+  if (error instanceof Error && "code" in error && error.code === "EPIPE") return 1;
+  const text = reasonOf(error).replaceAll("\n", " ").trim();
+  const hint = error instanceof DavitError ? error.hint : undefined;
+  process.stderr.write(`error: ${text}\n${hint ? `hint: ${hint}\n` : ""}`);
+  if (debug) process.stderr.write(`${Bun.inspect(error, { colors: false })}\n`);
+  return exitCode(error);
+}
+
+process.exitCode = await main(process.argv.slice(2));
+// A pipe that nobody writes to any more, or an engine's open connection, must not keep a finished process alive.
+process.exit();

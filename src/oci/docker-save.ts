@@ -1,0 +1,191 @@
+import { type ByteStream, type Bytes, collect, decode } from "../bytes.ts";
+import { decompressed, sniff } from "../compression.ts";
+import { checkJson, Type } from "../schema.ts";
+import { bad, shown } from "../tar/header.ts";
+import { readTar, type TarEntry } from "../tar/read.ts";
+import type { Descriptor } from "./descriptor.ts";
+import { type Digest, Digester, isDigest } from "./digest.ts";
+import type { GzipPool } from "./gzip-pool.ts";
+import { mediaTypes } from "./media-types.ts";
+import type { Store } from "./store.ts";
+
+/** An image out of a docker-save archive, its layers already in the store. */
+export interface SavedImage {
+  config: Bytes;
+  layers: Descriptor[];
+  /** Digest of each layer's uncompressed tar, in order. */
+  diffIds: string[];
+  tags: string[];
+}
+
+export interface DockerSaveOptions {
+  gzip: GzipPool;
+  /** The compressed blob of a layer that the store has by now. */
+  known(diffId: Digest): Promise<Descriptor | undefined>;
+  /** Told of each new layer. */
+  stored?(diffId: Digest, layer: Descriptor): Promise<void>;
+  onBytes?(bytes: number): void;
+}
+
+const Manifest = Type.Array(
+  Type.Object({
+    Config: Type.String(),
+    RepoTags: Type.Optional(Type.Union([Type.Array(Type.String()), Type.Null()])),
+    Layers: Type.Union([Type.Array(Type.String()), Type.Null()]),
+  }),
+  { minItems: 1 },
+);
+const Config = Type.Object({
+  rootfs: Type.Object({ diff_ids: Type.Union([Type.Array(Type.String()), Type.Null()]) }),
+});
+
+const MAX_JSON = 8 * 1024 * 1024;
+const MAX_JSON_TOTAL = 32 * 1024 * 1024;
+
+interface Layer {
+  descriptor: Descriptor;
+  /** Undefined for a layer that came compressed. */
+  diffId: Digest | undefined;
+}
+
+/**
+ * Reads what `docker save` writes, from a stream that cannot seek: each layer is
+ * compressed into the store as it comes, since what it belongs to (`manifest.json`,
+ * the configs) comes last. Reads the classic form and the one of Docker 25.
+ */
+export async function ingestDockerSave(
+  stream: ByteStream,
+  store: Store,
+  options: DockerSaveOptions,
+): Promise<SavedImage[]> {
+  const reader = new SaveReader(store, options);
+  for await (const entry of readTar(decompressed(stream))) await reader.take(entry);
+  return reader.images();
+}
+
+class SaveReader {
+  readonly #store: Store;
+  readonly #options: DockerSaveOptions;
+  readonly #json = new Map<string, Bytes>();
+  readonly #layers = new Map<string, Layer>();
+  readonly #aliases = new Map<string, string>();
+  #jsonBytes = 0;
+
+  constructor(store: Store, options: DockerSaveOptions) {
+    this.#store = store;
+    this.#options = options;
+  }
+
+  async take(entry: TarEntry): Promise<void> {
+    const name = entry.name.replace(/^(\.\/)+/, "");
+    if (entry.type === "directory") return;
+    if (entry.type === "symlink") return this.#alias(name, entry.linkname);
+    if (entry.type !== "file")
+      throw bad(`entry ${shown(entry.name)} is a ${entry.type}, and only plain files belong in it`);
+    if (/(^|\/)(VERSION|json|repositories|oci-layout)$/.test(name)) return;
+    const source = entry.body[Symbol.asyncIterator]();
+    const first = await source.next();
+    const head = first.done ? new Uint8Array(0) : first.value;
+    const rest = chain(head, source);
+    if ((head[0] === 0x7b || head[0] === 0x5b) && entry.size <= MAX_JSON) await this.#hold(name, rest);
+    else if (name.endsWith("/layer.tar") || name.startsWith("blobs/")) await this.#layer(name, head, rest);
+  }
+
+  /** A layer that two images share is written once; the second place is a link to the first. */
+  #alias(name: string, target: string): void {
+    const match = /^\.\.\/([0-9a-f]{64})\/layer\.tar$/.exec(target);
+    if (!match || !name.endsWith("/layer.tar"))
+      throw bad(`entry ${shown(name)} is a link that leads out of it`);
+    this.#aliases.set(name, `${match[1]}/layer.tar`);
+  }
+
+  async #hold(name: string, body: ByteStream): Promise<void> {
+    const bytes = await collect(body, MAX_JSON, name);
+    this.#jsonBytes += bytes.byteLength;
+    if (this.#jsonBytes > MAX_JSON_TOTAL) throw bad("it holds too much JSON");
+    this.#json.set(name, bytes);
+  }
+
+  async #layer(name: string, head: Bytes, body: ByteStream): Promise<void> {
+    const named = name.replace(/^blobs\/([^/]+)\//, "$1:");
+    const known = isDigest(named) ? await this.#options.known(named) : undefined;
+    if (known && isDigest(named)) this.#layers.set(name, { descriptor: known, diffId: named });
+    else if (sniff(head) === "none") this.#layers.set(name, await this.#compress(body));
+    else
+      this.#layers.set(name, {
+        descriptor: await this.#write(this.#counted(body), typeOf(head)),
+        diffId: undefined,
+      });
+  }
+
+  async #compress(body: ByteStream): Promise<Layer> {
+    const digester = new Digester();
+    async function* hashed(): AsyncGenerator<Bytes> {
+      for await (const chunk of body) {
+        digester.update(chunk);
+        yield chunk;
+      }
+    }
+    const descriptor = await this.#write(
+      this.#options.gzip.compress(this.#counted(hashed())),
+      mediaTypes.ociLayerGzip,
+    );
+    const diffId = digester.digest();
+    await this.#options.stored?.(diffId, descriptor);
+    return { descriptor, diffId };
+  }
+
+  async #write(stream: ByteStream, mediaType: string): Promise<Descriptor> {
+    const writer = await this.#store.writer();
+    try {
+      for await (const chunk of stream) await writer.write(chunk);
+    } catch (error) {
+      await writer.abort();
+      throw error;
+    }
+    return await writer.commit(mediaType);
+  }
+
+  async *#counted(stream: ByteStream): AsyncGenerator<Bytes> {
+    for await (const chunk of stream) {
+      this.#options.onBytes?.(chunk.byteLength);
+      yield chunk;
+    }
+  }
+
+  images(): SavedImage[] {
+    const manifest = this.#json.get("manifest.json");
+    if (!manifest) throw bad("it has no manifest.json");
+    return checkJson(Manifest, decode(manifest), "manifest.json", "bad-archive").map((image) => {
+      const config = this.#json.get(image.Config);
+      if (!config) throw bad(`its config ${shown(image.Config)} is missing`);
+      const layers = (image.Layers ?? []).map((path) => this.#find(path));
+      const diffIds = checkJson(Config, decode(config), image.Config, "bad-archive").rootfs.diff_ids ?? [];
+      if (diffIds.length !== layers.length)
+        throw bad(`its config names ${diffIds.length} layers, manifest.json ${layers.length}`);
+      for (const [i, layer] of layers.entries())
+        if (layer.diffId && layer.diffId !== diffIds[i])
+          throw bad(`layer ${i + 1} is ${layer.diffId} where ${diffIds[i]} is promised`);
+      return { config, layers: layers.map((layer) => layer.descriptor), diffIds, tags: image.RepoTags ?? [] };
+    });
+  }
+
+  #find(path: string): Layer {
+    const layer = this.#layers.get(this.#aliases.get(path) ?? path);
+    if (!layer) throw bad(`its layer ${shown(path)} is missing`);
+    return layer;
+  }
+}
+
+function typeOf(head: Bytes): string {
+  return sniff(head) === "zstd" ? "application/vnd.oci.image.layer.v1.tar+zstd" : mediaTypes.ociLayerGzip;
+}
+
+async function* chain(head: Bytes, rest: AsyncIterator<Bytes>): AsyncGenerator<Bytes> {
+  if (head.byteLength > 0) yield head;
+  for (;;) {
+    const { done, value } = await rest.next();
+    if (done) return;
+    yield value;
+  }
+}

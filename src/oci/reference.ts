@@ -1,0 +1,53 @@
+import { DavitError } from "../errors.ts";
+import { type Digest, parseDigest } from "./digest.ts";
+
+/** An image's name, in full: https://github.com/distribution/reference */
+export interface Reference {
+  /** Registry host, with its port if it has one. */
+  host: string;
+  repository: string;
+  tag: string | undefined;
+  digest: Digest | undefined;
+}
+
+const REPOSITORY = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$/;
+const TAG = /^\w[\w.-]{0,127}$/;
+const HOST = /^(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?|\[[0-9a-fA-F:]+\])(?::\d{1,5})?$/;
+export const DOCKER_HUB = "docker.io";
+
+/** Reads `[host/]repository[:tag][@digest]` as docker does: no host is Docker Hub, no tag and digest is `latest`. */
+export function parseReference(text: string): Reference {
+  const [name = "", digestText] = splitOnce(text, "@");
+  const digest = digestText === undefined ? undefined : parseDigest(digestText);
+  const colon = name.lastIndexOf(":");
+  const hasTag = colon > name.lastIndexOf("/");
+  const path = hasTag ? name.slice(0, colon) : name;
+  const tag = hasTag ? name.slice(colon + 1) : digest ? undefined : "latest";
+  const { host, repository } = splitHost(path);
+  if (
+    !REPOSITORY.test(repository) ||
+    repository.length > 255 ||
+    !HOST.test(host) ||
+    (tag !== undefined && !TAG.test(tag))
+  )
+    throw new DavitError(
+      "invalid",
+      `Cannot use image name ${JSON.stringify(text.slice(0, 300))}: it is not like host/name:tag`,
+    );
+  return { host, repository, tag, digest };
+}
+
+function splitHost(path: string): { host: string; repository: string } {
+  const [first = "", rest] = splitOnce(path, "/");
+  const isHost =
+    rest !== undefined && (/[.:]/.test(first) || first === "localhost" || first !== first.toLowerCase());
+  const host = isHost ? first : DOCKER_HUB;
+  const repository = isHost ? rest : path;
+  if (host !== DOCKER_HUB && host !== "index.docker.io") return { host, repository };
+  return { host: DOCKER_HUB, repository: repository.includes("/") ? repository : `library/${repository}` };
+}
+
+function splitOnce(text: string, separator: string): [string, string | undefined] {
+  const at = text.indexOf(separator);
+  return at < 0 ? [text, undefined] : [text.slice(0, at), text.slice(at + 1)];
+}

@@ -1,0 +1,260 @@
+import { DavitError } from "../errors.ts";
+import type { Descriptor } from "../oci/descriptor.ts";
+import { type Digest, parseDigest } from "../oci/digest.ts";
+import { isGone, ownerText, parseOwner, thisProcess } from "../owner.ts";
+import { check, Type } from "../schema.ts";
+import type { LedgerDatabase } from "./database.ts";
+import { ContentRow } from "./rows.ts";
+
+/** How long a lease outlives its last renewal, in milliseconds. */
+const LEASE = 24 * 60 * 60 * 1000;
+
+const DigestRow = Type.Object({ digest: Type.String() });
+const LeaseRow = Type.Object({ id: Type.String(), owner: Type.String(), until: Type.Integer() });
+const BlobRow = Type.Object({ size: Type.Integer(), state: Type.String() });
+
+/**
+ * Which blobs the pool holds, which app may see which, and what keeps them from
+ * being collected: tags and builds, and the pins of leases under way.
+ */
+export class ContentLedger {
+  readonly #db: LedgerDatabase;
+  readonly #now: () => number;
+
+  constructor(db: LedgerDatabase, now: () => number) {
+    this.#db = db;
+    this.#now = now;
+  }
+
+  /** Whether the app holds this blob; a "yes" inside a lease pins it in the same transaction. */
+  async has(app: string, descriptor: Descriptor, lease?: string): Promise<boolean> {
+    if (lease === undefined) return this.#isMember(app, descriptor);
+    return await this.#db.write(() => {
+      if (!this.#isMember(app, descriptor)) return false;
+      this.#pin(lease, descriptor.digest);
+      return true;
+    });
+  }
+
+  /**
+   * Pins a digest that is about to be written, so that a collector leaves the
+   * file alone. False while a collector is at it: wait and ask again.
+   */
+  async claim(lease: string, digest: Digest): Promise<boolean> {
+    return await this.#db.write(() => {
+      if (this.#blob(digest)?.state === "deleting") return false;
+      this.#pin(lease, digest);
+      return true;
+    });
+  }
+
+  /** Records a blob whose file is in place: it is the app's now, with its children. */
+  async add(app: string, descriptor: Descriptor, children: Descriptor[], lease: string): Promise<void> {
+    await this.#db.write(() => {
+      this.requireMembers(app, children);
+      this.#db.run(
+        "INSERT OR IGNORE INTO blobs (digest, size) VALUES (?, ?)",
+        descriptor.digest,
+        descriptor.size,
+      );
+      this.#db.run("INSERT OR IGNORE INTO members (app, digest) VALUES (?, ?)", app, descriptor.digest);
+      for (const child of children)
+        this.#db.run(
+          "INSERT OR IGNORE INTO edges (parent, child) VALUES (?, ?)",
+          descriptor.digest,
+          child.digest,
+        );
+      this.#pin(lease, descriptor.digest);
+    });
+  }
+
+  /** Makes a blob of the pool the app's, on proof of its content; false when the pool lacks it. */
+  async adopt(app: string, descriptor: Descriptor, lease: string): Promise<boolean> {
+    return await this.#db.write(() => {
+      const blob = this.#blob(descriptor.digest);
+      if (blob?.state !== "present" || blob.size !== descriptor.size) return false;
+      this.#db.run("INSERT OR IGNORE INTO members (app, digest) VALUES (?, ?)", app, descriptor.digest);
+      this.#pin(lease, descriptor.digest);
+      return true;
+    });
+  }
+
+  tag(app: string, name: string): ContentRow | undefined {
+    const row = this.#db.get(
+      "SELECT digest, media_type, size FROM tags WHERE app = ? AND name = ?",
+      app,
+      name,
+    );
+    return row === undefined ? undefined : check(ContentRow, row, "the ledger's tags");
+  }
+
+  /** The tags that end so, by name. */
+  tagsOf(app: string, suffix: string): (ContentRow & { name: string })[] {
+    return this.#db
+      .all(
+        "SELECT name, digest, media_type, size FROM tags WHERE app = ?1 AND substr(name, -length(?2)) = ?2 ORDER BY name",
+        app,
+        suffix,
+      )
+      .map((row) => check(TagRow, row, "the ledger's tags"));
+  }
+
+  async setTag(app: string, name: string, descriptor: Descriptor): Promise<void> {
+    await this.#db.write(() => {
+      this.requireMembers(app, [descriptor]);
+      this.putTag(app, name, descriptor);
+    });
+  }
+
+  /** Part of a larger transaction. */
+  putTag(app: string, name: string, descriptor: Descriptor): void {
+    this.#db.run(
+      "INSERT OR REPLACE INTO tags (app, name, digest, media_type, size) VALUES (?, ?, ?, ?, ?)",
+      ...[app, name, descriptor.digest, descriptor.mediaType, descriptor.size],
+    );
+  }
+
+  /** Part of a larger transaction: drops the tags that end so. */
+  dropTags(app: string, suffix: string): void {
+    this.#db.run("DELETE FROM tags WHERE app = ?1 AND substr(name, -length(?2)) = ?2", app, suffix);
+  }
+
+  /** Part of a larger transaction: every one of these must be the app's. */
+  requireMembers(app: string, descriptors: Descriptor[]): void {
+    for (const descriptor of descriptors)
+      if (!this.#isMember(app, descriptor))
+        throw new DavitError("not-found", `Cannot find ${descriptor.digest}: it is not in app ${app}`);
+  }
+
+  /** The compressed blob that was made from a layer with this diff id, by anyone in this rack. */
+  layer(diffId: string): ContentRow | undefined {
+    const row = this.#db.get("SELECT digest, media_type, size FROM layers WHERE diff_id = ?", diffId);
+    return row === undefined ? undefined : check(ContentRow, row, "the ledger's layers");
+  }
+
+  /** Bytes of a blob that the pool holds. */
+  sizeOf(digest: Digest): number | undefined {
+    const blob = this.#blob(digest);
+    return blob?.state === "present" ? blob.size : undefined;
+  }
+
+  async rememberLayer(diffId: string, layer: Descriptor): Promise<void> {
+    await this.#db.write(() =>
+      this.#db.run(
+        "INSERT OR REPLACE INTO layers (diff_id, digest, media_type, size) VALUES (?, ?, ?, ?)",
+        ...[diffId, layer.digest, layer.mediaType, layer.size],
+      ),
+    );
+  }
+
+  async openLease(id: string): Promise<void> {
+    await this.#db.write(() =>
+      this.#db.run(
+        "INSERT INTO leases (id, owner, until) VALUES (?, ?, ?)",
+        id,
+        ownerText(thisProcess()),
+        this.#now() + LEASE,
+      ),
+    );
+  }
+
+  async renewLease(id: string): Promise<void> {
+    await this.#db.write(() =>
+      this.#db.run("UPDATE leases SET until = ? WHERE id = ?", this.#now() + LEASE, id),
+    );
+  }
+
+  /** Ends a lease; what it pinned and never recorded is left to the collector. Returns how much that is. */
+  async closeLease(id: string): Promise<number> {
+    return await this.#db.write(() => {
+      const orphans = this.#db.run(
+        `INSERT INTO blobs (digest, size, state) SELECT digest, 0, 'deleting' FROM pins WHERE lease = ?1
+         AND digest NOT IN (SELECT digest FROM blobs) AND digest NOT IN (SELECT digest FROM pins WHERE lease <> ?1)`,
+        id,
+      );
+      this.#db.run("DELETE FROM leases WHERE id = ?", id);
+      return orphans;
+    });
+  }
+
+  /** Leases whose process is gone, or whose time is up. */
+  abandonedLeases(): string[] {
+    const leases = this.#db
+      .all("SELECT * FROM leases")
+      .map((row) => check(LeaseRow, row, "the ledger's leases"));
+    return leases.filter((lease) => this.#isAbandoned(lease.owner, lease.until)).map((lease) => lease.id);
+  }
+
+  #isAbandoned(ownerWord: string, until: number): boolean {
+    const owner = parseOwner(ownerWord);
+    return owner ? isGone(owner) : until < this.#now();
+  }
+
+  /**
+   * Marks as `deleting` every blob that no tag, build or pin reaches, and forgets
+   * who could see it. From here on it reads as absent; its file goes next.
+   */
+  async markGarbage(): Promise<Digest[]> {
+    return await this.#db.write(() => {
+      this.#db.run(`
+        WITH RECURSIVE live(digest) AS (
+          SELECT digest FROM tags
+          UNION SELECT index_digest FROM builds WHERE index_digest <> ''
+          UNION SELECT log_digest FROM builds WHERE log_digest <> ''
+          UNION SELECT digest FROM pins
+          UNION SELECT edges.child FROM edges JOIN live ON edges.parent = live.digest
+        )
+        UPDATE blobs SET state = 'deleting' WHERE digest NOT IN live`);
+      const garbage = this.#db.all("SELECT digest FROM blobs WHERE state = 'deleting'").map(digestRow);
+      for (const digest of garbage) {
+        this.#db.run("DELETE FROM members WHERE digest = ?", digest);
+        this.#db.run("DELETE FROM layers WHERE digest = ?", digest);
+        this.#db.run("DELETE FROM edges WHERE parent = ?", digest);
+      }
+      return garbage;
+    });
+  }
+
+  /** After the file is gone: the digest may be written again. */
+  async forget(digests: Digest[]): Promise<void> {
+    if (digests.length === 0) return;
+    await this.#db.write(() => {
+      for (const digest of digests)
+        this.#db.run("DELETE FROM blobs WHERE digest = ? AND state = 'deleting'", digest);
+    });
+  }
+
+  /** The digests of every build's index, with the name each has in the layout's view. */
+  indexView(): { name: string; digest: string; size: number }[] {
+    return this.#db
+      .all(
+        "SELECT app || '/' || id AS name, index_digest AS digest, index_size AS size FROM builds WHERE index_digest <> '' ORDER BY name",
+      )
+      .map((row) => check(ViewRow, row, "the ledger's builds"));
+  }
+
+  #isMember(app: string, descriptor: Descriptor): boolean {
+    const row = this.#db.get(
+      `SELECT 1 FROM members JOIN blobs USING (digest)
+       WHERE app = ? AND digest = ? AND size = ? AND state = 'present'`,
+      ...[app, descriptor.digest, descriptor.size],
+    );
+    return row !== undefined;
+  }
+
+  #blob(digest: Digest): { size: number; state: string } | undefined {
+    const row = this.#db.get("SELECT size, state FROM blobs WHERE digest = ?", digest);
+    return row === undefined ? undefined : check(BlobRow, row, "the ledger's blobs");
+  }
+
+  #pin(lease: string, digest: Digest): void {
+    this.#db.run("INSERT OR IGNORE INTO pins (lease, digest) VALUES (?, ?)", lease, digest);
+  }
+}
+
+const TagRow = Type.Composite([ContentRow, Type.Object({ name: Type.String() })]);
+const ViewRow = Type.Object({ name: Type.String(), digest: Type.String(), size: Type.Integer() });
+
+function digestRow(row: unknown): Digest {
+  return parseDigest(check(DigestRow, row, "the ledger's digests").digest);
+}

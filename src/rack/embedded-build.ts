@@ -1,0 +1,220 @@
+import { type Managed, parseBuildArg } from "../build/build-args.ts";
+import { BuildLog } from "../build/build-log.ts";
+import type { ImageTarget } from "../build/engine.ts";
+import { type PipelineResult, runPipeline } from "../build/pipeline.ts";
+import { looksSecret } from "../build/redact.ts";
+import { BUILD_LOG, putBuild } from "../bundle/record.ts";
+import { encode } from "../bytes.ts";
+import { DavitError, hasCode, reasonOf } from "../errors.ts";
+import type { Descriptor } from "../oci/descriptor.ts";
+import { parseDigest } from "../oci/digest.ts";
+import { parseReference } from "../oci/reference.ts";
+import type { EmbeddedParts } from "./embedded.ts";
+import { newId } from "./ids.ts";
+import type { Build, BuildEvents, BuildOptions } from "./rack.ts";
+import type { RackStore } from "./rack-store.ts";
+import { buildOf } from "./rows.ts";
+
+/** Between signs of life in the build's row, in milliseconds. */
+const HEARTBEAT = 10_000;
+
+/** Runs a build in this process: its row, its log, its images and its release. Any failure marks it failed, with the reason. */
+export async function runEmbeddedBuild(
+  parts: EmbeddedParts,
+  app: string,
+  options: BuildOptions,
+  events: BuildEvents,
+  signal: AbortSignal,
+): Promise<Build> {
+  const { ledger } = parts;
+  const id = newId("B", parts.random);
+  const description = options.description ?? "";
+  const row = await ledger.startBuild({
+    id,
+    app,
+    description,
+    gitSha: options.gitSha ?? "",
+    wildcardDomain: options.wildcardDomain,
+  });
+  events.started?.(buildOf(row));
+  const log = new BuildLog(
+    (text) => ledger.appendLog(id, text),
+    (text) => events.log?.(text),
+  );
+  const heartbeat = setInterval(() => void ledger.renewBuild(id).catch(() => undefined), HEARTBEAT);
+  try {
+    await parts.store(app).lease(async (store) => {
+      const result = await pipeline(parts, store, app, id, options, log, events, signal);
+      signal.throwIfAborted();
+      await complete(parts, store, app, id, result, log);
+    });
+    await parts.publish();
+    return buildOf(ledger.build(app, id));
+  } catch (error) {
+    const failure = signal.aborted ? new DavitError("interrupted", "Interrupted", { cause: error }) : error;
+    await fail(parts, app, id, failure, log);
+    throw hasCode(failure, "interrupted") ? failure : buildFailed(id, failure, log);
+  } finally {
+    clearInterval(heartbeat);
+  }
+}
+
+async function pipeline(
+  parts: EmbeddedParts,
+  store: RackStore,
+  app: string,
+  id: string,
+  options: BuildOptions,
+  log: BuildLog,
+  events: BuildEvents,
+  signal: AbortSignal,
+): Promise<PipelineResult> {
+  const env = await parts.releases.currentEnv(app);
+  log.redactor.addEnv(env);
+  for (const { name, value } of options.buildArgs.map(parseBuildArg))
+    if (value !== undefined && looksSecret(name)) log.redactor.add(value);
+  const sent = new Map<string, number>();
+  const onProgress = (what: string, bytes: number): void => {
+    sent.set(what, (sent.get(what) ?? 0) + bytes);
+    events.progress?.({ what, done: sent.get(what) ?? 0 });
+  };
+  return await runPipeline(
+    { ...options, env, managed: managedArgs(parts, app, id, options) },
+    {
+      engine: await parts.engine(),
+      target: imageTarget(parts, store, (bytes) => onProgress("Storing", bytes)),
+      log,
+      signal,
+      registry: async (ref) => {
+        const { RegistryStore } = await import("../oci/registry-store.ts");
+        const reference = parseReference(ref);
+        return {
+          store: new RegistryStore(reference, parts.env),
+          tag: reference.digest ?? reference.tag ?? "latest",
+        };
+      },
+      onManifest: (text) => parts.ledger.setBuildManifest(id, text),
+      onProgress,
+    },
+  );
+}
+
+/** BUILD_AUTH names the rack's registries; an embedded rack has none of its own to log in to. */
+function managedArgs(parts: EmbeddedParts, app: string, id: string, options: BuildOptions): Managed {
+  return {
+    BUILD_APP: app,
+    BUILD_AUTH: "{}",
+    BUILD_DEVELOPMENT: String(options.development),
+    BUILD_GENERATION: "2",
+    BUILD_GIT_SHA: options.gitSha ?? "",
+    BUILD_ID: id,
+    BUILD_MANIFEST: options.manifest,
+    BUILD_RACK: parts.name,
+  };
+}
+
+/** The rack's memory of layers spans apps: what one app's build compressed, another's need not. */
+function imageTarget(parts: EmbeddedParts, store: RackStore, onBytes: (bytes: number) => void): ImageTarget {
+  const { content } = parts.ledger;
+  const adopted = async (descriptor: Descriptor): Promise<Descriptor | undefined> =>
+    (await store.adopt(descriptor)) ? descriptor : undefined;
+  return {
+    store,
+    layer: async (diffId) => {
+      const row = content.layer(diffId);
+      return (
+        row && (await adopted({ mediaType: row.media_type, digest: parseDigest(row.digest), size: row.size }))
+      );
+    },
+    remember: (diffId, layer) => content.rememberLayer(diffId, layer),
+    blob: async (digest, mediaType) => {
+      const size = content.sizeOf(digest);
+      return size === undefined ? undefined : await adopted({ mediaType, digest, size });
+    },
+    onBytes,
+  };
+}
+
+async function complete(
+  parts: EmbeddedParts,
+  store: RackStore,
+  app: string,
+  id: string,
+  result: PipelineResult,
+  log: BuildLog,
+): Promise<void> {
+  const row = parts.ledger.build(app, id);
+  const ended = parts.now().toISOString();
+  const logDescriptor = await storeLog(parts, store, id, log);
+  const { entrypoint, engine, manifest, images } = result;
+  const record = {
+    ...{ id, app, description: row.description, "git-sha": row.git_sha, entrypoint },
+    ...{ "wildcard-domain": row.wildcard_domain === 1, started: row.started, ended, engine },
+  };
+  const index = await putBuild(store, record, manifest, logDescriptor, images);
+  const tags = [...images].map(([service, descriptor]) => ({ name: `${service}.${id}`, descriptor }));
+  await parts.releases.inherit(app, manifest, row.description, (release) =>
+    parts.ledger.finishBuild({
+      id,
+      app,
+      index,
+      log: logDescriptor,
+      tags,
+      entrypoint,
+      engine,
+      ended,
+      release,
+    }),
+  );
+}
+
+/** The log as a blob: its chunks one after the other. */
+async function storeLog(
+  parts: EmbeddedParts,
+  store: RackStore,
+  id: string,
+  log: BuildLog,
+): Promise<Descriptor> {
+  await log.flush();
+  const writer = await store.writer();
+  let seq = 0;
+  for (;;) {
+    const chunks = parts.ledger.logChunks(id, seq);
+    if (chunks.length === 0) return await writer.commit(BUILD_LOG);
+    for (const chunk of chunks) {
+      seq = chunk.seq;
+      await writer.write(encode(chunk.bytes));
+    }
+  }
+}
+
+/** Even when the disk is too full for the log, the row says that the build failed. */
+async function fail(
+  parts: EmbeddedParts,
+  app: string,
+  id: string,
+  error: unknown,
+  log: BuildLog,
+): Promise<void> {
+  const reason = log.redactor.redact(reasonOf(error));
+  log.line(`ERROR: ${reason}`);
+  const store = parts.store(app);
+  await store
+    .lease(async (leased) => {
+      const stored = await storeLog(parts, leased, id, log).catch(() => undefined);
+      await parts.ledger.failBuild(id, reason, stored);
+    })
+    .catch(() => parts.ledger.failBuild(id, reason))
+    .catch(() => undefined);
+  await parts.collector.run().catch(() => undefined);
+}
+
+function buildFailed(id: string, error: unknown, log: BuildLog): DavitError {
+  const ours = error instanceof DavitError;
+  const hint = ours && error.hint !== undefined ? error.hint : `the whole log: davit builds logs ${id}`;
+  return new DavitError(
+    ours ? error.code : "build-failed",
+    `build failed: ${log.redactor.redact(reasonOf(error))}`,
+    { cause: error, hint },
+  );
+}

@@ -1,0 +1,308 @@
+import { mkdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { Engine } from "../build/engine.ts";
+import { makeBundle } from "../bundle/write.ts";
+import { type ByteStream, type Bytes, encode } from "../bytes.ts";
+import { DavitError, systemError } from "../errors.ts";
+import { BlobPool } from "../oci/blob-pool.ts";
+import type { Descriptor } from "../oci/descriptor.ts";
+import { parseDigest } from "../oci/digest.ts";
+import { LAYOUT_FILE, REF_NAME, replaceFile } from "../oci/layout-store.ts";
+import { mediaTypes } from "../oci/media-types.ts";
+import { Collector } from "./collector.ts";
+import { runEmbeddedBuild } from "./embedded-build.ts";
+import { importEmbedded } from "./embedded-import.ts";
+import { type Env, Home, LOCAL, noRack } from "./home.ts";
+import { checkName, type RandomSource, secureRandom } from "./ids.ts";
+import { Ledger } from "./ledger.ts";
+import type {
+  App,
+  Build,
+  BuildEvents,
+  BuildOptions,
+  Bundle,
+  ImportOptions,
+  NewRelease,
+  Rack,
+  Release,
+  System,
+} from "./rack.ts";
+import { RackStore } from "./rack-store.ts";
+import { Releases } from "./releases.ts";
+import { type BuildRow, buildOf } from "./rows.ts";
+import { Seal } from "./seal.ts";
+
+/** The version the rack reports: what `convox` clients expect of a current one. */
+const RACK_VERSION = "3.24.6";
+const DEFAULT_LIMIT = 10;
+/** Between looks at a log that still grows, in milliseconds. */
+const FOLLOW = 200;
+
+export interface EmbeddedOptions {
+  env: Env;
+  /** Opens the engine when the first build needs it. */
+  engine: () => Promise<Engine>;
+  now?: () => Date;
+  random?: RandomSource;
+}
+
+/** What the parts of an embedded rack share. */
+export interface EmbeddedParts {
+  name: string;
+  /** Unguessable, and the same for the rack's whole life. */
+  id: string;
+  ledger: Ledger;
+  releases: Releases;
+  collector: Collector;
+  random: RandomSource;
+  now: () => Date;
+  env: Env;
+  engine: () => Promise<Engine>;
+  store(app: string): RackStore;
+  /** Brings the layout's `index.json` up to date. */
+  publish(): Promise<void>;
+}
+
+/** A rack in a directory: no server, and any number of davit processes side by side. */
+export class EmbeddedRack implements Rack {
+  readonly name: string;
+  readonly #parts: EmbeddedParts;
+
+  private constructor(parts: EmbeddedParts) {
+    this.name = parts.name;
+    this.#parts = parts;
+  }
+
+  /** Opens a rack that is there; `local` is made on first use, others by `create`. */
+  static async open(name: string, options: EmbeddedOptions): Promise<EmbeddedRack> {
+    const home = new Home(options.env);
+    if (name !== LOCAL && !home.hasRack(name)) throw noRack(name);
+    return await EmbeddedRack.#open(home, name, options);
+  }
+
+  static async create(name: string, options: EmbeddedOptions): Promise<EmbeddedRack> {
+    const home = new Home(options.env);
+    if (home.hasRack(checkName("rack", name))) throw new DavitError("exists", `rack already exists: ${name}`);
+    return await EmbeddedRack.#open(home, name, options);
+  }
+
+  static async #open(home: Home, name: string, options: EmbeddedOptions): Promise<EmbeddedRack> {
+    const dir = home.rackDir(name);
+    const now = options.now ?? (() => new Date());
+    const random = options.random ?? secureRandom;
+    await mkdir(dir, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
+      throw systemError(`Cannot make rack ${name}`, error);
+    });
+    const ledger = await Ledger.open(join(dir, "ledger.db"), now);
+    const id = await ledger.fact("id", () => crypto.randomUUID().slice(0, 13));
+    const releases = new Releases(
+      ledger,
+      await Seal.open(join(dir, "key"), options.env["DAVIT_KEY"]),
+      random,
+    );
+    const collector = new Collector(new BlobPool(join(dir, "layout")), ledger.content);
+    return new EmbeddedRack({
+      ...{ name, id, ledger, releases, collector, random, now },
+      env: options.env,
+      engine: options.engine,
+      store: (app) => new RackStore(app, collector),
+      publish: () => publish(join(dir, "layout"), ledger),
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#parts.ledger.close();
+  }
+
+  async system(): Promise<System> {
+    const { name } = this;
+    const rest = {
+      provider: "local",
+      status: "running",
+      version: RACK_VERSION,
+      domain: "",
+      region: "",
+      count: 1,
+    };
+    return { name, ...rest, parameters: {}, outputs: {} };
+  }
+
+  async apps(): Promise<App[]> {
+    return this.#parts.ledger.apps();
+  }
+
+  async app(name: string): Promise<App> {
+    return this.#parts.ledger.app(name);
+  }
+
+  async createApp(name: string): Promise<App> {
+    await this.#parts.ledger.createApp(checkName("app", name));
+    return this.#parts.ledger.app(name);
+  }
+
+  async deleteApp(name: string): Promise<void> {
+    await this.#parts.ledger.deleteApp(name);
+    await this.#parts.collector.run();
+    await this.#parts.publish();
+  }
+
+  async builds(app: string, limit = DEFAULT_LIMIT): Promise<Build[]> {
+    await this.#parts.ledger.failAbandoned();
+    return this.#parts.ledger.builds(app, limit).map(buildOf);
+  }
+
+  async build(app: string, id: string): Promise<Build> {
+    await this.#parts.ledger.failAbandoned();
+    const row = this.#parts.ledger.build(app, id);
+    return {
+      ...buildOf(row),
+      images: Object.fromEntries([...this.#images(row)].map(([name, image]) => [name, image.digest])),
+    };
+  }
+
+  async deleteBuild(app: string, id: string): Promise<void> {
+    await this.#parts.ledger.failAbandoned();
+    await this.#parts.ledger.deleteBuild(app, id);
+    await this.#parts.collector.run();
+    await this.#parts.publish();
+  }
+
+  async buildLog(app: string, id: string): Promise<ByteStream> {
+    await this.#parts.ledger.failAbandoned();
+    this.#parts.ledger.build(app, id);
+    return this.#follow(app, id);
+  }
+
+  /** Chunks while the build runs, and from the finished log what came after them. */
+  async *#follow(app: string, id: string): AsyncGenerator<Bytes> {
+    let seq = 0;
+    let sent = 0;
+    for (;;) {
+      const row = this.#parts.ledger.build(app, id);
+      if (row.log_digest !== "") return yield* skip(await this.#storedLog(row), sent);
+      const chunks = this.#parts.ledger.logChunks(id, seq);
+      for (const chunk of chunks) {
+        const bytes = encode(chunk.bytes);
+        seq = chunk.seq;
+        sent += bytes.byteLength;
+        yield bytes;
+      }
+      if (chunks.length > 0) continue;
+      if (row.status === "failed" || row.status === "complete") return;
+      await Bun.sleep(FOLLOW);
+      await this.#parts.ledger.failAbandoned();
+    }
+  }
+
+  async #storedLog(row: BuildRow): Promise<ByteStream> {
+    const log = { mediaType: "text/plain", digest: parseDigest(row.log_digest), size: row.log_size };
+    return await this.#parts.store(row.app).fetch(log);
+  }
+
+  async runBuild(
+    app: string,
+    options: BuildOptions,
+    events: BuildEvents,
+    signal: AbortSignal,
+  ): Promise<Build> {
+    await this.#recover();
+    return await runEmbeddedBuild(this.#parts, app, options, events, signal);
+  }
+
+  async importBuild(app: string, archive: ByteStream, options: ImportOptions): Promise<Build> {
+    await this.#recover();
+    return await importEmbedded(this.#parts, app, archive, options);
+  }
+
+  async #recover(): Promise<void> {
+    await this.#parts.ledger.failAbandoned();
+    await this.#parts.collector.recover();
+  }
+
+  async exportBuild(app: string, id: string): Promise<Bundle> {
+    const row = this.#parts.ledger.build(app, id);
+    if (row.index_digest === "")
+      throw new DavitError("conflict", `Cannot export build ${id}: it is ${row.status}`, {
+        hint: "only complete builds have images",
+      });
+    const { promise: plan, resolve, reject } = Promise.withResolvers<Bundle>();
+    const { promise: finished, resolve: finish } = Promise.withResolvers<void>();
+    void this.#parts
+      .store(app)
+      .lease(async (store) => {
+        const index: Descriptor = {
+          mediaType: mediaTypes.ociIndex,
+          digest: parseDigest(row.index_digest),
+          size: row.index_size,
+        };
+        const images = this.#images(row);
+        if ((await store.exists(index)) !== "yes")
+          throw new DavitError("not-found", `build not found: ${id}`);
+        for (const image of images.values()) await store.exists(image);
+        resolve(await makeBundle(store, { id, index, images, prefix: `${this.name}/${app}` }));
+        await finished;
+      })
+      .catch(reject);
+    const { size, stream } = await plan;
+    return { size, stream: whenDone(stream, finish) };
+  }
+
+  /** The image behind each service's tag. */
+  #images(row: BuildRow): Map<string, Descriptor> {
+    const images = new Map<string, Descriptor>();
+    for (const tag of this.#parts.ledger.content.tagsOf(row.app, `.${row.id}`)) {
+      const descriptor = { mediaType: tag.media_type, digest: parseDigest(tag.digest), size: tag.size };
+      images.set(tag.name.slice(0, -row.id.length - 1), descriptor);
+    }
+    return images;
+  }
+
+  async releases(app: string, limit = DEFAULT_LIMIT): Promise<Release[]> {
+    return await Promise.all(
+      this.#parts.ledger.releases(app, limit).map((row) => this.#parts.releases.read(row)),
+    );
+  }
+
+  async release(app: string, id: string): Promise<Release> {
+    return await this.#parts.releases.read(this.#parts.ledger.release(app, id));
+  }
+
+  async createRelease(app: string, release: NewRelease): Promise<Release> {
+    return await this.#parts.releases.create(app, release);
+  }
+}
+
+async function* skip(stream: ByteStream, count: number): AsyncGenerator<Bytes> {
+  let left = count;
+  for await (const chunk of stream) {
+    if (left >= chunk.byteLength) left -= chunk.byteLength;
+    else {
+      yield chunk.subarray(left);
+      left = 0;
+    }
+  }
+}
+
+async function* whenDone(stream: ByteStream, done: () => void): AsyncGenerator<Bytes> {
+  try {
+    yield* stream;
+  } finally {
+    done();
+  }
+}
+
+/** A view of the rack for tools that read layouts; the ledger is the truth. */
+async function publish(dir: string, ledger: Ledger): Promise<void> {
+  const manifests = ledger.content.indexView().map(({ name, digest, size }) => ({
+    mediaType: mediaTypes.ociIndex,
+    digest,
+    size,
+    annotations: { [REF_NAME]: name },
+  }));
+  await mkdir(dir, { recursive: true, mode: 0o700 });
+  await replaceFile(join(dir, "oci-layout"), LAYOUT_FILE);
+  await replaceFile(
+    join(dir, "index.json"),
+    JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests }),
+  );
+}

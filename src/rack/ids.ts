@@ -1,0 +1,45 @@
+import { DavitError } from "../errors.ts";
+
+/** Fills a buffer with unpredictable bytes; tests give their own. */
+export type RandomSource = (bytes: Uint8Array<ArrayBuffer>) => void;
+
+export const secureRandom: RandomSource = (bytes) => {
+  crypto.getRandomValues(bytes);
+};
+
+/** `B` or `R` and ten capitals, each letter equally likely. */
+export function newId(kind: "B" | "R", random: RandomSource = secureRandom): string {
+  let id: string = kind;
+  const bytes = new Uint8Array(32);
+  while (id.length < 11) {
+    random(bytes);
+    // 234 is the largest multiple of 26 below 256: larger bytes would favour the first letters.
+    for (const byte of bytes) if (byte < 234 && id.length < 11) id += String.fromCharCode(65 + (byte % 26));
+  }
+  return id;
+}
+
+export function isBuildId(text: string): boolean {
+  return /^B[A-Z]{10}$/.test(text);
+}
+
+/** Names of racks, apps and services. */
+const NAME = /^[a-z][a-z0-9-]*$/;
+const RESERVED = ["rack", "system"];
+const LONGEST = 63;
+
+export function checkName(kind: "rack" | "app" | "service", name: string): string {
+  if (!NAME.test(name) || name.length > LONGEST)
+    throw new DavitError(
+      "invalid",
+      `Cannot use ${kind} name ${JSON.stringify(name.slice(0, 100))}: it is not like a-z, then a-z, 0-9 and -, ${LONGEST} at most`,
+      {
+        hint: kind === "app" ? "name the app with -a NAME" : "choose another name",
+      },
+    );
+  if (kind === "app" && RESERVED.includes(name))
+    throw new DavitError("invalid", `Cannot use app name ${JSON.stringify(name)}: app name is reserved`, {
+      hint: "choose another name",
+    });
+  return name;
+}

@@ -1,0 +1,151 @@
+import { type ByteStream, type Bytes, collect } from "../bytes.ts";
+import { DavitError } from "../errors.ts";
+import type { BlobPool, PoolWriter } from "../oci/blob-pool.ts";
+import type { Descriptor } from "../oci/descriptor.ts";
+import { type Digest, isDigest, parseDigest } from "../oci/digest.ts";
+import { children, MAX_MANIFEST, parseManifest } from "../oci/manifest.ts";
+import { isManifestType } from "../oci/media-types.ts";
+import { pushToPool } from "../oci/pool-push.ts";
+import { type BlobWriter, type Content, contentOf, type Store } from "../oci/store.ts";
+import { verified } from "../oci/verify.ts";
+import type { Collector } from "./collector.ts";
+import type { ContentLedger } from "./content-ledger.ts";
+
+/** Between renewals of a lease, in milliseconds. */
+const RENEWAL = 60 * 60 * 1000;
+
+/**
+ * One app's view of the rack's pool. Who may see a blob is asked of the ledger on
+ * every read, never cached. The blob's file comes first and its row second, so
+ * that a row never points at nothing.
+ */
+export class RackStore implements Store {
+  readonly #app: string;
+  readonly #pool: BlobPool;
+  readonly #ledger: ContentLedger;
+  readonly #collector: Collector;
+  readonly #lease: string | undefined;
+
+  constructor(app: string, collector: Collector, lease?: string) {
+    this.#app = app;
+    this.#collector = collector;
+    this.#pool = collector.pool;
+    this.#ledger = collector.ledger;
+    this.#lease = lease;
+  }
+
+  async resolve(ref: string): Promise<Descriptor> {
+    const row = isDigest(ref) ? undefined : this.#ledger.tag(this.#app, ref);
+    if (!row)
+      throw new DavitError(
+        "not-found",
+        `Cannot resolve ${JSON.stringify(ref)}: no such tag in app ${this.#app}`,
+      );
+    return { mediaType: row.media_type, digest: parseDigest(row.digest), size: row.size };
+  }
+
+  async exists(descriptor: Descriptor): Promise<"yes" | "no"> {
+    return (await this.#ledger.has(this.#app, descriptor, this.#lease)) ? "yes" : "no";
+  }
+
+  async fetch(descriptor: Descriptor, from = 0): Promise<ByteStream> {
+    if (!(await this.#ledger.has(this.#app, descriptor, this.#lease)))
+      throw new DavitError("not-found", `Cannot read ${descriptor.digest}: it is not in app ${this.#app}`);
+    return await this.#pool.read(descriptor, from);
+  }
+
+  /** A blob that the pool has is read and verified all the same: the bytes are the proof of a right to it. */
+  async push(descriptor: Descriptor, content: Content): Promise<void> {
+    if ((await this.exists(descriptor)) === "yes") return;
+    await this.#leased(async (lease) => {
+      if (isManifestType(descriptor.mediaType)) return await this.#pushManifest(descriptor, content, lease);
+      await this.#pushBytes(descriptor, content, lease);
+      await this.#ledger.add(this.#app, descriptor, [], lease);
+    });
+  }
+
+  async #pushManifest(descriptor: Descriptor, content: Content, lease: string): Promise<void> {
+    const bytes = await collect(verified(await content.open(0), descriptor), MAX_MANIFEST, descriptor.digest);
+    const below = children(parseManifest(bytes, descriptor));
+    await this.#pushBytes(descriptor, contentOf(bytes), lease);
+    await this.#ledger.add(this.#app, descriptor, below, lease);
+  }
+
+  async #pushBytes(descriptor: Descriptor, content: Content, lease: string): Promise<void> {
+    await this.#claim(descriptor.digest, lease);
+    await pushToPool(this.#pool, descriptor, content);
+  }
+
+  async writer(): Promise<BlobWriter> {
+    const writer = await this.#pool.writer();
+    return new RackWriter(writer, async (mediaType, digest, expected) =>
+      this.#leased(async (lease) => {
+        await this.#claim(digest, lease);
+        const descriptor = await writer.commit(mediaType, expected);
+        await this.#ledger.add(this.#app, descriptor, [], lease);
+        return descriptor;
+      }),
+    );
+  }
+
+  async tag(descriptor: Descriptor, ref: string): Promise<void> {
+    await this.#ledger.setTag(this.#app, ref, descriptor);
+  }
+
+  /** Gives the app a blob of the pool whose content it has proved to have, by other means than sending it. */
+  async adopt(descriptor: Descriptor): Promise<boolean> {
+    return await this.#leased((lease) => this.#ledger.adopt(this.#app, descriptor, lease));
+  }
+
+  async lease<T>(work: (store: RackStore) => Promise<T>): Promise<T> {
+    return await this.#leased((lease) => work(new RackStore(this.#app, this.#collector, lease)));
+  }
+
+  async #leased<T>(work: (lease: string) => Promise<T>): Promise<T> {
+    if (this.#lease !== undefined) return await work(this.#lease);
+    const lease = crypto.randomUUID();
+    await this.#ledger.openLease(lease);
+    const renewal = setInterval(() => void this.#ledger.renewLease(lease).catch(() => undefined), RENEWAL);
+    renewal.unref();
+    try {
+      return await work(lease);
+    } finally {
+      clearInterval(renewal);
+      if ((await this.#ledger.closeLease(lease)) > 0) await this.#collector.run();
+    }
+  }
+
+  /** While a collector is deleting this very blob, the deletion is seen through first. */
+  async #claim(digest: Digest, lease: string): Promise<void> {
+    while (!(await this.#ledger.claim(lease, digest))) await this.#collector.run();
+  }
+}
+
+class RackWriter implements BlobWriter {
+  readonly #writer: PoolWriter;
+  readonly #commit: (mediaType: string, digest: Digest, expected?: Descriptor) => Promise<Descriptor>;
+
+  constructor(
+    writer: PoolWriter,
+    commit: (mediaType: string, digest: Digest, expected?: Descriptor) => Promise<Descriptor>,
+  ) {
+    this.#writer = writer;
+    this.#commit = commit;
+  }
+
+  get offset(): number {
+    return this.#writer.offset;
+  }
+
+  write(chunk: Bytes): Promise<void> {
+    return this.#writer.write(chunk);
+  }
+
+  commit(mediaType: string, expected?: Descriptor): Promise<Descriptor> {
+    return this.#commit(mediaType, this.#writer.digest(), expected);
+  }
+
+  abort(): Promise<void> {
+    return this.#writer.abort();
+  }
+}

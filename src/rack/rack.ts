@@ -1,0 +1,155 @@
+import type { ByteStream } from "../bytes.ts";
+import { type Static, Type } from "../schema.ts";
+
+/** How the wire writes "not yet". */
+export const ZERO_TIME = "0001-01-01T00:00:00Z";
+
+export const App = Type.Object({
+  name: Type.String(),
+  generation: Type.String(),
+  locked: Type.Boolean(),
+  /** The active release, or "". */
+  release: Type.String(),
+  router: Type.String(),
+  status: Type.String(),
+  parameters: Type.Record(Type.String(), Type.String()),
+});
+export type App = Static<typeof App>;
+
+export const BuildStatus = Type.Union([
+  Type.Literal("created"),
+  Type.Literal("running"),
+  Type.Literal("complete"),
+  Type.Literal("failed"),
+]);
+
+export const Build = Type.Object({
+  id: Type.String(),
+  app: Type.String(),
+  description: Type.String(),
+  /** The last built service's entrypoint, as a shell-quoted string. */
+  entrypoint: Type.String(),
+  "git-sha": Type.String(),
+  logs: Type.String(),
+  /** The text of convox.yml. */
+  manifest: Type.String(),
+  process: Type.String(),
+  release: Type.String(),
+  reason: Type.String(),
+  repository: Type.String(),
+  status: BuildStatus,
+  started: Type.String(),
+  ended: Type.String(),
+  "wildcard-domain": Type.Boolean(),
+  /** Content id: the digest of the build's index. Not part of the Convox API. */
+  digest: Type.Optional(Type.String()),
+  /** Manifest digest of each service's image. Not part of the Convox API. */
+  images: Type.Optional(Type.Record(Type.String(), Type.String())),
+});
+export type Build = Static<typeof Build>;
+
+export const Release = Type.Object({
+  id: Type.String(),
+  app: Type.String(),
+  build: Type.String(),
+  /** `KEY=VALUE` lines. */
+  env: Type.String(),
+  manifest: Type.String(),
+  description: Type.String(),
+  created: Type.String(),
+});
+export type Release = Static<typeof Release>;
+
+export const System = Type.Object({
+  name: Type.String(),
+  provider: Type.String(),
+  status: Type.String(),
+  version: Type.String(),
+  domain: Type.String(),
+  region: Type.String(),
+  count: Type.Integer(),
+  parameters: Type.Record(Type.String(), Type.String()),
+  outputs: Type.Record(Type.String(), Type.String()),
+});
+export type System = Static<typeof System>;
+
+export interface BuildOptions {
+  /** The project's directory. */
+  dir: string;
+  /** Path of convox.yml below `dir`. */
+  manifest: string;
+  description?: string;
+  gitSha?: string;
+  development: boolean;
+  noCache: boolean;
+  wildcardDomain: boolean;
+  /** `K=V`, or the bare name of a managed argument. */
+  buildArgs: string[];
+}
+
+export interface BuildEvents {
+  /** The build's row exists; its log starts. */
+  started?(build: Build): void;
+  /** Bytes of the log, just as they are stored. */
+  log?(text: string): void;
+  progress?(progress: Progress): void;
+}
+
+/** Work that takes long: `done` of `total` bytes, where the total is known. */
+export interface Progress {
+  what: string;
+  done: number;
+  total?: number;
+}
+
+export interface ImportOptions {
+  /** The same key again returns the first import's build. */
+  idempotencyKey?: string;
+  /** Bytes of the archive, where known; for progress only. */
+  size?: number;
+  signal?: AbortSignal;
+  onWarning?(text: string): void;
+  onProgress?(progress: Progress): void;
+}
+
+export interface NewRelease {
+  build?: string;
+  description?: string;
+  /** Replaces the parent's env. */
+  env?: string;
+  /** Where build and env are inherited from; the newest release when left out. */
+  parent?: string;
+}
+
+/** An export on its way. */
+export interface Bundle {
+  /** Bytes of the whole archive, known before the first. */
+  size: number;
+  stream: ByteStream;
+}
+
+/** Where apps, builds and releases live. Commands know nothing else; they cannot tell the kinds apart. */
+export interface Rack extends AsyncDisposable {
+  readonly name: string;
+  system(): Promise<System>;
+
+  apps(): Promise<App[]>;
+  app(name: string): Promise<App>;
+  createApp(name: string): Promise<App>;
+  deleteApp(name: string): Promise<void>;
+
+  /** Newest first. */
+  builds(app: string, limit?: number): Promise<Build[]>;
+  build(app: string, id: string): Promise<Build>;
+  deleteBuild(app: string, id: string): Promise<void>;
+  /** The stored log; of a build that still runs, what there is and what comes until it ends. */
+  buildLog(app: string, id: string): Promise<ByteStream>;
+  runBuild(app: string, options: BuildOptions, events: BuildEvents, signal: AbortSignal): Promise<Build>;
+  exportBuild(app: string, id: string): Promise<Bundle>;
+  importBuild(app: string, archive: ByteStream, options: ImportOptions): Promise<Build>;
+
+  /** Newest first. */
+  releases(app: string, limit?: number): Promise<Release[]>;
+  release(app: string, id: string): Promise<Release>;
+  createRelease(app: string, release: NewRelease): Promise<Release>;
+}

@@ -1,0 +1,93 @@
+import { readFile, writeFile } from "node:fs/promises";
+import { type Bytes, decode, encode } from "../bytes.ts";
+import { DavitError, systemCode, systemError } from "../errors.ts";
+
+const NONCE = 12;
+
+/**
+ * Seals secrets at rest with AES-GCM: `v1.<key id>.<nonce>.<text>`. The place a
+ * secret stands in (table, row, column) is authenticated too, so that no row's
+ * secret can be moved to another.
+ */
+export class Seal {
+  readonly #key: CryptoKey;
+  readonly id: string;
+
+  private constructor(key: CryptoKey, id: string) {
+    this.#key = key;
+    this.id = id;
+  }
+
+  /** The key: 32 bytes in base64, from `DAVIT_KEY` or a file made 0600 on first use. */
+  static async open(path: string, fromEnv: string | undefined): Promise<Seal> {
+    const text = fromEnv || (await keyFile(path));
+    const raw = new Uint8Array(Buffer.from(text.trim(), "base64"));
+    if (raw.byteLength !== 32)
+      throw new DavitError(
+        "invalid",
+        `Cannot read the rack's key from ${fromEnv ? "DAVIT_KEY" : path}: it is not 32 bytes in base64`,
+      );
+    const id = new Bun.CryptoHasher("sha256").update("davit key id").update(raw).digest("hex").slice(0, 8);
+    return new Seal(await crypto.subtle.importKey("raw", raw, "AES-GCM", false, ["encrypt", "decrypt"]), id);
+  }
+
+  async seal(text: string, place: string): Promise<string> {
+    const nonce = crypto.getRandomValues(new Uint8Array(NONCE));
+    const sealed = await crypto.subtle.encrypt(
+      { name: "AES-GCM", iv: nonce, additionalData: encode(place) },
+      this.#key,
+      encode(text),
+    );
+    return `v1.${this.id}.${base64(nonce)}.${base64(new Uint8Array(sealed))}`;
+  }
+
+  async open(sealed: string, place: string): Promise<string> {
+    const [version, id, nonce, text] = sealed.split(".");
+    if (version !== "v1" || nonce === undefined || text === undefined)
+      throw new DavitError("invalid", `Cannot open the secret at ${place}: its form is unknown`);
+    if (id !== this.id)
+      throw new DavitError(
+        "denied",
+        `Cannot open the secret at ${place}: it was sealed with key ${id}, this rack's key is ${this.id}`,
+        {
+          hint: "put back the key file this rack was made with, or set DAVIT_KEY",
+        },
+      );
+    const algorithm = { name: "AES-GCM", iv: unbase64(nonce), additionalData: encode(place) };
+    const opened = await crypto.subtle
+      .decrypt(algorithm, this.#key, unbase64(text))
+      .catch((cause: unknown) => {
+        throw new DavitError("invalid", `Cannot open the secret at ${place}: it was changed`, { cause });
+      });
+    return decode(new Uint8Array(opened));
+  }
+}
+
+async function keyFile(path: string): Promise<string> {
+  const fresh = base64(crypto.getRandomValues(new Uint8Array(32)));
+  try {
+    await writeFile(path, `${fresh}\n`, { mode: 0o600, flag: "wx", flush: true });
+    return fresh;
+  } catch (error) {
+    if (systemCode(error) !== "EEXIST") throw systemError(`Cannot write ${path}`, error);
+    return await readKey(path);
+  }
+}
+
+/** Another process may have made the file a moment ago and still be writing it. */
+async function readKey(path: string): Promise<string> {
+  for (let tries = 0; tries < 50; tries++) {
+    const text = await readFile(path, "utf8");
+    if (text.endsWith("\n")) return text;
+    await Bun.sleep(10);
+  }
+  throw new DavitError("invalid", `Cannot read the rack's key from ${path}: the file is incomplete`);
+}
+
+function base64(bytes: Uint8Array): string {
+  return Buffer.from(bytes).toString("base64url");
+}
+
+function unbase64(text: string): Bytes {
+  return new Uint8Array(Buffer.from(text, "base64url"));
+}

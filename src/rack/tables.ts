@@ -1,0 +1,59 @@
+/**
+ * The ledger's tables. Migrations only add: an older davit can still read what
+ * it knows, down to the version that `min_reader` names.
+ */
+export const SCHEMA = 1;
+export const MIN_READER = 1;
+
+/** `migrations[n]` brings a ledger from version n to n + 1. */
+export const migrations: readonly string[] = [
+  `
+  CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+
+  CREATE TABLE apps (
+    name TEXT PRIMARY KEY, generation TEXT NOT NULL DEFAULT '3', status TEXT NOT NULL DEFAULT 'running',
+    locked INTEGER NOT NULL DEFAULT 0, release TEXT NOT NULL DEFAULT '', parameters TEXT NOT NULL DEFAULT '{}',
+    created TEXT NOT NULL
+  ) STRICT;
+
+  CREATE TABLE builds (
+    id TEXT PRIMARY KEY, app TEXT NOT NULL REFERENCES apps(name) ON DELETE CASCADE, seq INTEGER NOT NULL,
+    status TEXT NOT NULL, description TEXT NOT NULL DEFAULT '', entrypoint TEXT NOT NULL DEFAULT '',
+    git_sha TEXT NOT NULL DEFAULT '', manifest TEXT NOT NULL DEFAULT '', reason TEXT NOT NULL DEFAULT '',
+    release TEXT NOT NULL DEFAULT '', wildcard_domain INTEGER NOT NULL DEFAULT 0,
+    started TEXT NOT NULL, ended TEXT NOT NULL DEFAULT '', engine TEXT NOT NULL DEFAULT '',
+    index_digest TEXT NOT NULL DEFAULT '', index_size INTEGER NOT NULL DEFAULT 0,
+    log_digest TEXT NOT NULL DEFAULT '', log_size INTEGER NOT NULL DEFAULT 0,
+    idempotency_key TEXT, owner TEXT NOT NULL DEFAULT '', lease_until INTEGER NOT NULL DEFAULT 0
+  ) STRICT;
+  CREATE INDEX builds_by_app ON builds (app, seq DESC);
+  CREATE INDEX builds_running ON builds (status) WHERE status IN ('created', 'running');
+  CREATE UNIQUE INDEX builds_by_key ON builds (app, idempotency_key) WHERE idempotency_key IS NOT NULL;
+
+  CREATE TABLE log_chunks (
+    build TEXT NOT NULL REFERENCES builds(id) ON DELETE CASCADE, seq INTEGER NOT NULL, bytes TEXT NOT NULL,
+    PRIMARY KEY (build, seq)
+  ) STRICT;
+
+  CREATE TABLE releases (
+    id TEXT PRIMARY KEY, app TEXT NOT NULL REFERENCES apps(name) ON DELETE CASCADE, seq INTEGER NOT NULL,
+    build TEXT NOT NULL DEFAULT '', env TEXT NOT NULL DEFAULT '', manifest TEXT NOT NULL DEFAULT '',
+    description TEXT NOT NULL DEFAULT '', created TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX releases_by_app ON releases (app, seq DESC);
+
+  CREATE TABLE blobs (digest TEXT PRIMARY KEY, size INTEGER NOT NULL, state TEXT NOT NULL DEFAULT 'present') STRICT;
+  CREATE TABLE members (app TEXT NOT NULL REFERENCES apps(name) ON DELETE CASCADE, digest TEXT NOT NULL,
+    PRIMARY KEY (app, digest)) STRICT;
+  CREATE TABLE edges (parent TEXT NOT NULL, child TEXT NOT NULL, PRIMARY KEY (parent, child)) STRICT;
+  CREATE TABLE tags (app TEXT NOT NULL REFERENCES apps(name) ON DELETE CASCADE, name TEXT NOT NULL,
+    digest TEXT NOT NULL, media_type TEXT NOT NULL, size INTEGER NOT NULL, PRIMARY KEY (app, name)) STRICT;
+
+  CREATE TABLE leases (id TEXT PRIMARY KEY, owner TEXT NOT NULL, until INTEGER NOT NULL) STRICT;
+  CREATE TABLE pins (lease TEXT NOT NULL REFERENCES leases(id) ON DELETE CASCADE, digest TEXT NOT NULL,
+    PRIMARY KEY (lease, digest)) STRICT;
+  CREATE INDEX pins_by_digest ON pins (digest);
+
+  CREATE TABLE layers (diff_id TEXT PRIMARY KEY, digest TEXT NOT NULL, media_type TEXT NOT NULL, size INTEGER NOT NULL) STRICT;
+  `,
+];

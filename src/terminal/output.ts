@@ -1,0 +1,54 @@
+import { fstatSync, write as writeFd } from "node:fs";
+import { encode } from "../bytes.ts";
+import { systemCode } from "../errors.ts";
+
+/** One of the process's two outputs: text and bytes, in order, whole. A reader that goes away ends the process quietly. */
+export class Output {
+  readonly isTerminal: boolean;
+  readonly #fd: 1 | 2;
+  #last: Promise<void> = Promise.resolve();
+
+  constructor(fd: 1 | 2, isTerminal: boolean) {
+    this.#fd = fd;
+    this.isTerminal = isTerminal;
+  }
+
+  /** Queues text; `flush` waits until it is out. */
+  print(text: string): void {
+    void this.write(encode(text)).catch(() => undefined);
+  }
+
+  line(text = ""): void {
+    this.print(`${text}\n`);
+  }
+
+  /** Resolves when the bytes are out, which is when their reader has room for them. */
+  write(bytes: Uint8Array): Promise<void> {
+    this.#last = this.#last.then(() => writeAll(this.#fd, bytes));
+    return this.#last;
+  }
+
+  flush(): Promise<void> {
+    return this.#last;
+  }
+
+  /** Whether bytes would land on a screen or nowhere a person put them. */
+  isPipeOrFile(): boolean {
+    return !this.isTerminal && !fstatSync(this.#fd).isCharacterDevice();
+  }
+}
+
+async function writeAll(fd: number, bytes: Uint8Array): Promise<void> {
+  for (let done = 0; done < bytes.byteLength; ) {
+    const { promise, resolve, reject } = Promise.withResolvers<number>();
+    writeFd(fd, bytes, done, bytes.byteLength - done, null, (error, written) =>
+      error ? reject(error) : resolve(written),
+    );
+    try {
+      done += await promise;
+    } catch (error) {
+      if (systemCode(error) !== "EAGAIN") throw error;
+      await Bun.sleep(5);
+    }
+  }
+}

@@ -1,0 +1,64 @@
+import type { Output } from "./output.ts";
+import { bytes } from "./time.ts";
+
+export type ProgressMode = "auto" | "plain" | "json" | "none";
+
+/** What long work tells: `done` of `total` bytes. */
+export interface Step {
+  what: string;
+  done: number;
+  total?: number;
+}
+
+/** Between redraws of a bar, and between lines where there is no terminal, in milliseconds. */
+const REDRAW = 100;
+const LINE_EVERY = 5000;
+const BAR = 24;
+
+/** Shows how far work is, on stderr: a bar on a terminal, a line every few seconds elsewhere, or JSON. */
+export class ProgressDisplay {
+  readonly #output: Output;
+  readonly #mode: "bar" | "plain" | "json" | "none";
+  #last = performance.now();
+  #started: number | undefined;
+  #drawn = false;
+
+  constructor(output: Output, mode: ProgressMode) {
+    this.#output = output;
+    const canDraw = output.isTerminal && (process.stderr.columns ?? 0) > 0;
+    this.#mode = mode === "auto" ? (canDraw ? "bar" : "plain") : mode;
+  }
+
+  show(step: Step): void {
+    const now = performance.now();
+    this.#started ??= now;
+    if (this.#mode === "none" || now - this.#last < (this.#mode === "bar" ? REDRAW : LINE_EVERY)) return;
+    this.#last = now;
+    const rate = step.done / Math.max(0.001, (now - this.#started) / 1000);
+    if (this.#mode === "json") this.#output.line(JSON.stringify({ ...step, rate: Math.round(rate) }));
+    else if (this.#mode === "plain") this.#output.line(describe(step, rate));
+    else {
+      this.#output.print(
+        `\r\x1b[K${bar(step)}${describe(step, rate)}`.slice(0, (process.stderr.columns ?? 80) + 4),
+      );
+      this.#drawn = true;
+    }
+  }
+
+  /** Takes the bar away, so that other text can follow. */
+  clear(): void {
+    if (this.#drawn) this.#output.print("\r\x1b[K");
+    this.#drawn = false;
+  }
+}
+
+function bar({ done, total }: Step): string {
+  if (!total) return "";
+  const filled = Math.round((Math.min(done, total) / total) * BAR);
+  return `[${"=".repeat(filled)}${" ".repeat(BAR - filled)}] `;
+}
+
+function describe({ what, done, total }: Step, rate: number): string {
+  const left = total && rate > 0 ? `, ${Math.ceil((total - done) / rate)}s left` : "";
+  return `${what}: ${bytes(done)}${total ? ` of ${bytes(total)}` : ""}, ${bytes(rate)}/s${left}`;
+}
