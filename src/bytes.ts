@@ -5,7 +5,9 @@ export type Bytes = Uint8Array<ArrayBuffer>;
 
 /**
  * Bytes on the move: read once, in order. A `ReadableStream` is one, and so is
- * an async generator. Leaving a `for await` early releases the source.
+ * an async generator. Leaving a `for await` early releases the source. A chunk is
+ * good until the next one is asked for: its buffer is then filled again, so who
+ * keeps a chunk copies it.
  */
 export type ByteStream = AsyncIterable<Bytes>;
 
@@ -42,7 +44,7 @@ export async function collect(stream: ByteStream, limit: number, what: string): 
     size += chunk.byteLength;
     if (size > limit)
       throw new DavitError("invalid", `Cannot read ${what}: it is larger than ${limit} bytes`);
-    chunks.push(chunk);
+    chunks.push(chunk.slice());
   }
   return concat(chunks);
 }
@@ -62,7 +64,7 @@ export function toReadable(stream: ByteStream): ReadableStream<Bytes> {
     async pull(controller) {
       const { done, value } = await iterator.next();
       if (done) controller.close();
-      else controller.enqueue(value);
+      else controller.enqueue(value.slice());
     },
     async cancel() {
       await iterator.return?.();

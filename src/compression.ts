@@ -29,7 +29,7 @@ async function peek(stream: ByteStream, length: number): Promise<{ head: Bytes; 
   while (head.byteLength < length) {
     const { done, value } = await source.next();
     if (done) break;
-    head = head.byteLength === 0 ? value : joined(head, value);
+    head = joined(head, value);
   }
   async function* rest(): AsyncGenerator<Bytes> {
     try {
@@ -59,7 +59,7 @@ async function* limited(stream: ByteStream, format: "gzip" | "zstd"): AsyncGener
   async function* counted(): AsyncGenerator<Bytes> {
     for await (const chunk of stream) {
       input += chunk.byteLength;
-      yield chunk;
+      yield chunk.slice();
     }
   }
   const inflated = format === "gzip" ? gunzip(counted()) : unzstd(counted());

@@ -50,7 +50,8 @@ function leadingWords(argv: string[]): { words: string[]; rest: string[] } {
     else if (!flag) break;
     else {
       flags.push(word);
-      if (flag.type !== "boolean" && !word.includes("=") && at + 1 < argv.length) flags.push(argv[++at] ?? "");
+      if (flag.type !== "boolean" && !word.includes("=") && at + 1 < argv.length)
+        flags.push(argv[++at] ?? "");
     }
   }
   return { words, rest: [...words, ...flags, ...argv.slice(at)] };
@@ -58,7 +59,9 @@ function leadingWords(argv: string[]): { words: string[]; rest: string[] } {
 
 function globalFlag(word: string): Flag | undefined {
   const name = word.replace(/^--?/, "").replace(/=.*$/, "");
-  return Object.entries(GLOBAL_FLAGS).find(([long, { short }]) => (word.startsWith("--") ? long === name : short === name))?.[1];
+  return Object.entries(GLOBAL_FLAGS).find(([long, { short }]) =>
+    word.startsWith("--") ? long === name : short === name,
+  )?.[1];
 }
 
 function readInput(command: Command, argv: string[]): Input {

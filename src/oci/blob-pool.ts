@@ -9,7 +9,7 @@ import { type Digest, Digester, digestAlgorithm, digestHex } from "./digest.ts";
 import { verified } from "./verify.ts";
 
 /** How much is read from a blob at a time, in bytes. */
-const PIECE = 1024 * 1024;
+const PIECE = 512 * 1024;
 
 /**
  * Blobs as files named by digest, in the `blobs/` of an OCI image layout. As in
@@ -40,7 +40,7 @@ export class BlobPool {
 
   async read(descriptor: Descriptor, from = 0): Promise<ByteStream> {
     const file = await this.#open(descriptor);
-    const bytes = pieces(file, from);
+    const bytes = pieces(file, from, descriptor.size);
     return from === 0 ? verified(bytes, descriptor) : bytes;
   }
 
@@ -94,18 +94,24 @@ export class BlobPool {
   }
 }
 
-/** Reads a file piece by piece, the next piece on its way while this one is used. */
-export async function* pieces(file: FileHandle, from: number): AsyncGenerator<Bytes> {
+/** Reads a file piece by piece into two buffers in turn: one is being read while the other is in use. */
+async function* pieces(file: FileHandle, from: number, size: number): AsyncGenerator<Bytes> {
   try {
+    const length = Math.max(1, Math.min(PIECE, size));
+    let [filling, used] = [new Uint8Array(length), new Uint8Array(size > PIECE ? length : 0)];
     let at = from;
-    let next = file.read(new Uint8Array(PIECE), 0, PIECE, at);
+    let next = file.read(filling, 0, filling.byteLength, at);
     for (;;) {
-      const { bytesRead, buffer } = await next;
+      const { bytesRead } = await next;
       if (bytesRead === 0) return;
       at += bytesRead;
-      next = file.read(new Uint8Array(PIECE), 0, PIECE, at);
-      next.catch(() => undefined);
-      yield buffer.subarray(0, bytesRead);
+      [filling, used] = [used, filling];
+      if (at < size) {
+        next = file.read(filling, 0, filling.byteLength, at);
+        next.catch(() => undefined);
+      }
+      yield used.subarray(0, bytesRead);
+      if (at >= size) return;
     }
   } finally {
     await file.close();

@@ -4,7 +4,7 @@ import { DavitError } from "../errors.ts";
 import type { GzipResult, GzipTask } from "./gzip-worker.ts";
 
 /** Bytes compressed at a time. Larger pieces cost memory and hardly shrink further. */
-const PIECE = 1024 * 1024;
+const PIECE = 512 * 1024;
 const MAX_WORKERS = 4;
 
 /**
@@ -22,7 +22,7 @@ export class GzipPool implements Disposable {
   async *compress(stream: ByteStream): AsyncGenerator<Bytes> {
     this.#start();
     const queue: Promise<Bytes>[] = [];
-    const depth = this.#workers.length * 2;
+    const depth = this.#workers.length + 2;
     let some = false;
     try {
       for await (const piece of this.#pieces(stream)) {
@@ -81,7 +81,7 @@ export class GzipPool implements Disposable {
 
   #start(): void {
     while (this.#workers.length < Math.min(MAX_WORKERS, availableParallelism())) {
-      const worker = new Worker(new URL("./gzip-worker.ts", import.meta.url).href);
+      const worker = new Worker(workerUrl(), { smol: true });
       worker.onmessage = ({ data }: MessageEvent<GzipResult>) => {
         const done = this.#waiting.get(data.id);
         this.#waiting.delete(data.id);
@@ -93,4 +93,10 @@ export class GzipPool implements Disposable {
       this.#workers.push(worker);
     }
   }
+}
+
+/** In a compiled binary modules lie in bundled chunks at its root, and the worker, an entry point, below it. */
+function workerUrl(): string {
+  const compiled = /\$bunfs|~BUN/.test(import.meta.url);
+  return new URL(compiled ? "./oci/gzip-worker.js" : "./gzip-worker.ts", import.meta.url).href;
 }

@@ -15,7 +15,7 @@ export interface GzipResult {
   output: Bytes;
 }
 
-const LEVEL = 5;
+const LEVEL = 1;
 const SAMPLE = 8 * 1024;
 const SAMPLE_EVERY = 256 * 1024;
 /** Samples that shrink less than this are not worth compressing. */

@@ -37,7 +37,8 @@ export class BlockReader {
   async block(): Promise<Bytes | undefined> {
     const first = await this.piece(BLOCK);
     if (first === undefined || first.byteLength === BLOCK) return first;
-    return concat([first, await this.exactly(BLOCK - first.byteLength)]);
+    const start = first.slice();
+    return concat([start, await this.exactly(BLOCK - start.byteLength)]);
   }
 
   async exactly(length: number): Promise<Bytes> {
@@ -45,10 +46,10 @@ export class BlockReader {
     for (let left = length; left > 0; ) {
       const piece = await this.piece(left);
       if (piece === undefined) throw bad("it ends inside a header");
-      pieces.push(piece);
+      pieces.push(piece.slice());
       left -= piece.byteLength;
     }
-    return pieces.length === 1 && pieces[0] ? pieces[0] : concat(pieces);
+    return concat(pieces);
   }
 
   /** Skips bytes without looking at them; false when the stream ends before. */
