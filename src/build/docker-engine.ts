@@ -7,7 +7,7 @@ import type { Descriptor } from "../oci/descriptor.ts";
 import { check, Type } from "../schema.ts";
 import { contextTar } from "./context.ts";
 import type { Engine, EngineBuild, ImageTarget } from "./engine.ts";
-import { storeEngineImage } from "./engine-image.ts";
+import { EngineImageMover } from "./engine-image.ts";
 import { PlainProgress } from "./progress.ts";
 import { decodeTrace } from "./trace.ts";
 
@@ -22,6 +22,7 @@ export class DockerEngine implements Engine {
   readonly #client: EngineClient;
   readonly #images: EngineImages;
   #builder: "1" | "2";
+  #mover: EngineImageMover | undefined;
 
   /** `buildkit: false` asks for the classic builder, as `DOCKER_BUILDKIT=0` does. */
   constructor(client: EngineClient, buildkit = true) {
@@ -70,8 +71,10 @@ export class DockerEngine implements Engine {
     return (await this.#images.inspect(imageId)).Config?.Entrypoint ?? [];
   }
 
+  /** A push tags the image for a moment, and with its only tag a classic builder's cache would go: those are streamed. */
   async store(imageId: string, target: ImageTarget, signal: AbortSignal): Promise<Descriptor> {
-    return await storeEngineImage(this.#images, imageId, target, signal);
+    this.#mover ??= new EngineImageMover(this.#client, this.#builder === "2");
+    return await this.#mover.move(imageId, target, signal);
   }
 
   async find(ref: string): Promise<string | undefined> {

@@ -1,58 +1,165 @@
 import type { Bytes } from "../bytes.ts";
-import type { EngineImages } from "../docker-api/images.ts";
-import { DavitError } from "../errors.ts";
+import type { EngineClient } from "../docker-api/client.ts";
+import { imageConfig } from "../docker-api/image-config.ts";
+import { EngineImages } from "../docker-api/images.ts";
+import { DavitError, reasonOf } from "../errors.ts";
 import { type Descriptor, describe } from "../oci/descriptor.ts";
-import { type Digest, isDigest } from "../oci/digest.ts";
+import { isDigest } from "../oci/digest.ts";
 import { ingestDockerSave } from "../oci/docker-save.ts";
 import { GzipPool } from "../oci/gzip-pool.ts";
 import { makeManifest } from "../oci/manifest.ts";
 import { mediaTypes } from "../oci/media-types.ts";
 import { contentOf } from "../oci/store.ts";
 import type { ImageTarget } from "./engine.ts";
+import { PushRegistry } from "./push-registry.ts";
+
+/** A push pays once this many bytes need not move, and no more than a quarter does. */
+const WORTH_PUSHING = 32 * 1024 * 1024;
 
 /**
- * Moves an engine's image into a store. The manifest is always made here, from
+ * Moves images of one engine into stores. The manifest is always made here, from
  * the engine's config and the rack's own blob for each layer, so an image that
  * did not change has the same manifest digest whichever way it came.
  */
-export async function storeEngineImage(
-  images: EngineImages,
-  imageId: string,
-  target: ImageTarget,
-  signal: AbortSignal,
-): Promise<Descriptor> {
-  const { Id, RootFS } = await images.inspect(imageId);
-  const diffIds = (RootFS?.Layers ?? []).filter(isDigest);
-  const config = isDigest(Id) ? await target.blob(Id, mediaTypes.ociConfig) : undefined;
-  const layers = await Promise.all(diffIds.map((diffId) => target.layer(diffId)));
-  if (config && layers.every((layer) => layer !== undefined))
-    return await putManifest(target, config, layers);
-  return await saveImage(images, Id, target, signal);
+export class EngineImageMover {
+  readonly #client: EngineClient;
+  readonly #images: EngineImages;
+  readonly #mayPush: boolean;
+  #reachesUs: boolean | undefined;
+
+  constructor(client: EngineClient, mayPush: boolean) {
+    this.#client = client;
+    this.#images = new EngineImages(client);
+    this.#mayPush = mayPush;
+  }
+
+  async move(imageId: string, target: ImageTarget, signal: AbortSignal): Promise<Descriptor> {
+    const { Id, RootFS } = await this.#images.inspect(imageId);
+    const diffIds = (RootFS?.Layers ?? []).filter(isDigest);
+    const missing: string[] = [];
+    for (const diffId of diffIds) if (!(await target.layer(diffId))) missing.push(diffId);
+    const config = isDigest(Id) ? await target.blob(Id, mediaTypes.ociConfig) : undefined;
+    if (config && missing.length === 0)
+      return await putManifest(target, config, await layersOf(target, diffIds));
+    if (isDigest(Id) && (await this.#paysToPush(Id, missing.length)))
+      return await this.#pushOrSave(Id, diffIds, missing, target, signal);
+    return await this.#save(Id, target, signal);
+  }
+
+  /** Nothing is lost with a push that fails: the image can still be streamed, as long as its tag stays. */
+  async #pushOrSave(
+    id: string,
+    diffIds: string[],
+    missing: string[],
+    target: ImageTarget,
+    signal: AbortSignal,
+  ): Promise<Descriptor> {
+    await using registry = new PushRegistry(target, missing);
+    const name = { repository: `${registry.address}/${target.path}`, tag: crypto.randomUUID() };
+    await this.#images.tag(id, name.repository, name.tag);
+    try {
+      const pushed = await this.#push(registry, name, id, diffIds, missing, target, signal).catch(
+        (error: unknown) => {
+          signal.throwIfAborted();
+          target.onNote(`The engine could not push here, so its image is streamed (${reasonOf(error)})`);
+        },
+      );
+      return pushed ?? (await this.#save(id, target, signal));
+    } finally {
+      await this.#images.remove(`${name.repository}:${name.tag}`);
+    }
+  }
+
+  /** The newest steps are the missing ones: a layer above a changed one always changes with it. */
+  async #paysToPush(id: string, missing: number): Promise<boolean> {
+    if (!this.#mayPush) return false;
+    const sizes = (await this.#images.sizes(id)).filter((size) => size > 0);
+    const sum = (list: number[]): number => list.reduce((total, size) => total + size, 0);
+    const total = sum(sizes);
+    const moving = sum(sizes.slice(0, missing));
+    return total - moving >= WORTH_PUSHING && moving <= total / 4;
+  }
+
+  /**
+   * Has the engine push, takes the layers that are new, and breaks the push off:
+   * what is left of it would compress once more what the store has. The config,
+   * which would have come last, is asked for by itself.
+   */
+  async #push(
+    registry: PushRegistry,
+    name: { repository: string; tag: string },
+    id: string,
+    diffIds: string[],
+    missing: string[],
+    target: ImageTarget,
+    signal: AbortSignal,
+  ): Promise<Descriptor | undefined> {
+    if (!(await this.#canReach(registry, signal))) return undefined;
+    if (missing.length > 0) await this.#pushMissing(registry, name.repository, name.tag, signal);
+    const config = await imageConfig(this.#client, `${name.repository}:${name.tag}`);
+    if (describe(mediaTypes.ociConfig, config).digest !== id) return undefined;
+    return await putImage(target, config, await layersOf(target, diffIds));
+  }
+
+  async #pushMissing(
+    registry: PushRegistry,
+    repository: string,
+    tag: string,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const enough = new AbortController();
+    const auth = {
+      username: registry.username,
+      password: registry.password,
+      serveraddress: registry.address,
+    };
+    const pushing = drainLines(
+      this.#images.push(repository, tag, auth, AbortSignal.any([signal, enough.signal])),
+    );
+    pushing.catch(() => undefined);
+    await Promise.race([registry.complete, pushing]);
+    enough.abort();
+  }
+
+  /** A remote or rootless engine's loopback is another place: it must be seen to come here before anything is pushed. */
+  async #canReach(registry: PushRegistry, signal: AbortSignal): Promise<boolean> {
+    this.#reachesUs ??= await registry.isReachedBy((name) =>
+      drainLines(this.#images.pull(name, "probe", undefined, signal)),
+    );
+    return this.#reachesUs;
+  }
+
+  async #save(id: string, target: ImageTarget, signal: AbortSignal): Promise<Descriptor> {
+    using gzip = new GzipPool();
+    const [image] = await ingestDockerSave(await this.#images.save([id], signal), target.store, {
+      gzip,
+      known: (diffId) => target.layer(diffId),
+      stored: (diffId, layer) => target.remember(diffId, layer),
+      onBytes: (bytes) => target.onBytes(bytes),
+    });
+    if (!image)
+      throw new DavitError("engine", `Cannot read ${id} from the engine: its archive holds no image`);
+    return await putImage(target, image.config, image.layers);
+  }
 }
 
-async function saveImage(
-  images: EngineImages,
-  id: string,
-  target: ImageTarget,
-  signal: AbortSignal,
-): Promise<Descriptor> {
-  using gzip = new GzipPool();
-  const [image] = await ingestDockerSave(await images.save([id], signal), target.store, {
-    gzip,
-    known: (diffId: Digest) => target.layer(diffId),
-    stored: (diffId, layer) => target.remember(diffId, layer),
-    onBytes: (bytes) => target.onBytes(bytes),
-  });
-  if (!image) throw new DavitError("engine", `Cannot read ${id} from the engine: its archive holds no image`);
-  return await putImage(target, image.config, image.layers);
+async function drainLines(lines: AsyncIterable<unknown>): Promise<void> {
+  for await (const _ of lines);
+}
+
+async function layersOf(target: ImageTarget, diffIds: string[]): Promise<Descriptor[]> {
+  const layers: Descriptor[] = [];
+  for (const diffId of diffIds) {
+    const layer = isDigest(diffId) ? await target.layer(diffId) : undefined;
+    if (!layer)
+      throw new DavitError("engine", `Cannot store the image: the engine did not send layer ${diffId}`);
+    layers.push(layer);
+  }
+  return layers;
 }
 
 /** Stores config and manifest of an image whose layers are in the store. */
-export async function putImage(
-  target: ImageTarget,
-  config: Bytes,
-  layers: Descriptor[],
-): Promise<Descriptor> {
+async function putImage(target: ImageTarget, config: Bytes, layers: Descriptor[]): Promise<Descriptor> {
   const descriptor = describe(mediaTypes.ociConfig, config);
   await target.store.push(descriptor, contentOf(config));
   return await putManifest(target, descriptor, layers);

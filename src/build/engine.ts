@@ -34,10 +34,14 @@ export interface Engine {
 /** Where an engine's images go: a store, and what the rack remembers of layers that went there before. */
 export interface ImageTarget {
   store: Store;
+  /** The repository an engine pushes into: the same for the app's whole life, since engines remember digests by it. */
+  path: string;
   /** The compressed blob made from a layer earlier, if the store has it. */
   layer(diffId: Digest): Promise<Descriptor | undefined>;
   remember(diffId: Digest, layer: Descriptor): Promise<void>;
   /** A blob the store has, by digest alone. */
   blob(digest: Digest, mediaType: string): Promise<Descriptor | undefined>;
   onBytes(bytes: number): void;
+  /** Something a reader of the build's log may want to know. */
+  onNote(text: string): void;
 }

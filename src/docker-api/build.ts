@@ -1,5 +1,6 @@
 import type { ByteStream } from "../bytes.ts";
 import type { EngineClient } from "./client.ts";
+import { encodeHeader } from "./images.ts";
 import { type EngineLine, engineLines } from "./messages.ts";
 
 /** What a build asks of the engine: https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Image/operation/ImageBuild */
@@ -36,9 +37,7 @@ export async function* buildImage(
     },
     headers: {
       "content-type": "application/x-tar",
-      ...(request.registries
-        ? { "x-registry-config": Buffer.from(JSON.stringify(request.registries)).toString("base64url") }
-        : {}),
+      ...(request.registries ? { "x-registry-config": encodeHeader(request.registries) } : {}),
     },
     body: context,
     ...(request.signal ? { signal: request.signal } : {}),

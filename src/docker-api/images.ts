@@ -119,14 +119,15 @@ export class EngineImages {
     doing: string,
     signal: AbortSignal | undefined,
   ): AsyncGenerator<EngineLine> {
-    const headers = { "x-registry-auth": encodeAuth(auth) };
+    const headers = { "x-registry-auth": encodeHeader(auth ?? {}) };
     const response = await this.#client.call(method, path, { query, headers, ...(signal ? { signal } : {}) });
     yield* engineLines(response, doing);
   }
 }
 
-function encodeAuth(auth: RegistryAuth | undefined): string {
-  return Buffer.from(JSON.stringify(auth ?? {})).toString("base64url");
+/** A header's JSON in URL-safe base64. The engine's decoder wants the padding, and takes its lack for no credentials. */
+export function encodeHeader(value: object): string {
+  return Buffer.from(JSON.stringify(value)).toString("base64").replaceAll("+", "-").replaceAll("/", "_");
 }
 
 /** References keep their slashes and colons in Engine paths. */

@@ -6,10 +6,12 @@ import { DavitError, systemCode, systemError } from "../errors.ts";
 import { isGone, ownerText, parseOwner, thisProcess } from "../owner.ts";
 import type { Descriptor } from "./descriptor.ts";
 import { type Digest, Digester, digestAlgorithm, digestHex } from "./digest.ts";
-import { verified } from "./verify.ts";
+import { Verifier } from "./verify.ts";
 
 /** How much is read from a blob at a time, in bytes. */
 const PIECE = 512 * 1024;
+/** How much is written before the disk is asked to begin, in bytes. */
+const SYNC_EVERY = 16 * 1024 * 1024;
 
 /**
  * Blobs as files named by digest, in the `blobs/` of an OCI image layout. As in
@@ -39,9 +41,7 @@ export class BlobPool {
   }
 
   async read(descriptor: Descriptor, from = 0): Promise<ByteStream> {
-    const file = await this.#open(descriptor);
-    const bytes = pieces(file, from, descriptor.size);
-    return from === 0 ? verified(bytes, descriptor) : bytes;
+    return pieces(await this.#open(descriptor), from, descriptor);
   }
 
   async #open(descriptor: Descriptor): Promise<FileHandle> {
@@ -94,25 +94,32 @@ export class BlobPool {
   }
 }
 
-/** Reads a file piece by piece into two buffers in turn: one is being read while the other is in use. */
-async function* pieces(file: FileHandle, from: number, size: number): AsyncGenerator<Bytes> {
+/**
+ * Reads a file piece by piece into two buffers in turn: while one is in use, the
+ * other is read and, in a whole read, hashed. A wrong digest is thrown at the end.
+ */
+async function* pieces(file: FileHandle, from: number, descriptor: Descriptor): AsyncGenerator<Bytes> {
+  const verifier = from === 0 ? new Verifier(descriptor) : undefined;
+  const length = Math.max(1, Math.min(PIECE, descriptor.size));
+  const buffers = [new Uint8Array(length), new Uint8Array(descriptor.size > PIECE ? length : 0)];
+  let at = from;
+  const fill = async (buffer: Bytes): Promise<Bytes> => {
+    const { bytesRead } = await file.read(buffer, 0, buffer.byteLength, at);
+    at += bytesRead;
+    const piece = buffer.subarray(0, bytesRead);
+    verifier?.update(piece);
+    return piece;
+  };
   try {
-    const length = Math.max(1, Math.min(PIECE, size));
-    let [filling, used] = [new Uint8Array(length), new Uint8Array(size > PIECE ? length : 0)];
-    let at = from;
-    let next = file.read(filling, 0, filling.byteLength, at);
-    for (;;) {
-      const { bytesRead } = await next;
-      if (bytesRead === 0) return;
-      at += bytesRead;
-      [filling, used] = [used, filling];
-      if (at < size) {
-        next = file.read(filling, 0, filling.byteLength, at);
-        next.catch(() => undefined);
-      }
-      yield used.subarray(0, bytesRead);
-      if (at >= size) return;
+    let next: Promise<Bytes> | undefined = fill(buffers[0] ?? new Uint8Array(1));
+    for (let turn = 1; next; turn = 1 - turn) {
+      const piece: Bytes = await next;
+      if (piece.byteLength === 0) break;
+      next = at < descriptor.size ? fill(buffers[turn] ?? new Uint8Array(1)) : undefined;
+      next?.catch(() => undefined);
+      yield piece;
     }
+    verifier?.end();
   } finally {
     await file.close();
   }
@@ -125,6 +132,12 @@ export class PoolWriter {
   readonly #file: FileHandle;
   readonly #digester: Digester;
   #digest: Digest | undefined;
+  #filling: Bytes = new Uint8Array(PIECE);
+  #spare: Bytes | undefined;
+  #filled = 0;
+  #writing: Promise<void> = Promise.resolve();
+  #synced = 0;
+  #syncing: Promise<void> | undefined;
   offset = 0;
 
   constructor(pool: BlobPool, path: string, file: FileHandle, algorithm: "sha256" | "sha512") {
@@ -134,17 +147,44 @@ export class PoolWriter {
     this.#digester = new Digester(algorithm);
   }
 
-  /** Writes and hashes at the same time: the write runs on another thread. */
+  /** Copies the chunk and hashes it, while what came before is written on another thread. */
   async write(chunk: Bytes): Promise<void> {
-    const writing = writeAll(this.#file, chunk);
     this.#digester.update(chunk);
     this.offset += chunk.byteLength;
+    for (let at = 0; at < chunk.byteLength; ) {
+      const part = chunk.subarray(at, at + PIECE - this.#filled);
+      this.#filling.set(part, this.#filled);
+      this.#filled += part.byteLength;
+      at += part.byteLength;
+      if (this.#filled === PIECE) await this.#turn();
+    }
+  }
+
+  /** Sends the full buffer on its way and fills the other one. */
+  async #turn(): Promise<void> {
     try {
-      await writing;
+      await this.#writing;
     } catch (error) {
       await this.abort();
       throw systemError("Cannot write a blob", error);
     }
+    this.#writing = writeAll(this.#file, this.#filling.subarray(0, this.#filled));
+    this.#writing.catch(() => undefined);
+    [this.#filling, this.#spare] = [this.#spare ?? new Uint8Array(PIECE), this.#filling];
+    this.#filled = 0;
+    this.#startSync();
+  }
+
+  /** Lets the disk work while bytes still come, so that the fsync at the end finds little left to do. */
+  #startSync(): void {
+    if (this.#syncing || this.offset - this.#synced < SYNC_EVERY) return;
+    this.#synced = this.offset;
+    this.#syncing = this.#file.datasync().then(
+      () => {
+        this.#syncing = undefined;
+      },
+      () => undefined, // the fsync of the commit meets the same error, and reports it
+    );
   }
 
   /** The digest of what was written; nothing can be written after it. */
@@ -158,6 +198,9 @@ export class PoolWriter {
     try {
       if (expected && (expected.digest !== actual.digest || expected.size !== actual.size))
         throw differs(expected, actual);
+      await this.#turn();
+      await this.#writing;
+      await this.#syncing;
       await this.#file.sync();
       await this.#file.close();
       const target = this.#pool.path(actual.digest);
@@ -171,6 +214,8 @@ export class PoolWriter {
   }
 
   async abort(): Promise<void> {
+    await this.#writing.catch(() => undefined);
+    await this.#syncing;
     await this.#file.close().catch(() => undefined);
     await rm(this.#path, { force: true });
   }

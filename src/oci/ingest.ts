@@ -1,6 +1,6 @@
-import { type ByteStream, type Bytes, collect, decode } from "../bytes.ts";
+import { type ByteStream, type Bytes, collect, decode, drain } from "../bytes.ts";
 import { decompressed } from "../compression.ts";
-import { DavitError, reasonOf } from "../errors.ts";
+import { DavitError, hasCode, reasonOf } from "../errors.ts";
 import { checkJson, Type } from "../schema.ts";
 import { bad, shown } from "../tar/header.ts";
 import { readTar, type TarEntry } from "../tar/read.ts";
@@ -91,7 +91,10 @@ class LayoutReader {
     if (entry.type === "directory") return;
     if (name === "oci-layout" || name === "index.json") return await this.#file(name, entry);
     const digest = blobDigest(name);
-    if (digest) await this.#blob(digest, entry);
+    if (digest)
+      await this.#blob(digest, entry).catch((error: unknown) => {
+        throw namedError(error, entry.name);
+      });
   }
 
   async #file(name: string, entry: TarEntry): Promise<void> {
@@ -103,27 +106,23 @@ class LayoutReader {
 
   async #blob(digest: Digest, entry: TarEntry): Promise<void> {
     const descriptor = { mediaType: UNTYPED, digest, size: entry.size };
-    const body = named(verified(entry.body, descriptor), entry.name);
-    const source = body[Symbol.asyncIterator]();
+    const source = entry.body[Symbol.asyncIterator]();
     const first = await source.next();
-    const head = first.done ? new Uint8Array(0) : first.value;
-    const rest = chain(head, source);
-    if (head[0] === 0x7b && entry.size <= MAX_HELD && this.#heldBytes + entry.size <= MAX_HELD_TOTAL) {
+    const isJson = !first.done && first.value[0] === 0x7b;
+    const body = chain(first.done ? new Uint8Array(0) : first.value, source);
+    if (isJson && entry.size <= MAX_HELD && this.#heldBytes + entry.size <= MAX_HELD_TOTAL) {
       this.#heldBytes += entry.size;
-      this.#held.set(digest, await collect(rest, MAX_HELD, digest));
-    } else if (
-      this.#stored.has(digest) ||
-      this.#isUnused(digest) ||
-      (await this.#store.exists(descriptor)) === "yes"
-    ) {
-      for await (const _ of rest);
-      if (this.#isUnused(digest)) this.#unused++;
-      else this.#stored.set(digest, entry.size);
-    } else await this.#write(descriptor, rest);
+      this.#held.set(digest, await collect(verified(body, descriptor), MAX_HELD, digest));
+    } else if (this.#isUnused(digest)) {
+      this.#unused++;
+    } else if (this.#stored.has(digest) || (await this.#store.exists(descriptor)) === "yes") {
+      await drain(verified(body, descriptor));
+      this.#stored.set(digest, entry.size);
+    } else await this.#write(descriptor, body, entry.name);
   }
 
   /** Writes a blob; its fsync may still be under way when the next entry is read. */
-  async #write(descriptor: Descriptor, body: ByteStream): Promise<void> {
+  async #write(descriptor: Descriptor, body: ByteStream, name: string): Promise<void> {
     const writer = await this.#store.writer();
     try {
       for await (const chunk of body) await writer.write(chunk);
@@ -136,7 +135,7 @@ class LayoutReader {
         this.#stored.set(descriptor.digest, descriptor.size);
       },
       (error: unknown) => {
-        this.#failure = error;
+        this.#failure ??= namedError(error, name);
       },
     );
     this.#commits.add(commit);
@@ -279,17 +278,12 @@ function blobDigest(name: string): Digest | undefined {
 }
 
 /** Says which entry was the wrong one. */
-async function* named(stream: ByteStream, name: string): AsyncGenerator<Bytes> {
-  try {
-    yield* stream;
-  } catch (error) {
-    if (error instanceof DavitError && error.code === "mismatch")
-      throw new DavitError("bad-archive", `Cannot read the archive: entry ${shown(name)}: ${error.message}`, {
-        cause: error,
-        ...(error.hint ? { hint: error.hint } : {}),
-      });
-    throw error;
-  }
+function namedError(error: unknown, name: string): unknown {
+  if (!hasCode(error, "mismatch")) return error;
+  return new DavitError("bad-archive", `Cannot read the archive: entry ${shown(name)}: ${error.message}`, {
+    cause: error,
+    ...(error.hint ? { hint: error.hint } : {}),
+  });
 }
 
 async function* chain(head: Bytes, rest: AsyncIterator<Bytes>): AsyncGenerator<Bytes> {

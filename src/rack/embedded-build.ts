@@ -82,7 +82,11 @@ async function pipeline(
     { ...options, env, managed: managedArgs(parts, app, id, options) },
     {
       engine: await parts.engine(),
-      target: imageTarget(parts, store, (bytes) => onProgress("Storing", bytes)),
+      target: {
+        ...imageTarget(parts, store, `${parts.id}/${app}`),
+        onBytes: (bytes) => onProgress("Storing", bytes),
+        onNote: (text) => log.line(text),
+      },
       log,
       signal,
       registry: async (ref) => {
@@ -114,12 +118,16 @@ function managedArgs(parts: EmbeddedParts, app: string, id: string, options: Bui
 }
 
 /** The rack's memory of layers spans apps: what one app's build compressed, another's need not. */
-function imageTarget(parts: EmbeddedParts, store: RackStore, onBytes: (bytes: number) => void): ImageTarget {
+function imageTarget(
+  parts: EmbeddedParts,
+  store: RackStore,
+  path: string,
+): Omit<ImageTarget, "onBytes" | "onNote"> {
   const { content } = parts.ledger;
   const adopted = async (descriptor: Descriptor): Promise<Descriptor | undefined> =>
     (await store.adopt(descriptor)) ? descriptor : undefined;
   return {
-    store,
+    ...{ store, path },
     layer: async (diffId) => {
       const row = content.layer(diffId);
       return (
@@ -131,7 +139,6 @@ function imageTarget(parts: EmbeddedParts, store: RackStore, onBytes: (bytes: nu
       const size = content.sizeOf(digest);
       return size === undefined ? undefined : await adopted({ mediaType, digest, size });
     },
-    onBytes,
   };
 }
 
