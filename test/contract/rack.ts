@@ -1,0 +1,175 @@
+import { expect, describe as suite, test } from "bun:test";
+import { type ByteStream, collect, decode, streamOf } from "../../src/bytes.ts";
+import { hasCode } from "../../src/errors.ts";
+import type { Rack } from "../../src/rack/rack.ts";
+import { LOG, MANIFEST, RECORD, sampleBundle } from "../support/bundles.ts";
+
+/** What every rack promises; the embedded one, and later the one over HTTP. Builds come in by import, so no engine is needed. */
+export function testRack(name: string, open: () => Promise<Rack>): void {
+  const withApp = async (work: (rack: Rack) => Promise<void>): Promise<void> => {
+    await using rack = await open();
+    await rack.createApp("shop");
+    await work(rack);
+  };
+  const importInto = async (rack: Rack, services?: string[], seed?: string) =>
+    await rack.importBuild("shop", streamOf(await sampleBundle(services, seed)), {});
+  const read = async (stream: ByteStream) => await collect(stream, 1e8, "stream");
+  const codeOf = async (work: Promise<unknown>): Promise<string> => {
+    const error = await work.catch((e: unknown) => e);
+    return error instanceof Error && "code" in error ? String(error.code) : "no error";
+  };
+
+  suite(name, () => {
+    test("apps are listed by name, made once, and gone when deleted", () =>
+      withApp(async (rack) => {
+        await rack.createApp("about");
+        expect((await rack.apps()).map((app) => app.name)).toEqual(["about", "shop"]);
+        expect(await codeOf(rack.createApp("shop"))).toBe("exists");
+        await rack.deleteApp("about");
+        expect(await codeOf(rack.app("about"))).toBe("not-found");
+      }));
+
+    test("app names that could not be a host's or are reserved are refused", () =>
+      withApp(async (rack) => {
+        for (const bad of ["", "Shop", "1shop", "a/b", "..", "rack", "system", "x".repeat(64)])
+          expect(await codeOf(rack.createApp(bad))).toBe("invalid");
+      }));
+
+    test("an unknown app, build or release is not-found", () =>
+      withApp(async (rack) => {
+        for (const absent of [
+          rack.builds("none"),
+          rack.build("shop", "BNONENONENO"),
+          rack.build("none", "BNONENONENO"),
+          rack.buildLog("shop", "BNONENONENO"),
+          rack.exportBuild("shop", "BNONENONENO"),
+          rack.deleteBuild("shop", "BNONENONENO"),
+          rack.release("shop", "RNONENONENO"),
+          rack.releases("none"),
+        ])
+          expect(await codeOf(absent)).toBe("not-found");
+      }));
+
+    test("an import makes a new build with what the bundle says of it, and a release", () =>
+      withApp(async (rack) => {
+        const build = await importInto(rack, ["web", "api"]);
+        expect(build.id).toMatch(/^B[A-Z]{10}$/);
+        expect(build.release).toMatch(/^R[A-Z]{10}$/);
+        expect(build).toMatchObject({
+          status: "complete",
+          description: RECORD.description,
+          entrypoint: RECORD.entrypoint,
+        });
+        expect(build).toMatchObject({
+          manifest: MANIFEST,
+          "git-sha": RECORD["git-sha"],
+          "wildcard-domain": true,
+        });
+        const release = await rack.release("shop", build.release);
+        expect(release).toMatchObject({
+          build: build.id,
+          manifest: MANIFEST,
+          description: RECORD.description,
+        });
+        expect(Object.keys((await rack.build("shop", build.id)).images ?? {})).toEqual(["api", "web"]);
+        expect(decode(await read(await rack.buildLog("shop", build.id)))).toBe(LOG);
+      }));
+
+    test("export gives the same bytes twice, of the size it said, and the same content id after an import", () =>
+      withApp(async (rack) => {
+        const build = await importInto(rack, ["web", "api"]);
+        const first = await rack.exportBuild("shop", build.id);
+        const bytes = await read(first.stream);
+        expect(bytes.byteLength).toBe(first.size);
+        expect(Buffer.compare(await read((await rack.exportBuild("shop", build.id)).stream), bytes)).toBe(0);
+        const again = await rack.importBuild("shop", streamOf(bytes), {});
+        expect(again.id).not.toBe(build.id);
+        expect(again.digest).toBe(build.digest ?? "");
+      }));
+
+    test("builds are listed newest first, as many as asked for", () =>
+      withApp(async (rack) => {
+        const ids: string[] = [];
+        for (const seed of ["one", "two", "three"]) ids.unshift((await importInto(rack, ["web"], seed)).id);
+        expect((await rack.builds("shop")).map((build) => build.id)).toEqual(ids);
+        expect((await rack.builds("shop", 2)).map((build) => build.id)).toEqual(ids.slice(0, 2));
+      }));
+
+    test("the same idempotency key returns the first import's build", () =>
+      withApp(async (rack) => {
+        const bundle = await sampleBundle();
+        const first = await rack.importBuild("shop", streamOf(bundle), { idempotencyKey: "k1" });
+        const second = await rack.importBuild("shop", streamOf(bundle), { idempotencyKey: "k1" });
+        expect(second.id).toBe(first.id);
+        expect(await rack.builds("shop")).toHaveLength(1);
+      }));
+
+    test("a cut archive leaves no build and no release, and the whole one then imports", () =>
+      withApp(async (rack) => {
+        const bundle = await sampleBundle(["web", "api"]);
+        for (const length of [0, 511, 700, 5000, bundle.byteLength / 2])
+          expect(await codeOf(rack.importBuild("shop", streamOf(bundle.slice(0, length)), {}))).toBe(
+            "bad-archive",
+          );
+        expect(await rack.builds("shop")).toEqual([]);
+        expect(await rack.releases("shop")).toEqual([]);
+        expect((await rack.importBuild("shop", streamOf(bundle), {})).status).toBe("complete");
+      }));
+
+    test("a deleted build takes its releases along; another build with the same layers stays whole", () =>
+      withApp(async (rack) => {
+        const bundle = await sampleBundle(["web", "api"]);
+        const first = await rack.importBuild("shop", streamOf(bundle), {});
+        const second = await rack.importBuild("shop", streamOf(bundle), {});
+        await rack.deleteBuild("shop", first.id);
+        expect((await rack.releases("shop")).map((release) => release.id)).toEqual([second.release]);
+        expect(await codeOf(rack.build("shop", first.id))).toBe("not-found");
+        expect((await read((await rack.exportBuild("shop", second.id)).stream)).byteLength).toBeGreaterThan(
+          0,
+        );
+      }));
+
+    test("a release inherits env and build from the newest, and says what changed", () =>
+      withApp(async (rack) => {
+        const build = await importInto(rack);
+        const first = await rack.createRelease("shop", { env: "A=1\nB=2" });
+        expect(first).toMatchObject({
+          build: build.id,
+          env: "A=1\nB=2",
+          manifest: MANIFEST,
+          description: "env add:A,B",
+        });
+        const second = await rack.createRelease("shop", { env: "A=1\nB=3\nC=4" });
+        expect(second.description).toBe("env add:C change:B");
+        const third = await rack.createRelease("shop", { parent: first.id, description: "back" });
+        expect(third).toMatchObject({ env: "A=1\nB=2", description: "back" });
+        expect((await importInto(rack, ["web"], "later")).release).not.toBe("");
+        expect((await rack.releases("shop", 1))[0]?.env).toBe("A=1\nB=2");
+      }));
+
+    test("many releases at once are all kept", () =>
+      withApp(async (rack) => {
+        const made = await Promise.all(
+          Array.from({ length: 8 }, (_, i) => rack.createRelease("shop", { env: `N=${i}` })),
+        );
+        expect(new Set(made.map((release) => release.id)).size).toBe(8);
+        expect(await rack.releases("shop", 100)).toHaveLength(8);
+      }));
+
+    test("many imports at once are all whole", () =>
+      withApp(async (rack) => {
+        const bundle = await sampleBundle(["web", "api"]);
+        const builds = await Promise.all(
+          Array.from({ length: 5 }, () => rack.importBuild("shop", streamOf(bundle), {})),
+        );
+        expect(new Set(builds.map((build) => build.id)).size).toBe(5);
+        for (const build of builds) await read((await rack.exportBuild("shop", build.id)).stream);
+      }));
+
+    test("the rack reports a version that convox clients take for a current one", async () => {
+      await using rack = await open();
+      expect((await rack.system()).version).toMatch(/^3\.\d+\.\d+$/);
+      expect(hasCode(undefined, "invalid")).toBe(false);
+    });
+  });
+}
