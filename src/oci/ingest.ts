@@ -1,6 +1,6 @@
 import { type ByteStream, type Bytes, collect, decode, drain } from "../bytes.ts";
 import { decompressed } from "../compression.ts";
-import { DavitError, hasCode, reasonOf } from "../errors.ts";
+import { DavitError, hasCode } from "../errors.ts";
 import { checkJson, Type } from "../schema.ts";
 import { bad, shown } from "../tar/header.ts";
 import { readTar, type TarEntry } from "../tar/read.ts";
@@ -55,9 +55,20 @@ export async function ingestLayout(
   try {
     for await (const entry of readTar(decompressed(counted), options)) await reader.take(entry);
     return await reader.finish();
+  } catch (error) {
+    throw asArchiveError(error);
   } finally {
     await reader.settle();
   }
+}
+
+/** What is wrong with a manifest or a digest is here what is wrong with the archive. */
+function asArchiveError(error: unknown): unknown {
+  if (!hasCode(error, "invalid", "mismatch")) return error;
+  return new DavitError("bad-archive", error.message, {
+    cause: error,
+    ...(error.hint ? { hint: error.hint } : {}),
+  });
 }
 
 async function* count(stream: ByteStream, onBytes: (bytes: number) => void): AsyncGenerator<Bytes> {
@@ -161,7 +172,7 @@ class LayoutReader {
       if (!isManifestType(node.mediaType)) continue;
       const bytes = this.#held.get(node.digest);
       if (!bytes) return undefined;
-      pending.push(...children(parse(bytes, node)));
+      pending.push(...children(parseManifest(bytes, node)));
     }
     this.#known = known;
     return known;
@@ -192,7 +203,7 @@ class LayoutReader {
     if (!isManifestType(node.mediaType)) return await this.#leaf(node);
     if (depth > MAX_DEPTH) throw bad(`indexes are nested deeper than ${MAX_DEPTH}`);
     const bytes = await this.#bytes(node, MAX_MANIFEST);
-    const manifest = parse(bytes, node);
+    const manifest = parseManifest(bytes, node);
     for (const child of children(manifest)) await this.#node(child, depth + 1);
     if (manifest.kind === "image") await this.#checkConfig(manifest, node);
     await this.#store.push(node, contentOf(bytes));
@@ -247,14 +258,6 @@ function checkVersion(text: string | undefined): void {
     throw bad(`its layout version is ${shown(imageLayoutVersion)}, and only 1.0.0 is known`);
 }
 
-function parse(bytes: Bytes, node: Descriptor): Manifest {
-  try {
-    return parseManifest(bytes, node);
-  } catch (error) {
-    throw new DavitError("bad-archive", reasonOf(error), { cause: error });
-  }
-}
-
 /** Names an archive may have nothing to do with; a name that could be a path elsewhere is hostile. */
 function checkedName(entry: TarEntry): string {
   const name = entry.name.replace(/^(\.\/)+/, "");
@@ -264,6 +267,8 @@ function checkedName(entry: TarEntry): string {
   const hostile =
     name.startsWith("/") || name.includes("\\") || /^[a-z]:/i.test(name) || name.split("/").includes("..");
   if (hostile) throw bad(`entry ${shown(entry.name)} has a name that leads out of it`);
+  if (/[\u0000-\u001f\u007f-\u009f]/.test(name))
+    throw bad(`entry ${shown(entry.name)} has control characters in its name`);
   const known = ["oci-layout", "index.json"].find((file) => file !== name && file === name.toLowerCase());
   if (known) throw bad(`entry ${shown(entry.name)} differs from ${known} only in case`);
   return name;

@@ -33,6 +33,15 @@ export class BlockReader {
     return piece;
   }
 
+  /** The next block, if it is whole in what was read already: headers come by the million. */
+  blockAtHand(): Bytes | undefined {
+    if (this.#chunk.byteLength < BLOCK) return undefined;
+    const block = this.#chunk.subarray(0, BLOCK);
+    this.#chunk = this.#chunk.subarray(BLOCK);
+    this.offset += BLOCK;
+    return block;
+  }
+
   /** The next block; undefined when the stream ends exactly here. */
   async block(): Promise<Bytes | undefined> {
     const first = await this.piece(BLOCK);

@@ -68,10 +68,10 @@ function isUstar(block: Uint8Array): boolean {
 }
 
 function checksumHolds(block: Uint8Array): boolean {
-  let sum = 0;
-  for (let i = 0; i < BLOCK; i++) sum += i >= 148 && i < 156 ? 32 : (block[i] ?? 0);
-  const stored = /^[ \0]*([0-7]+)[ \0]*$/.exec(latin(block, 148, 8));
-  return stored?.[1] !== undefined && Number.parseInt(stored[1], 8) === sum;
+  let sum = 8 * 32;
+  for (let i = 0; i < 148; i++) sum += block[i] ?? 0;
+  for (let i = 156; i < BLOCK; i++) sum += block[i] ?? 0;
+  return octal(block, 148, 8) === sum;
 }
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
@@ -81,26 +81,40 @@ export function decodeName(bytes: Uint8Array): string {
   try {
     return utf8.decode(bytes);
   } catch {
-    throw bad(`an entry's name is not UTF-8: ${shown(latin(bytes, 0, bytes.byteLength))}`);
+    throw bad(`an entry's name is not UTF-8: ${shown(String.fromCharCode(...bytes.subarray(0, 200)))}`);
   }
 }
 
 function text(block: Uint8Array, start: number, length: number): string {
+  if (block[start] === 0) return "";
   const field = block.subarray(start, start + length);
   const end = field.indexOf(0);
   return decodeName(end < 0 ? field : field.subarray(0, end));
 }
 
-function latin(block: Uint8Array, start: number, length: number): string {
-  return String.fromCharCode(...block.subarray(start, Math.min(start + length, start + 1024)));
-}
-
 function number(block: Uint8Array, start: number, length: number, offset: number): number {
   if ((block[start] ?? 0) & 0x80) return base256(block.subarray(start, start + length), offset);
-  const digits = latin(block, start, length).replace(/^[ \0]+|[ \0].*$/gs, "");
-  if (digits === "") return 0;
-  if (!/^[0-7]+$/.test(digits)) throw bad(`the header at byte ${offset} holds a number that is not octal`);
-  return Number.parseInt(digits, 8);
+  const value = octal(block, start, length);
+  if (value === undefined) throw bad(`the header at byte ${offset} holds a number that is not octal`);
+  return value;
+}
+
+const SPACE = 0x20;
+const ZERO = 0x30;
+
+/** Octal digits between spaces or NULs; nothing at all is 0, anything else undefined. */
+function octal(block: Uint8Array, start: number, length: number): number | undefined {
+  const isBlank = (byte: number | undefined): boolean => byte === SPACE || byte === 0;
+  let at = start;
+  const end = start + length;
+  while (at < end && isBlank(block[at])) at++;
+  let value = 0;
+  for (; at < end && !isBlank(block[at]); at++) {
+    const digit = (block[at] ?? 0) - ZERO;
+    if (digit < 0 || digit > 7) return undefined;
+    value = value * 8 + digit;
+  }
+  return value;
 }
 
 function base256(field: Uint8Array, offset: number): number {

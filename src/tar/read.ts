@@ -54,7 +54,7 @@ async function* entries(reader: BlockReader, options: ReadTarOptions): AsyncGene
   let count = 0;
   for (;;) {
     const at = reader.offset;
-    const block = await reader.block();
+    const block = reader.blockAtHand() ?? (await reader.block());
     if (block === undefined) {
       if (at === 0) throw bad("it is empty");
       options.onWarning?.("the archive lacks its end marker");
@@ -62,41 +62,69 @@ async function* entries(reader: BlockReader, options: ReadTarOptions): AsyncGene
     }
     if (isZero(block)) return await expectEnd(reader, count);
     const header = parseHeader(block, at);
-    const extended = await readExtended(reader, header);
-    if (extended) {
-      overrides = { ...overrides, ...extended };
+    if (isExtended(header)) {
+      overrides = { ...overrides, ...(await readExtended(reader, header)) };
       continue;
     }
     if (++count > MAX_ENTRIES) throw bad(`it has more than ${MAX_ENTRIES} entries`);
-    yield* one(reader, header, overrides);
+    const entry = new Member(reader, header, overrides);
+    yield entry;
+    await entry.leave();
     overrides = {};
   }
 }
 
-async function* one(reader: BlockReader, header: RawHeader, overrides: Overrides): AsyncGenerator<TarEntry> {
-  const name = overrides.name ?? header.name;
-  if (name.length > MAX_NAME) throw bad(`an entry's name is longer than ${MAX_NAME} characters`);
-  if (overrides.sparse || header.typeflag === "S") throw bad(`entry ${shown(name)} is a sparse file`);
-  const type = entryType(header.typeflag, name);
-  const size = type === "file" || type === "other" ? (overrides.size ?? header.size) : 0;
-  let left = size;
-  async function* body(): AsyncGenerator<Bytes> {
-    while (left > 0) {
-      const piece = await reader.piece(left);
-      if (piece === undefined) throw bad(`it ends inside entry ${shown(name)}`);
-      left -= piece.byteLength;
+class Member implements TarEntry {
+  readonly name: string;
+  readonly type: EntryType;
+  readonly linkname: string;
+  readonly mode: number;
+  readonly size: number;
+  readonly offset: number;
+  readonly #reader: BlockReader;
+  #left: number;
+
+  constructor(reader: BlockReader, header: RawHeader, overrides: Overrides) {
+    this.name = overrides.name ?? header.name;
+    if (this.name.length > MAX_NAME) throw bad(`an entry's name is longer than ${MAX_NAME} characters`);
+    if (overrides.sparse || header.typeflag === "S") throw bad(`entry ${shown(this.name)} is a sparse file`);
+    this.type = entryType(header.typeflag, this.name);
+    this.linkname = overrides.linkname ?? header.linkname;
+    this.mode = header.mode;
+    this.size = this.type === "file" || this.type === "other" ? (overrides.size ?? header.size) : 0;
+    this.offset = reader.offset;
+    this.#reader = reader;
+    this.#left = this.size;
+  }
+
+  get body(): ByteStream {
+    return this.#read();
+  }
+
+  async *#read(): AsyncGenerator<Bytes> {
+    while (this.#left > 0) {
+      const piece = await this.#reader.piece(this.#left);
+      if (piece === undefined) throw bad(`it ends inside entry ${shown(this.name)}`);
+      this.#left -= piece.byteLength;
       yield piece;
     }
   }
-  const linkname = overrides.linkname ?? header.linkname;
-  yield { name, type, linkname, mode: header.mode, size, offset: reader.offset, body: body() };
-  if (!(await reader.skip(left))) throw bad(`it ends inside entry ${shown(name)}`);
-  await reader.skipPadding(size);
+
+  /** Skips what nobody read, and what fills the last block. */
+  async leave(): Promise<void> {
+    if (this.size === 0) return;
+    if (!(await this.#reader.skip(this.#left))) throw bad(`it ends inside entry ${shown(this.name)}`);
+    this.#left = 0;
+    await this.#reader.skipPadding(this.size);
+  }
 }
 
-/** An extended header's content, or undefined for an ordinary entry. */
-async function readExtended(reader: BlockReader, header: RawHeader): Promise<Overrides | undefined> {
-  if (!"xgLK".includes(header.typeflag)) return undefined;
+function isExtended(header: RawHeader): boolean {
+  return "xgLK".includes(header.typeflag);
+}
+
+/** What an extended header says of the entry that follows. */
+async function readExtended(reader: BlockReader, header: RawHeader): Promise<Overrides> {
   if (header.size > MAX_EXTENDED) throw bad(`an extended header is larger than ${MAX_EXTENDED} bytes`);
   const body = await reader.exactly(header.size);
   await reader.skipPadding(header.size);
