@@ -239,7 +239,7 @@ class Reader {
     const node = this.#resolve(document, map.get(key, true));
     if (node !== undefined) return node;
     for (const pair of map.items) {
-      if (String(pair.key) !== "<<") continue;
+      if (!this.#isMerge(pair.key)) continue;
       const merged = this.#resolve(document, pair.value);
       const sources = this.#yaml.isSeq(merged) ? merged.items : [merged];
       for (const source of sources) {
@@ -249,6 +249,11 @@ class Reader {
       }
     }
     return undefined;
+  }
+
+  /** The library reads `<<` as a symbol of its own. */
+  #isMerge(key: unknown): boolean {
+    return this.#yaml.isScalar(key) && (key.value === "<<" || typeof key.value === "symbol");
   }
 
   #resolve(document: Document, value: unknown): Node | undefined {

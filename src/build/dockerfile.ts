@@ -11,7 +11,8 @@ export async function parseDockerfile(text: string): Promise<Dockerfile> {
   const { DockerfileParser } = await import("dockerfile-ast");
   const file = DockerfileParser.parse(text);
   const args = new Set<string>();
-  for (const arg of file.getARGs()) for (const property of arg.getProperties()) args.add(property.getName());
+  for (const arg of file.getARGs())
+    for (const word of arg.getArguments()) args.add(word.getValue().replace(/=.*$/s, ""));
   const stages: string[] = [];
   for (const from of file.getFROMs()) {
     const stage = from.getBuildStage();
