@@ -1,20 +1,25 @@
 import type { Output } from "../terminal/output.ts";
 import type { Context, Input } from "./command.ts";
 
-/** `Doing something... OK`, with what came of it where there is something to say. */
+/**
+ * `Doing something... OK`, with what came of it where there is something to say.
+ * Off a terminal the line is printed whole, so that two davits in one pipe do not
+ * mix theirs on the stderr they share.
+ */
 export async function step<T>(
   output: Output,
   what: string,
   work: () => Promise<T>,
   result?: (value: T) => string,
 ): Promise<T> {
-  output.print(`${what}... `);
+  const begin = `${what}... `;
+  if (output.isTerminal) output.print(begin);
   try {
     const value = await work();
-    output.line(result ? `OK, ${result(value)}` : "OK");
+    output.line(`${output.isTerminal ? "" : begin}OK${result ? `, ${result(value)}` : ""}`);
     return value;
   } catch (error) {
-    output.line();
+    output.line(output.isTerminal ? "" : begin.trimEnd());
     throw error;
   }
 }
