@@ -23,6 +23,23 @@ export async function untilFree<T>(what: string, attempt: () => T, patience = 30
   }
 }
 
+/** What SQLite says, in davit's terms. */
+export function databaseError(what: string, error: unknown): DavitError {
+  if (error instanceof DavitError) return error;
+  const text = reasonOf(error);
+  if (/SQLITE_FULL|disk is full|ENOSPC/.test(text))
+    return new DavitError("no-space", `${what}: the disk is full`, {
+      cause: error,
+      hint: "free some space and try again; nothing half-written is left behind",
+    });
+  if (/SQLITE_(CORRUPT|NOTADB)|malformed|not a database/.test(text))
+    return new DavitError("io", `${what}: the ledger is damaged (${text})`, {
+      cause: error,
+      hint: "put back a copy of the rack, or move the directory away to start afresh",
+    });
+  return new DavitError("io", `${what}: ${text}`, { cause: error });
+}
+
 export function isBusy(error: unknown): boolean {
   return (
     error instanceof Error &&
@@ -39,14 +56,16 @@ export class FileLock implements Disposable {
   }
 
   static async take(path: string, what: string, patience?: number): Promise<FileLock> {
-    const db = new Database(path, { create: true });
+    let db: Database | undefined;
     try {
+      db = new Database(path, { create: true });
+      const opened = db;
       db.run("PRAGMA busy_timeout = 0");
-      await untilFree(what, () => db.run("BEGIN EXCLUSIVE"), patience);
+      await untilFree(what, () => opened.run("BEGIN EXCLUSIVE"), patience);
       return new FileLock(db);
     } catch (error) {
-      db.close();
-      throw error;
+      db?.close();
+      throw databaseError(`Cannot ${what}`, error);
     }
   }
 

@@ -39,6 +39,8 @@ const Config = Type.Object({
   rootfs: Type.Object({ diff_ids: Type.Union([Type.Array(Type.String()), Type.Null()]) }),
 });
 
+/** Where docker, docker 25 and podman put layers. */
+const LAYER = /^([0-9a-f]{64}\/layer\.tar|blobs\/.*|[0-9a-f]{64}\.tar)$/;
 const MAX_JSON = 8 * 1024 * 1024;
 const MAX_JSON_TOTAL = 32 * 1024 * 1024;
 
@@ -88,15 +90,15 @@ class SaveReader {
     const head = first.done ? new Uint8Array(0) : first.value;
     const rest = chain(head, source);
     if ((head[0] === 0x7b || head[0] === 0x5b) && entry.size <= MAX_JSON) await this.#hold(name, rest);
-    else if (name.endsWith("/layer.tar") || name.startsWith("blobs/")) await this.#layer(name, head, rest);
+    else if (LAYER.test(name)) await this.#layer(name, head, rest);
   }
 
-  /** A layer that two images share is written once; the second place is a link to the first. */
+  /** A layer that two images share is written once, the second place a link to the first; podman links all of them. */
   #alias(name: string, target: string): void {
-    const match = /^\.\.\/([0-9a-f]{64})\/layer\.tar$/.exec(target);
-    if (!match || !name.endsWith("/layer.tar"))
+    const match = /^\.\.\/([0-9a-f]{64}(?:\/layer)?\.tar)$/.exec(target);
+    if (!match?.[1] || !name.endsWith("/layer.tar"))
       throw bad(`entry ${shown(name)} is a link that leads out of it`);
-    this.#aliases.set(name, `${match[1]}/layer.tar`);
+    this.#aliases.set(name, match[1]);
   }
 
   async #hold(name: string, body: ByteStream): Promise<void> {

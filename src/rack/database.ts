@@ -1,6 +1,6 @@
 import { Database } from "bun:sqlite";
-import { DavitError, reasonOf, systemError } from "../errors.ts";
-import { untilFree } from "../lock.ts";
+import { DavitError } from "../errors.ts";
+import { databaseError, isBusy, untilFree } from "../lock.ts";
 import { MIN_READER, migrations, SCHEMA } from "./tables.ts";
 
 /** What a statement takes. */
@@ -32,7 +32,7 @@ export class LedgerDatabase {
       return ledger;
     } catch (error) {
       db.close();
-      throw wrapped(path, error);
+      throw databaseError(`Cannot open ${path}`, error);
     }
   }
 
@@ -49,16 +49,22 @@ export class LedgerDatabase {
         throw error;
       }
     }).catch((error: unknown) => {
-      throw wrapped(this.path, error);
+      throw databaseError(`Cannot write to ${this.path}`, error);
     });
   }
 
   all(sql: string, ...values: Value[]): unknown[] {
-    return this.#db.query(sql).all(...values);
+    try {
+      return this.#db.query(sql).all(...values);
+    } catch (error) {
+      if (isBusy(error)) throw error;
+      throw databaseError(`Cannot read ${this.path}`, error);
+    }
   }
 
+  /** The first row, or undefined. */
   get(sql: string, ...values: Value[]): unknown {
-    return this.#db.query(sql).get(...values) ?? undefined;
+    return this.all(sql, ...values)[0];
   }
 
   /** Returns how many rows changed. */
@@ -98,24 +104,6 @@ function openFile(path: string): Database {
   try {
     return new Database(path, { create: true, strict: true });
   } catch (error) {
-    throw systemError(`Cannot open ${path}`, error);
+    throw databaseError(`Cannot open ${path}`, error);
   }
-}
-
-function wrapped(path: string, error: unknown): unknown {
-  if (error instanceof DavitError) return error;
-  const text = reasonOf(error);
-  if (/SQLITE_FULL|disk is full/.test(text))
-    return new DavitError("no-space", `Cannot write to ${path}: the disk is full`, {
-      cause: error,
-      hint: "free some space and try again",
-    });
-  if (/SQLITE_(CORRUPT|NOTADB)|malformed|not a database/.test(text))
-    return new DavitError("io", `Cannot read ${path}: the ledger is damaged (${text})`, {
-      cause: error,
-      hint: "put back a copy of the rack, or move the directory away to start afresh",
-    });
-  return error instanceof Error && "code" in error
-    ? new DavitError("io", `Cannot use ${path}: ${text}`, { cause: error })
-    : error;
 }

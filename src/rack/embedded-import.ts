@@ -35,7 +35,7 @@ export async function importEmbedded(
       return await commit(parts, app, content, await serviceImages(ingested, content, store), options);
     });
   } catch (error) {
-    await parts.collector.run();
+    await parts.collector.run().catch(() => undefined);
     throw error;
   }
 }

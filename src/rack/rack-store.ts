@@ -80,7 +80,10 @@ export class RackStore implements Store {
     const writer = await this.#pool.writer();
     return new RackWriter(writer, async (mediaType, digest, expected) =>
       this.#leased(async (lease) => {
-        await this.#claim(digest, lease);
+        await this.#claim(digest, lease).catch(async (error: unknown) => {
+          await writer.abort();
+          throw error;
+        });
         const descriptor = await writer.commit(mediaType, expected);
         await this.#ledger.add(this.#app, descriptor, [], lease);
         return descriptor;
@@ -108,11 +111,20 @@ export class RackStore implements Store {
     const renewal = setInterval(() => void this.#ledger.renewLease(lease).catch(() => undefined), RENEWAL);
     renewal.unref();
     try {
-      return await work(lease);
+      const result = await work(lease);
+      await this.#endLease(lease);
+      return result;
+    } catch (error) {
+      // What went wrong first is what the user must hear of, even if the disk is too full to tidy up.
+      await this.#endLease(lease).catch(() => undefined);
+      throw error;
     } finally {
       clearInterval(renewal);
-      if ((await this.#ledger.closeLease(lease)) > 0) await this.#collector.run();
     }
+  }
+
+  async #endLease(lease: string): Promise<void> {
+    if ((await this.#ledger.closeLease(lease)) > 0) await this.#collector.run();
   }
 
   /** While a collector is deleting this very blob, the deletion is seen through first. */

@@ -1,0 +1,194 @@
+import { expect, test } from "bun:test";
+import { readdir, writeFile } from "node:fs/promises";
+import { connect, createServer, type Socket } from "node:net";
+import { sampleBundle } from "../support/bundles.ts";
+import { davitCommand, sandbox, sh } from "../support/davit.ts";
+import { BASE, project } from "../support/projects.ts";
+
+const SLOW = {
+  "convox.yml": "services:\n  web:\n    build: .\n",
+  Dockerfile: `${BASE}ARG WHEN\nRUN echo started $WHEN; sleep 30\n`,
+};
+
+/** Runs a build until its RUN step has begun. */
+async function startSlowBuild(
+  box: ReturnType<typeof sandbox>,
+  dir: string,
+  env: Record<string, string> = {},
+) {
+  const child = box.spawn(["build", "--build-args", `WHEN=${crypto.randomUUID()}`], { cwd: dir, env });
+  const reader = child.stdout.getReader();
+  let seen = "";
+  while (!/^#\d+ \d+\.\d+ started/m.test(seen)) {
+    const { done, value } = await reader.read();
+    if (done) throw new Error(`the build ended early: ${seen}${await new Response(child.stderr).text()}`);
+    seen += new TextDecoder().decode(value);
+  }
+  void reader.closed.catch(() => undefined);
+  reader.releaseLock();
+  return child;
+}
+
+test("a failing RUN fails the build with the engine's words, exit 1, and the log kept", async () => {
+  using box = sandbox();
+  const dir = await project(box.join("fails"), { ...SLOW, Dockerfile: `${BASE}RUN echo before; exit 7\n` });
+  const { code, stderr } = await box.run(["build"], { cwd: dir });
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/^error: build failed: .*exit code: 7$/m);
+  expect(stderr).not.toContain("    at ");
+  const [build] = await box.json(["builds"], { cwd: dir });
+  expect(build).toMatchObject({
+    status: "failed",
+    release: "",
+    reason: expect.stringContaining("exit code: 7"),
+  });
+  const log = await box.ok(["builds", "logs", build.id], { cwd: dir });
+  expect(log).toContain("before");
+  expect(log).toMatch(/^ERROR: /m);
+  expect(await box.run(["builds", "export", build.id], { cwd: dir })).toMatchObject({ code: 1, stdout: "" });
+});
+
+test("Ctrl-C stops the build, marks it failed and exits 130; the next build just works", async () => {
+  using box = sandbox();
+  const dir = await project(box.join("slow"), SLOW);
+  const child = await startSlowBuild(box, dir);
+  child.kill("SIGINT");
+  expect(await child.exited).toBe(130);
+  expect((await box.json(["builds"], { cwd: dir }))[0]).toMatchObject({
+    status: "failed",
+    reason: "Interrupted",
+  });
+  await writeFile(`${dir}/Dockerfile`, BASE);
+  await box.ok(["build"], { cwd: dir });
+});
+
+test("SIGTERM exits 143", async () => {
+  using box = sandbox();
+  const dir = await project(box.join("slow"), SLOW);
+  const child = await startSlowBuild(box, dir);
+  child.kill("SIGTERM");
+  expect(await child.exited).toBe(143);
+});
+
+test("a build that was killed is marked failed by whoever looks next; one that runs beside it is left alone", async () => {
+  using box = sandbox();
+  const dir = await project(box.join("slow"), SLOW);
+  const killed = await startSlowBuild(box, dir);
+  const running = await startSlowBuild(box, dir);
+  killed.kill("SIGKILL");
+  await killed.exited;
+  const builds = await box.json(["builds"], { cwd: dir });
+  expect(builds.map((build: { status: string }) => build.status)).toEqual(["running", "failed"]);
+  expect(builds[1].reason).toContain("was stopped");
+  running.kill("SIGINT");
+  await running.exited;
+});
+
+test("an engine that dies in mid-build fails the build with the reason", async () => {
+  using box = sandbox();
+  const dir = await project(box.join("slow"), SLOW);
+  const socket = box.join("engine.sock");
+  const real = process.env["DOCKER_HOST"]?.replace("unix://", "") ?? "";
+  const open = new Set<Socket>();
+  const proxy = createServer((client) => {
+    const engine = connect(real);
+    for (const side of [client, engine]) {
+      open.add(side);
+      side.on("error", () => undefined);
+    }
+    client.pipe(engine).pipe(client);
+  }).listen(socket);
+  const child = await startSlowBuild(box, dir, { DOCKER_HOST: `unix://${socket}` });
+  proxy.close();
+  for (const side of open) side.destroy();
+  expect(await child.exited).toBe(1);
+  expect(await new Response(child.stderr).text()).toMatch(/^error: build failed: .*broke off/m);
+  expect((await box.json(["builds"], { cwd: dir }))[0]).toMatchObject({
+    status: "failed",
+    reason: expect.stringContaining("broke off"),
+  });
+});
+
+test("two builds at once, and an import during a build, all end whole", async () => {
+  using box = sandbox();
+  const dir = await project(box.join("both"), {
+    ...SLOW,
+    Dockerfile: `${BASE}ARG N\nRUN echo $N > /n; sleep 1\n`,
+  });
+  const bundle = await sampleBundle(["web", "api"]);
+  await box.ok(["apps", "create", "both"]);
+  const results = await Promise.all([
+    box.run(["build", "--build-args", "N=1", "--id"], { cwd: dir }),
+    box.run(["build", "--build-args", "N=2", "--id"], { cwd: dir }),
+    box.run(["builds", "import", "--id"], { cwd: dir, stdin: bundle }),
+    box.run(["builds", "import", "--id"], { cwd: dir, stdin: bundle }),
+  ]);
+  for (const result of results)
+    expect(result).toMatchObject({ code: 0, stdout: expect.stringMatching(/^R[A-Z]{10}$/) });
+  const builds = await box.json(["builds"], { cwd: dir });
+  expect(builds.map((build: { status: string }) => build.status)).toEqual(Array(4).fill("complete"));
+  for (const build of builds) await box.ok(["builds", "export", build.id, "-f", "/dev/null"], { cwd: dir });
+});
+
+test("a full disk fails an import in one line, leaves nothing, and reading still works", async () => {
+  using box = sandbox();
+  const bundle = await sampleBundle(["web"], "x");
+  await Bun.write(box.join("small.tar"), bundle);
+  const big = await sampleBundle(["web", "api"], "y".repeat(3_000_000));
+  await Bun.write(box.join("big.tar"), big);
+  const [davit = ""] = davitCommand();
+  const script = `set -e; mkdir -p $1; mount -t tmpfs -o size=8m none $1; export DAVIT_HOME=$1
+    $0 builds import -a shop -f $2; code=0; $0 builds import -a shop -f $3 || code=$?; echo "code $code"
+    $0 builds -a shop; find $1/racks/local/layout/ingest -type f | wc -l; $0 builds import -a shop -f $2`;
+  const output = await sh([
+    "unshare",
+    "-m",
+    "bash",
+    "-c",
+    `exec 2>&1; ${script}`,
+    davit,
+    box.join("full"),
+    box.join("small.tar"),
+    box.join("big.tar"),
+  ]);
+  expect(output).toMatch(/^error: .*(no space|disk is full|ENOSPC)/im);
+  expect(output).toContain("code 1");
+  expect(output.match(/complete/g)).toHaveLength(1);
+  expect(output).toMatch(/^0$/m);
+  expect(output.match(/Importing build\.\.\. OK/g)).toHaveLength(2);
+});
+
+test("an import whose writer dies leaves nothing, and a reader that goes away ends an export quietly", async () => {
+  using box = sandbox();
+  const bundle = await sampleBundle(["web", "api"]);
+  const cut = await box.run(["builds", "import", "-a", "shop"], {
+    stdin: bundle.slice(0, bundle.byteLength - 2000),
+  });
+  expect(cut).toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(/^error: Cannot read the archive: it ends inside/m),
+  });
+  expect(await box.json(["builds", "-a", "shop"])).toEqual([]);
+  expect(await readdir(box.join("home/racks/local/layout/blobs/sha256"))).toEqual([]);
+  await box.ok(["builds", "import", "-a", "shop"], {
+    stdin: await sampleBundle(["web"], "z".repeat(2_000_000)),
+  });
+  const [build] = await box.json(["builds", "-a", "shop"]);
+  const [davit = ""] = davitCommand();
+  const pipe = await sh(
+    ["bash", "-c", `"$0" builds export ${build.id} -a shop 2>&1 >&3 3>&- | cat >&2; exit 0`, davit],
+    { env: box.env() },
+  ).catch(() => "");
+  expect(pipe).not.toContain("    at ");
+  const head = await sh(
+    [
+      "bash",
+      "-c",
+      `"$0" builds export ${build.id} -a shop 2>${box.join("err")} | head -c 10 >/dev/null; echo "\${PIPESTATUS[0]}"`,
+      davit,
+    ],
+    { env: box.env() },
+  );
+  expect(head.trim()).toBe("1");
+  expect(await Bun.file(box.join("err")).text()).not.toContain("    at ");
+});
