@@ -132,14 +132,18 @@ function checkCount(command: Command, args: string[]): void {
 
 function unknownCommand(commands: readonly Command[], words: string[]): DavitError {
   const typed = words.slice(0, 2).join(" ");
-  const near = commands
-    .map(({ name }) => ({
-      name,
-      distance: editDistance(name, name.includes(" ") ? typed : (words[0] ?? "")),
-    }))
-    .sort((a, b) => a.distance - b.distance)[0];
-  const hint = near && near.distance <= 3 ? `did you mean \`davit ${near.name}\`?` : "see `davit help`";
+  const names = commands.map((command) => command.name);
+  const near = nearest(names, typed) ?? nearest(names, words[0] ?? "");
+  const hint = near ? `did you mean \`davit ${near}\`?` : "see `davit help`";
   return new DavitError("usage", `Cannot run ${JSON.stringify(typed)}: unknown command`, { hint });
+}
+
+/** The name that is at most three letters away. */
+function nearest(names: string[], typed: string): string | undefined {
+  const ranked = names
+    .map((name) => ({ name, distance: editDistance(name, typed) }))
+    .sort((a, b) => a.distance - b.distance);
+  return ranked[0] && ranked[0].distance <= 3 ? ranked[0].name : undefined;
 }
 
 /** Levenshtein's distance: single letters added, removed or changed. */
