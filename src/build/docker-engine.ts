@@ -50,7 +50,9 @@ export class DockerEngine implements Engine {
 
   async #build(build: EngineBuild): Promise<string> {
     const output = new BuildOutput(build.onLine);
+    const tag = this.#builder === "2" ? `${TAGS}:${crypto.randomUUID()}` : undefined;
     const lines = buildImage(this.#client, contextTar(build.context, build.onSent), {
+      tag,
       dockerfile: build.context.dockerfile,
       args: build.args,
       target: build.target,
@@ -64,32 +66,40 @@ export class DockerEngine implements Engine {
       if (build.signal.aborted) throw new DavitError("interrupted", "Interrupted", { cause: error });
       throw error;
     }
-    return output.imageId();
+    const id = output.imageId();
+    return tag ?? id;
   }
 
-  async entrypoint(imageId: string): Promise<string[]> {
-    return (await this.#images.inspect(imageId)).Config?.Entrypoint ?? [];
+  async entrypoint(image: string): Promise<string[]> {
+    return (await this.#images.inspect(image)).Config?.Entrypoint ?? [];
   }
 
   /** A push tags the image for a moment, and with its only tag a classic builder's cache would go: those are streamed. */
-  async store(imageId: string, target: ImageTarget, signal: AbortSignal): Promise<Descriptor> {
+  async store(image: string, target: ImageTarget, signal: AbortSignal): Promise<Descriptor> {
     this.#mover ??= new EngineImageMover(this.#client, this.#builder === "2");
-    return await this.#mover.move(imageId, target, signal);
+    return await this.#mover.move(image, target, signal);
   }
 
   async find(ref: string): Promise<string | undefined> {
     return (await this.#images.find(ref))?.Id;
   }
 
-  /** The classic builder's images are its cache: those stay. */
-  async remove(imageId: string): Promise<void> {
-    if (this.#builder === "2") await this.#images.remove(imageId);
+  /**
+   * Takes our own tag away, and with it the image, unless somebody else has named
+   * it too: by its id we could take theirs. The classic builder's images have no
+   * tag of ours and stay: they are its cache.
+   */
+  async remove(image: string): Promise<void> {
+    if (image.startsWith(`${TAGS}:`)) await this.#images.remove(image);
   }
 }
 
+/** Where the images of builds under way are named. */
+const TAGS = "davit-build";
+
 function isNoBuildKit(error: unknown): boolean {
   return (
-    hasCode(error, "engine") &&
+    hasCode(error, "engine", "build-failed") &&
     /buildkit (is )?not (supported|enabled)|version.*not supported/i.test(reasonOf(error))
   );
 }

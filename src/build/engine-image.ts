@@ -33,8 +33,8 @@ export class EngineImageMover {
     this.#mayPush = mayPush;
   }
 
-  async move(imageId: string, target: ImageTarget, signal: AbortSignal): Promise<Descriptor> {
-    const { Id, RootFS } = await this.#images.inspect(imageId);
+  async move(image: string, target: ImageTarget, signal: AbortSignal): Promise<Descriptor> {
+    const { Id, RootFS } = await this.#images.inspect(image);
     const diffIds = (RootFS?.Layers ?? []).filter(isDigest);
     const missing: string[] = [];
     for (const diffId of diffIds) if (!(await target.layer(diffId))) missing.push(diffId);

@@ -16,19 +16,19 @@ export interface EngineBuild {
   onSent(bytes: number): void;
 }
 
-/** What turns source into images. Images stay with it under their ids until they are stored and removed. */
+/** What turns source into images. They stay with it, under the name `build` gives them, until they are removed. */
 export interface Engine {
   /** Its kind and version, for the record. */
   describe(): Promise<string>;
-  /** Returns the image's id. */
+  /** Returns the name by which the engine knows the image. */
   build(build: EngineBuild): Promise<string>;
-  entrypoint(imageId: string): Promise<string[]>;
+  entrypoint(image: string): Promise<string[]>;
   /** Moves the image into the store and returns its manifest. */
-  store(imageId: string, target: ImageTarget, signal: AbortSignal): Promise<Descriptor>;
-  /** The id of an image the engine has by this name, if it has one. */
+  store(image: string, target: ImageTarget, signal: AbortSignal): Promise<Descriptor>;
+  /** The id of an image the engine has by this name already, if it has one. */
   find(ref: string): Promise<string | undefined>;
   /** Lets go of an image that this build made. */
-  remove(imageId: string): Promise<void>;
+  remove(image: string): Promise<void>;
 }
 
 /** Where an engine's images go: a store, and what the rack remembers of layers that went there before. */

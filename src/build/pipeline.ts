@@ -152,7 +152,7 @@ async function buildOne(
   prefix: string,
 ): Promise<{ image: Descriptor; entrypoint: string }> {
   host.log.line(`Building: ${planned.path}`);
-  const imageId = await host.engine.build({
+  const built = await host.engine.build({
     context: await openContext(root, planned.manifest),
     args: resolveArgs(file.args, request.env, planned.args, request.buildArgs, request.managed),
     target: request.development ? developmentStage(file) : undefined,
@@ -161,11 +161,14 @@ async function buildOne(
     onLine: (text) => host.log.line(prefix + text),
     onSent: (bytes) => host.onProgress(`Sending ${planned.path}`, bytes),
   });
-  const entrypoint = await host.engine.entrypoint(imageId);
-  const image = await host.engine.store(imageId, host.target, host.signal);
-  for (const service of planned.services) host.log.line(`Stored: ${service} ${image.digest}`);
-  await host.engine.remove(imageId).catch((error: unknown) => host.log.line(`WARNING: ${reasonOf(error)}`));
-  return { image, entrypoint: entrypoint.map(shellQuote).join(" ") };
+  try {
+    const entrypoint = await host.engine.entrypoint(built);
+    const image = await host.engine.store(built, host.target, host.signal);
+    for (const service of planned.services) host.log.line(`Stored: ${service} ${image.digest}`);
+    return { image, entrypoint: entrypoint.map(shellQuote).join(" ") };
+  } finally {
+    await host.engine.remove(built).catch((error: unknown) => host.log.line(`WARNING: ${reasonOf(error)}`));
+  }
 }
 
 /** An `image:` service: from its registry with its digest kept, else what the engine has by that name. */

@@ -17,7 +17,10 @@ export const EngineLine = Type.Object({
 });
 export type EngineLine = Static<typeof EngineLine>;
 
-/** Reads the stream line by line; a line that reports an error ends it with that error. */
+/**
+ * Reads the stream line by line; a line that reports an error ends it with that
+ * error. A failed build is told in the engine's words alone: they say what failed.
+ */
 export async function* engineLines(response: Response, doing: string): AsyncGenerator<EngineLine> {
   const body: ReadableStream<Bytes> | null = response.body;
   if (!body) throw new DavitError("engine", `Cannot ${doing}: the engine sent an empty answer`);
@@ -26,7 +29,10 @@ export async function* engineLines(response: Response, doing: string): AsyncGene
       if (line.trim() === "") continue;
       const message = checkJson(EngineLine, line, `the engine's progress`, "engine");
       const failure = message.errorDetail?.message ?? message.error;
-      if (failure !== undefined) throw new DavitError("engine", `Cannot ${doing}: ${failure.trim()}`);
+      if (failure !== undefined)
+        throw doing === "build"
+          ? new DavitError("build-failed", failure.trim())
+          : new DavitError("engine", `Cannot ${doing}: ${failure.trim()}`);
       yield message;
     }
   } catch (error) {

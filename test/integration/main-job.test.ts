@@ -95,7 +95,7 @@ test("a build that changes nothing has the same images, and no tag of a build st
   const images = async (id: string) => (await box.json(["builds", "info", id], { cwd: dir })).images;
   expect(await images(second)).toEqual(await images(first));
   expect(await sh([DOCKER, "images", "--format", "{{.Repository}}:{{.Tag}}"])).not.toMatch(
-    /again|127\.0\.0\.1:\d+\/[0-9a-f-]+\//,
+    /davit-build|again|127\.0\.0\.1:\d+\/[0-9a-f-]+\//,
   );
 });
 
@@ -183,4 +183,18 @@ test("an image: service that only the engine has is taken from there, with a war
   const output = await box.ok(["build"], { cwd: dir, env: { DAVIT_IDLE_TIMEOUT: "5" } });
   expect(output).toContain("WARNING: davit-test-only-here:1 comes from the engine");
   await sh([DOCKER, "rmi", "davit-test-only-here:1"]);
+});
+
+test("an image that somebody else has tagged stays theirs when davit builds the same", async () => {
+  using box = sandbox();
+  const dir = await project(box.join("theirs"), {
+    "convox.yml": "services:\n  web:\n    build: .\n",
+    Dockerfile: `${BASE}RUN echo theirs > /x\n`,
+  });
+  await sh([DOCKER, "build", "-q", "-t", "davit-test-theirs:1", dir], {
+    env: { ...process.env, DOCKER_BUILDKIT: "1" },
+  });
+  await box.ok(["build"], { cwd: dir });
+  await sh([DOCKER, "image", "inspect", "davit-test-theirs:1"]);
+  await sh([DOCKER, "rmi", "davit-test-theirs:1"]);
 });

@@ -42,8 +42,8 @@ test("an error inside a stream of HTTP 200 is an error", async () => {
       ),
   );
   expect(build(engine.client)).rejects.toMatchObject({
-    code: "engine",
-    message: "Cannot build: exit code: 7",
+    code: "build-failed",
+    message: "exit code: 7",
   });
 });
 
