@@ -12,7 +12,7 @@ async function main(argv: string[]): Promise<number> {
   try {
     return await run(argv);
   } catch (error) {
-    return report(error, argv.includes("--debug"));
+    return await report(error, argv);
   }
 }
 
@@ -27,7 +27,7 @@ async function run(argv: string[]): Promise<number> {
   const { command, input } = match(commands, argv);
   const { makeContext } = await import("./commands/context.ts");
   const interrupt = onSignals();
-  const { context, close } = makeContext(input, process.env, interrupt.signal);
+  const { context, close } = await makeContext(input, process.env, interrupt.signal);
   try {
     await repeat(command, input, context);
     return 0;
@@ -86,12 +86,14 @@ function onSignals(): { signal: AbortSignal; code: number | undefined } {
   return state;
 }
 
-function report(error: unknown, debug: boolean): number {
+async function report(error: unknown, argv: string[]): Promise<number> {
   if (error instanceof Error && "code" in error && error.code === "EPIPE") return 1;
+  const { paintFor } = await import("./terminal/color.ts");
+  const paint = await paintFor(Boolean(process.stderr.isTTY), process.env, argv.includes("--no-color"));
   const text = reasonOf(error).replaceAll("\n", " ").trim();
   const hint = error instanceof DavitError ? error.hint : undefined;
-  process.stderr.write(`error: ${text}\n${hint ? `hint: ${hint}\n` : ""}`);
-  if (debug) process.stderr.write(`${Bun.inspect(error, { colors: false })}\n`);
+  process.stderr.write(`${paint.bad("error:")} ${text}\n${hint ? `${paint.label("hint:")} ${hint}\n` : ""}`);
+  if (argv.includes("--debug")) process.stderr.write(`${Bun.inspect(error, { colors: false })}\n`);
   return exitCode(error);
 }
 

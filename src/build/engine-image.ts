@@ -131,6 +131,7 @@ export class EngineImageMover {
 
   async #save(id: string, target: ImageTarget, signal: AbortSignal): Promise<Descriptor> {
     using gzip = new GzipPool();
+    target.onWait("Waiting for the engine to hand over the image");
     const [image] = await ingestDockerSave(await this.#images.save([id], signal), target.store, {
       gzip,
       known: (diffId) => target.layer(diffId),

@@ -42,6 +42,8 @@ export interface ImageTarget {
   /** A blob the store has, by digest alone. */
   blob(digest: Digest, mediaType: string): Promise<Descriptor | undefined>;
   onBytes(bytes: number): void;
+  /** Somebody else is at work now, and says nothing of how far it is. */
+  onWait(what: string): void;
   /** Something a reader of the build's log may want to know. */
   onNote(text: string): void;
 }

@@ -11,13 +11,16 @@ export const appsInfo: Command = {
     const app = await (await context.rack()).app(await context.appName(input.args[0]));
     if (input.on("json")) return json(context, app);
     context.stdout.print(
-      fields([
-        ["Name", app.name],
-        ["Status", app.status],
-        ["Generation", app.generation],
-        ["Locked", String(app.locked)],
-        ["Release", app.release],
-      ]),
+      fields(
+        [
+          ["Name", app.name],
+          ["Status", app.status],
+          ["Generation", app.generation],
+          ["Locked", String(app.locked)],
+          ["Release", app.release],
+        ],
+        context.stdout.paint,
+      ),
     );
   },
 };

@@ -13,6 +13,7 @@ export const apps: Command = {
       table(
         ["APP", "STATUS", "RELEASE"],
         list.map((app) => [app.name, app.status, app.release]),
+        context.stdout.paint,
       ),
     );
   },

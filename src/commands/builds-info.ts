@@ -23,6 +23,6 @@ export const buildsInfo: Command = {
     if (build.reason) rows.push(["Reason", build.reason]);
     if (build.digest) rows.push(["Digest", build.digest]);
     if (images.length > 0) rows.push(["Images", images.join("\n")]);
-    context.stdout.print(fields(rows));
+    context.stdout.print(fields(rows, context.stdout.paint));
   },
 };

@@ -20,6 +20,8 @@ export const builds: Command = {
       elapsed(build.started, build.ended),
       build.description,
     ]);
-    context.stdout.print(table(["ID", "STATUS", "RELEASE", "STARTED", "ELAPSED", "DESCRIPTION"], rows));
+    context.stdout.print(
+      table(["ID", "STATUS", "RELEASE", "STARTED", "ELAPSED", "DESCRIPTION"], rows, context.stdout.paint),
+    );
   },
 };

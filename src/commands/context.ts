@@ -1,6 +1,7 @@
 import { basename } from "node:path";
 import { DavitError } from "../errors.ts";
 import type { Rack } from "../rack/rack.ts";
+import { paintFor } from "../terminal/color.ts";
 import { Output } from "../terminal/output.ts";
 import { ProgressDisplay, type ProgressMode } from "../terminal/progress.ts";
 import type { Context, Input } from "./command.ts";
@@ -10,13 +11,15 @@ type Env = Record<string, string | undefined>;
 const MODES: readonly string[] = ["auto", "plain", "json", "none"];
 
 /** A command's surroundings in a real process, and what closes them. */
-export function makeContext(
+export async function makeContext(
   input: Input,
   env: Env,
   signal: AbortSignal,
-): { context: Context; close(): Promise<void> } {
-  const stdout = new Output(1, Boolean(process.stdout.isTTY));
-  const stderr = new Output(2, Boolean(process.stderr.isTTY));
+): Promise<{ context: Context; close(): Promise<void> }> {
+  const output = async (fd: 1 | 2, terminal: boolean): Promise<Output> =>
+    new Output(fd, terminal, await paintFor(terminal, env, input.on("no-color")));
+  const stdout = await output(1, Boolean(process.stdout.isTTY));
+  const stderr = await output(2, Boolean(process.stderr.isTTY));
   const cwd = process.cwd();
   let rack: Promise<Rack> | undefined;
   const rackName = () => findRack(input, env, cwd);

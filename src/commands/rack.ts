@@ -10,12 +10,15 @@ export const rack: Command = {
     const system = await (await context.rack()).system();
     if (input.on("json")) return json(context, system);
     context.stdout.print(
-      fields([
-        ["Name", system.name],
-        ["Provider", system.provider],
-        ["Status", system.status],
-        ["Version", system.version],
-      ]),
+      fields(
+        [
+          ["Name", system.name],
+          ["Provider", system.provider],
+          ["Status", system.status],
+          ["Version", system.version],
+        ],
+        context.stdout.paint,
+      ),
     );
   },
 };

@@ -21,6 +21,7 @@ export const racks: Command = {
       table(
         ["NAME", "PROVIDER", "STATUS"],
         list.map((rack) => [rack.name, rack.provider, rack.status]),
+        context.stdout.paint,
       ),
     );
   },

@@ -12,13 +12,16 @@ export const releasesInfo: Command = {
     const release = await (await context.rack()).release(await context.appName(), input.args[0] ?? "");
     if (input.on("json")) return json(context, release);
     context.stdout.print(
-      fields([
-        ["Id", release.id],
-        ["Build", release.build],
-        ["Created", release.created],
-        ["Description", release.description],
-        ["Env", release.env],
-      ]),
+      fields(
+        [
+          ["Id", release.id],
+          ["Build", release.build],
+          ["Created", release.created],
+          ["Description", release.description],
+          ["Env", release.env],
+        ],
+        context.stdout.paint,
+      ),
     );
   },
 };

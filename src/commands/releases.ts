@@ -21,6 +21,8 @@ export const releases: Command = {
       ago(release.created, context.now()),
       release.description,
     ]);
-    context.stdout.print(table(["ID", "STATUS", "BUILD", "CREATED", "DESCRIPTION"], rows));
+    context.stdout.print(
+      table(["ID", "STATUS", "BUILD", "CREATED", "DESCRIPTION"], rows, context.stdout.paint),
+    );
   },
 };

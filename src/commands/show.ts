@@ -16,7 +16,9 @@ export async function step<T>(
   if (output.isTerminal) output.print(begin);
   try {
     const value = await work();
-    output.line(`${output.isTerminal ? "" : begin}OK${result ? `, ${result(value)}` : ""}`);
+    output.line(
+      `${output.isTerminal ? "" : begin}${output.paint.good("OK")}${result ? `, ${result(value)}` : ""}`,
+    );
     return value;
   } catch (error) {
     output.line(output.isTerminal ? "" : begin.trimEnd());

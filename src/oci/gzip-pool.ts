@@ -4,7 +4,7 @@ import { DavitError } from "../errors.ts";
 import type { GzipResult, GzipTask } from "./gzip-worker.ts";
 
 /** Bytes compressed at a time. Larger pieces cost memory and hardly shrink further. */
-const PIECE = 512 * 1024;
+const PIECE = 256 * 1024;
 const MAX_WORKERS = 4;
 
 /**

@@ -85,6 +85,7 @@ async function pipeline(
       target: {
         ...imageTarget(parts, store, `${parts.id}/${app}`),
         onBytes: (bytes) => onProgress("Storing", bytes),
+        onWait: (what) => events.progress?.({ what, done: 0 }),
         onNote: (text) => log.line(text),
       },
       log,
@@ -122,7 +123,7 @@ function imageTarget(
   parts: EmbeddedParts,
   store: RackStore,
   path: string,
-): Omit<ImageTarget, "onBytes" | "onNote"> {
+): Omit<ImageTarget, "onBytes" | "onWait" | "onNote"> {
   const { content } = parts.ledger;
   const adopted = async (descriptor: Descriptor): Promise<Descriptor | undefined> =>
     (await store.adopt(descriptor)) ? descriptor : undefined;

@@ -95,7 +95,7 @@ export interface BuildEvents {
   progress?(progress: Progress): void;
 }
 
-/** Work that takes long: `done` of `total` bytes, where the total is known. */
+/** Work that takes long: `done` of `total` bytes, where the total is known; 0 of nothing known is waiting. */
 export interface Progress {
   what: string;
   done: number;

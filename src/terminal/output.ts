@@ -1,16 +1,19 @@
 import { fstatSync, write as writeFd } from "node:fs";
 import { encode } from "../bytes.ts";
 import { systemCode } from "../errors.ts";
+import { type Paint, PLAIN } from "./color.ts";
 
 /** One of the process's two outputs: text and bytes, in order, whole. A reader that goes away ends the process quietly. */
 export class Output {
   readonly isTerminal: boolean;
+  readonly paint: Paint;
   readonly #fd: 1 | 2;
   #last: Promise<void> = Promise.resolve();
 
-  constructor(fd: 1 | 2, isTerminal: boolean) {
+  constructor(fd: 1 | 2, isTerminal: boolean, paint: Paint = PLAIN) {
     this.#fd = fd;
     this.isTerminal = isTerminal;
+    this.paint = paint;
   }
 
   /** Queues text; `flush` waits until it is out. */

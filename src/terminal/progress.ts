@@ -1,9 +1,10 @@
+import type { Ora } from "ora";
 import type { Output } from "./output.ts";
 import { bytes } from "./time.ts";
 
 export type ProgressMode = "auto" | "plain" | "json" | "none";
 
-/** What long work tells: `done` of `total` bytes. */
+/** What long work tells: `done` of `total` bytes; 0 of an unknown total is waiting for somebody else. */
 export interface Step {
   what: string;
   done: number;
@@ -22,6 +23,8 @@ export class ProgressDisplay {
   #last = performance.now();
   #started: number | undefined;
   #drawn = false;
+  #waiting: string | undefined;
+  #spinner: Ora | undefined;
 
   constructor(output: Output, mode: ProgressMode) {
     this.#output = output;
@@ -30,6 +33,11 @@ export class ProgressDisplay {
   }
 
   show(step: Step): void {
+    if (step.done === 0 && step.total === undefined) {
+      this.#wait(step.what);
+      return;
+    }
+    if (this.#waiting !== undefined) this.clear();
     const now = performance.now();
     this.#started ??= now;
     if (this.#mode === "none" || now - this.#last < (this.#mode === "bar" ? REDRAW : LINE_EVERY)) return;
@@ -45,8 +53,22 @@ export class ProgressDisplay {
     }
   }
 
+  /** Shows that something is going on that tells nothing of itself; ora draws only where there are columns to draw in. */
+  #wait(what: string): void {
+    if (this.#mode === "plain") this.#output.line(`${what}...`);
+    if (this.#mode !== "bar") return;
+    this.#waiting = what;
+    void import("ora").then(({ default: ora }) => {
+      if (this.#waiting === what)
+        this.#spinner ??= ora({ text: what, stream: process.stderr, discardStdin: false }).start();
+    });
+  }
+
   /** Takes the bar away, so that other text can follow. */
   clear(): void {
+    this.#waiting = undefined;
+    this.#spinner?.stop();
+    this.#spinner = undefined;
     if (this.#drawn) this.#output.print("\r\x1b[K");
     this.#drawn = false;
   }

@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { unpackTar } from "modern-tar";
-import { type Bytes, collect, encode, streamOf } from "../../src/bytes.ts";
+import { createTar } from "nanotar";
+import { type Bytes, collect, decode, encode, streamOf } from "../../src/bytes.ts";
 import { hasCode } from "../../src/errors.ts";
 import { readTar } from "../../src/tar/read.ts";
 import { type NewEntry, writeTar } from "../../src/tar/write.ts";
@@ -71,6 +72,19 @@ test("another reader finds the same in what writeTar() wrote", async () => {
     [long, "file", ""],
     ["dir/", "directory", ""],
     ["link", "symlink", "../somewhere"],
+  ]);
+});
+
+test("readTar() reads what another writer wrote", async () => {
+  const archive = new Uint8Array(
+    createTar([
+      { name: "a.txt", data: "one" },
+      { name: "dir/b.txt", data: "two" },
+    ]),
+  );
+  expect((await read(archive, 512)).map(({ name, body }) => [name, decode(body)])).toEqual([
+    ["a.txt", "one"],
+    ["dir/b.txt", "two"],
   ]);
 });
 
