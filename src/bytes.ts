@@ -56,6 +56,26 @@ export async function drain(stream: ByteStream): Promise<number> {
   return size;
 }
 
+/** Passes a stream through until the signal ends it, even while the source says nothing. */
+export async function* abortable(stream: ByteStream, signal: AbortSignal): AsyncGenerator<Bytes> {
+  const source = stream[Symbol.asyncIterator]();
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  aborted.catch(() => undefined);
+  const abort = (): void => reject(signal.reason);
+  signal.addEventListener("abort", abort);
+  try {
+    signal.throwIfAborted();
+    for (;;) {
+      const { done, value } = await Promise.race([source.next(), aborted]);
+      if (done) return;
+      yield value;
+    }
+  } finally {
+    signal.removeEventListener("abort", abort);
+    void source.return?.()?.catch(() => undefined);
+  }
+}
+
 /** A stream as the body of a request or response. */
 export function toReadable(stream: ByteStream): ReadableStream<Bytes> {
   if (stream instanceof ReadableStream) return stream;

@@ -69,6 +69,9 @@ async function helpFor(commands: readonly Command[], argv: string[]): Promise<nu
   return await showHelp(commands, named ?? words[0]);
 }
 
+/** How long work may take to clean up after a signal, in milliseconds: a reader or an engine may never answer. */
+const GRACE = 5000;
+
 /** The first SIGINT or SIGTERM asks work to stop and clean up; a second one ends it at once. */
 function onSignals(): { signal: AbortSignal; code: number | undefined } {
   const controller = new AbortController();
@@ -80,6 +83,7 @@ function onSignals(): { signal: AbortSignal; code: number | undefined } {
     if (state.code !== undefined) process.exit(code);
     state.code = code;
     controller.abort(new DavitError("interrupted", "Interrupted"));
+    setTimeout(() => process.exit(code), GRACE).unref();
   };
   process.on("SIGINT", handle(130));
   process.on("SIGTERM", handle(143));

@@ -1,11 +1,13 @@
-import { readFileSync } from "node:fs";
+import { readFileSync, readlinkSync } from "node:fs";
 
 /**
  * Who holds something that must not outlive its process. A pid alone is reused;
- * together with its start time and the machine's boot it names one process for good.
+ * with its start time, its pid namespace and the machine's boot it names one
+ * process for good.
  */
 export interface Owner {
   boot: string;
+  namespace: string;
   pid: number;
   started: string;
 }
@@ -13,31 +15,56 @@ export interface Owner {
 let self: Owner | undefined;
 
 export function thisProcess(): Owner {
-  self ??= { boot: bootId(), pid: process.pid, started: startTime(process.pid) ?? "" };
+  self ??= {
+    boot: bootId(),
+    namespace: pidNamespace(),
+    pid: process.pid,
+    started: startTime(process.pid) ?? "",
+  };
   return self;
 }
 
 /** One word for file names and database rows; `parseOwner` reads it back. */
-export function ownerText(owner: Owner): string {
-  return `${owner.boot}.${owner.pid}.${owner.started}`;
+export function ownerText({ boot, namespace, pid, started }: Owner): string {
+  return [boot, namespace, pid, started].join(".");
 }
 
 export function parseOwner(text: string): Owner | undefined {
-  const [boot, pid, started] = text.split(".");
-  if (boot === undefined || pid === undefined || started === undefined || !/^\d+$/.test(pid))
+  const [boot, namespace, pid, started] = text.split(".");
+  if (boot === undefined || namespace === undefined || started === undefined || !/^\d+$/.test(pid ?? ""))
     return undefined;
-  return { boot, pid: Number(pid), started };
+  return { boot, namespace, pid: Number(pid), started };
 }
 
-/** Whether the process is known to be gone: another boot of this machine, or no such process now. */
-export function isGone(owner: Owner): boolean {
-  if (owner.boot !== bootId()) return true;
-  if (process.platform === "linux") return startTime(owner.pid) !== owner.started;
+/**
+ * Whether the process runs. Another boot of the machine ended it; in another
+ * container's pid namespace it cannot be seen from here, so only time can tell.
+ */
+export function stateOf(owner: Owner): "alive" | "gone" | "unknown" {
+  const here = thisProcess();
+  if (owner.boot !== here.boot) return "gone";
+  if (owner.namespace !== here.namespace) return "unknown";
+  if (process.platform === "linux") return startTime(owner.pid) === owner.started ? "alive" : "gone";
   try {
     process.kill(owner.pid, 0);
-    return false;
+    return "alive";
   } catch {
-    return true;
+    return "gone";
+  }
+}
+
+/** Whether an owner's work is abandoned: it is gone, or cannot be seen and has been silent since `until` (ms since 1970). */
+export function isAbandoned(text: string, until: number, now: number): boolean {
+  const owner = parseOwner(text);
+  const state = owner ? stateOf(owner) : "unknown";
+  return state === "gone" || (state === "unknown" && until < now);
+}
+
+function pidNamespace(): string {
+  try {
+    return readlinkSync("/proc/self/ns/pid").replace(/\D/g, "");
+  } catch {
+    return "0";
   }
 }
 

@@ -1,3 +1,4 @@
+import { abortable } from "../bytes.ts";
 import { DavitError, systemError } from "../errors.ts";
 import type { Command, Context } from "./command.ts";
 import { ensureApp } from "./ensure-app.ts";
@@ -33,7 +34,7 @@ export const buildsImport: Command = {
     const build = await step(
       out,
       "Importing build",
-      () => rack.importBuild(app, source.stream, options),
+      () => rack.importBuild(app, abortable(source.stream, context.signal), options),
       (done) => done.release,
     );
     if (input.on("id")) context.stdout.print(build.release);

@@ -1,6 +1,6 @@
 import type { TSchema } from "@sinclair/typebox";
 import { type ByteStream, toReadable } from "../bytes.ts";
-import { DavitError, reasonOf } from "../errors.ts";
+import { DavitError, reasonOf, systemCode } from "../errors.ts";
 import { checkJson, type Static, Type } from "../schema.ts";
 import { type EngineHost, type Env, engineHost } from "./host.ts";
 
@@ -117,13 +117,22 @@ export class EngineClient {
       return new DavitError("interrupted", "Interrupted", { cause });
     return new DavitError(
       "engine-unreachable",
-      `Cannot reach a Docker Engine at ${this.host.name}: ${reasonOf(cause)}`,
+      `Cannot reach a Docker Engine at ${this.host.name}: ${why(cause)}`,
       {
         cause,
         hint: "start Docker (or podman system service), or point DOCKER_HOST or a docker context at a running engine",
       },
     );
   }
+}
+
+/** Bun asks about typos where a person wants to know what was found. */
+function why(cause: unknown): string {
+  const code = systemCode(cause) ?? "";
+  if (code === "ENOENT") return "there is no such socket";
+  if (code === "EACCES") return "this user may not open it";
+  if (code === "ECONNREFUSED" || code === "ConnectionRefused") return "nothing listens there";
+  return reasonOf(cause);
 }
 
 /** Compares dotted numbers: negative when `a` is older. */

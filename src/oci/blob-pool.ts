@@ -3,13 +3,15 @@ import { type FileHandle, mkdir, open, readdir, rename, rm, stat } from "node:fs
 import { join } from "node:path";
 import type { ByteStream, Bytes } from "../bytes.ts";
 import { DavitError, systemCode, systemError } from "../errors.ts";
-import { isGone, ownerText, parseOwner, thisProcess } from "../owner.ts";
+import { isAbandoned, ownerText, thisProcess } from "../owner.ts";
 import type { Descriptor } from "./descriptor.ts";
 import { type Digest, Digester, digestAlgorithm, digestHex } from "./digest.ts";
 import { Verifier } from "./verify.ts";
 
 /** How much is read from a blob at a time, in bytes. */
 const PIECE = 512 * 1024;
+/** When a half-written blob of a process that cannot be seen counts as left behind, in milliseconds. */
+const ABANDONED_AFTER = 24 * 60 * 60 * 1000;
 /** How much is written before the disk is asked to begin, in bytes. */
 const SYNC_EVERY = 16 * 1024 * 1024;
 
@@ -88,8 +90,12 @@ export class BlobPool {
   async sweep(): Promise<void> {
     const dir = join(this.root, "ingest");
     for (const name of await readdir(dir)) {
-      const owner = parseOwner(name);
-      if (!owner || isGone(owner)) await rm(join(dir, name), { force: true });
+      const path = join(dir, name);
+      const changed = await stat(path).then(
+        (info) => info.mtimeMs,
+        () => Number.POSITIVE_INFINITY,
+      );
+      if (isAbandoned(name, changed + ABANDONED_AFTER, Date.now())) await rm(path, { force: true });
     }
   }
 }

@@ -1,7 +1,7 @@
 import { DavitError } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { type Digest, parseDigest } from "../oci/digest.ts";
-import { isGone, ownerText, parseOwner, thisProcess } from "../owner.ts";
+import { isAbandoned, ownerText, thisProcess } from "../owner.ts";
 import { check, Type } from "../schema.ts";
 import type { LedgerDatabase } from "./database.ts";
 import { ContentRow } from "./rows.ts";
@@ -182,12 +182,9 @@ export class ContentLedger {
     const leases = this.#db
       .all("SELECT * FROM leases")
       .map((row) => check(LeaseRow, row, "the ledger's leases"));
-    return leases.filter((lease) => this.#isAbandoned(lease.owner, lease.until)).map((lease) => lease.id);
-  }
-
-  #isAbandoned(ownerWord: string, until: number): boolean {
-    const owner = parseOwner(ownerWord);
-    return owner ? isGone(owner) : until < this.#now();
+    return leases
+      .filter((lease) => isAbandoned(lease.owner, lease.until, this.#now()))
+      .map((lease) => lease.id);
   }
 
   /**

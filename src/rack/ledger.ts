@@ -1,6 +1,6 @@
 import { DavitError } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
-import { isGone, ownerText, parseOwner, thisProcess } from "../owner.ts";
+import { isAbandoned, ownerText, thisProcess } from "../owner.ts";
 import { check, Type } from "../schema.ts";
 import { ContentLedger } from "./content-ledger.ts";
 import { LedgerDatabase, type Value } from "./database.ts";
@@ -241,12 +241,8 @@ export class Ledger {
   async failAbandoned(): Promise<void> {
     const running = this.#db.all("SELECT * FROM builds WHERE status IN ('created', 'running')").map(buildRow);
     for (const build of running)
-      if (this.#isAbandoned(build)) await this.failBuild(build.id, "the davit that ran it was stopped");
-  }
-
-  #isAbandoned(build: BuildRow): boolean {
-    const owner = parseOwner(build.owner);
-    return owner ? isGone(owner) : build.lease_until < this.#now().getTime();
+      if (isAbandoned(build.owner, build.lease_until, this.#now().getTime()))
+        await this.failBuild(build.id, "the davit that ran it was stopped");
   }
 
   builds(app: string, limit: number): BuildRow[] {

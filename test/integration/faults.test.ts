@@ -192,3 +192,64 @@ test("an import whose writer dies leaves nothing, and a reader that goes away en
   expect(head.trim()).toBe("1");
   expect(await Bun.file(box.join("err")).text()).not.toContain("    at ");
 });
+
+test("Ctrl-C ends an import whose pipe says nothing, and an export that nobody reads", async () => {
+  using box = sandbox();
+  const bundle = await sampleBundle(["web"], "w".repeat(3_000_000));
+  const [davit = ""] = davitCommand();
+  const silent = Bun.spawn([davit, "builds", "import", "-a", "shop"], {
+    env: box.env(),
+    cwd: box.path,
+    stdin: "pipe",
+    stdout: "ignore",
+    stderr: "ignore",
+  });
+  silent.stdin.write(bundle.slice(0, 5000));
+  await silent.stdin.flush();
+  await Bun.sleep(300);
+  silent.kill("SIGINT");
+  expect(await silent.exited).toBe(130);
+  expect(await box.json(["builds", "-a", "shop"])).toEqual([]);
+  await box.ok(["builds", "import", "-a", "shop"], { stdin: bundle });
+  const [build] = await box.json(["builds", "-a", "shop"]);
+  const unread = Bun.spawn(
+    [
+      "bash",
+      "-c",
+      `"$0" builds export ${build.id} -a shop > >(sleep 3) & pid=$!; sleep 0.5; kill -INT $pid; wait $pid; echo $?`,
+      davit,
+    ],
+    {
+      env: box.env(),
+      stdout: "pipe",
+      stderr: "ignore",
+    },
+  );
+  expect((await new Response(unread.stdout).text()).trim()).toMatch(/^(130)?$/);
+}, 30_000);
+
+test("the log of a running build can be followed from another process, and is the same when it has ended", async () => {
+  using box = sandbox();
+  const dir = await project(box.join("slow"), {
+    ...SLOW,
+    Dockerfile: `${BASE}ARG WHEN\nRUN echo started $WHEN; sleep 1; echo later\n`,
+  });
+  const child = await startSlowBuild(box, dir);
+  const [{ id }] = await box.json(["builds"], { cwd: dir });
+  const followed = await box.ok(["builds", "logs", id], { cwd: dir });
+  expect(await child.exited).toBe(0);
+  expect(followed).toContain("later");
+  expect(await box.ok(["builds", "logs", id], { cwd: dir })).toBe(followed);
+});
+
+test("a damaged ledger is one clear line", async () => {
+  using box = sandbox();
+  await box.ok(["apps", "create", "shop"]);
+  await writeFile(
+    box.join("home/racks/local/ledger.db"),
+    "this is no database, and it is long enough to be looked at as one".repeat(100),
+  );
+  const { code, stderr } = await box.run(["apps"]);
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/^error: Cannot open .*ledger\.db: the ledger is damaged .*\nhint: .*\n$/);
+});
