@@ -1,4 +1,5 @@
 import { DavitError } from "../errors.ts";
+import { isBadPattern } from "./go-glob.ts";
 
 /*
  * Which files `.dockerignore` keeps out, exactly as BuildKit decides it. The
@@ -51,7 +52,8 @@ export class IgnoreRules {
     let ignored = false;
     let decided: string | undefined;
     for (const [i, pattern] of this.#patterns.entries()) {
-      const match = (parent[i] ?? false) || pattern.matches(path);
+      // A pattern that could not change the verdict is not tried, and so not carried down either.
+      const match = (parent[i] ?? false) || (pattern.negated === ignored && pattern.matches(path));
       matches.push(match);
       if (!match) continue;
       ignored = !pattern.negated;
@@ -74,15 +76,18 @@ function withoutLastGlob(text: string): string {
 function parseLine(raw: string, file: string, line: number): Pattern | undefined {
   if (raw.startsWith("#")) return undefined;
   let text = raw.trim();
-  const negated = text.startsWith("!");
-  if (negated) text = text.slice(1).trim();
-  if (text === "") {
-    if (negated) throw bad(file, line, raw, "it is an exclamation mark alone");
-    return undefined;
-  }
-  text = cleanPath(text);
+  if (text === "") return undefined;
+  const invert = text.startsWith("!") ? "!" : "";
+  text = text.slice(invert.length).trim();
+  if (text !== "") text = cleanPath(text);
   if (text.length > 1 && text.startsWith("/")) text = text.slice(1);
-  return compile(text, negated, () => bad(file, line, raw, "syntax error in pattern"));
+  // docker cleans the whole once more, its exclamation mark included: "!/" is a mark alone, "!.." a dot.
+  text = cleanPath(invert + text);
+  if (text === "!") throw bad(file, line, raw, "it is an exclamation mark alone");
+  const negated = text.startsWith("!");
+  return compile(negated ? text.slice(1) : text, negated, () =>
+    bad(file, line, raw, "syntax error in pattern"),
+  );
 }
 
 function bad(file: string, line: number, raw: string, why: string): DavitError {
@@ -108,18 +113,22 @@ export function cleanPath(path: string): string {
   return (absolute ? "/" : "") + names.join("/") || (absolute ? "/" : ".");
 }
 
+/** A pattern's kind as patternmatcher finds it: a plain name, a prefix, a suffix, or a regular expression. */
 function compile(text: string, negated: boolean, error: () => DavitError): Pattern {
-  checkSyntax(text, error);
-  const wild = /[*?[\\]/.test(text);
-  if (!wild) return { text, negated, matches: (path) => path === text };
-  const prefix = text.slice(0, -2);
-  if (text.endsWith("**") && !/[*?[\\]/.test(prefix))
-    return { text, negated, matches: (path) => path.startsWith(prefix) };
-  const suffix = text.slice(2);
-  if (text.startsWith("**") && !/[*?[\\]/.test(suffix))
-    return { text, negated, matches: suffixMatcher(suffix) };
-  const regex = toRegex(text, error);
-  return { text, negated, matches: (path) => regex.test(path) };
+  if (isBadPattern(text)) throw error();
+  const { kind, regex } = translate(text);
+  if (kind === "exact") return { text, negated, matches: (path) => path === text };
+  if (kind === "prefix") return { text, negated, matches: (path) => path.startsWith(text.slice(0, -2)) };
+  if (kind === "suffix") return { text, negated, matches: suffixMatcher(text.slice(2)) };
+  let compiled: RegExp | undefined;
+  return {
+    text,
+    negated,
+    matches: (path) => {
+      compiled ??= compileRegex(regex, error);
+      return compiled.test(path);
+    },
+  };
 }
 
 /** `**x` matches any path that ends in `x`; `**` followed by `/x` also `x` itself. */
@@ -127,65 +136,81 @@ function suffixMatcher(suffix: string): (path: string) => boolean {
   return (path) => path.endsWith(suffix) || (suffix.startsWith("/") && path === suffix.slice(1));
 }
 
-/** What Go's `filepath.Match` finds wrong: a last backslash, a class that is open, empty or has a bad range. */
-function checkSyntax(text: string, error: () => DavitError): void {
-  for (let i = 0; i < text.length; i++) {
-    if (text[i] === "\\" && ++i >= text.length) throw error();
-    if (text[i] === "[" && text[i - 1] !== "\\") i = classEnd(text, i, error);
-  }
-}
+type Kind = "exact" | "prefix" | "suffix" | "regex";
 
-function classEnd(text: string, start: number, error: () => DavitError): number {
-  let i = start + 1;
-  if (text[i] === "^") i++;
-  for (let items = 0; ; items++) {
-    if (i >= text.length) throw error();
-    if (text[i] === "]" && items > 0) return i;
-    i = classItem(text, i, error);
-    if (text[i] === "-") i = classItem(text, i + 1, error);
-  }
-}
-
-function classItem(text: string, at: number, error: () => DavitError): number {
-  const char = text[at];
-  if (char === undefined || char === "-" || char === "]") throw error();
-  if (char !== "\\") return at + 1;
-  if (at + 1 >= text.length) throw error();
-  return at + 2;
-}
-
-function toRegex(text: string, error: () => DavitError): RegExp {
+/**
+ * Character by character as the original does it, its oddities included: it knows
+ * nothing of classes while it goes, and never escapes `|`, which stays an "or".
+ */
+function translate(text: string): { kind: Kind; regex: string } {
+  let kind: Kind = "exact";
   let regex = "^";
-  for (let i = 0; i < text.length; i++) {
-    const char = text[i] ?? "";
-    if (char === "*") {
-      if (text[i + 1] !== "*") {
-        regex += "[^/]*";
-        continue;
+  const chars = [...text];
+  for (let i = 0; i < chars.length; i++) {
+    const char = chars[i] ?? "";
+    if (char === "*" && chars[i + 1] === "*") {
+      const first = i === 0;
+      i += chars[i + 2] === "/" ? 2 : 1;
+      const last = i + 1 >= chars.length;
+      if (last && kind === "exact") kind = "prefix";
+      else {
+        regex += last ? ".*" : "(.*/)?";
+        kind = "regex";
       }
-      i++;
-      if (text[i + 1] === "/") i++;
-      regex += i + 1 >= text.length ? ".*" : "(.*/)?";
-    } else if (char === "?") regex += "[^/]";
-    else if (char === "[") {
-      const end = classEnd(text, i, error);
-      regex += text
-        .slice(i, end + 1)
-        .replace(/^\[\^\]/, "[^\\]")
-        .replace(/(?<!^)\[/g, "\\[");
-      i = end;
-    } else if (char === "\\") regex += escaped(text[++i] ?? "");
-    else regex += /[.+()|{}$\]]/.test(char) ? `\\${char}` : char;
+      if (first) kind = "suffix";
+      continue;
+    }
+    if (/[*?[\]\\]/.test(char)) kind = "regex";
+    if (char === "*") regex += "[^/]*";
+    else if (char === "?") regex += "[^/]";
+    else if (char === "\\") regex += `\\${chars[++i] ?? "\\"}`;
+    else regex += /[.+()$]/.test(char) ? `\\${char}` : char;
   }
-  try {
-    return new RegExp(`${regex}$`, "su");
-  } catch {
-    throw error();
-  }
+  return { kind, regex: `${regex}$` };
 }
 
-/** A backslash takes a punctuation mark literally; before a letter Go's regular expressions read something else. */
-function escaped(char: string): string {
-  if (/[a-zA-Z0-9]/.test(char)) return "(?!)";
+/** Go's escapes in JavaScript's: punctuation is literal, a letter may be a class or a code, the rest is an error. */
+function goEscape(char: string, error: () => DavitError): string {
+  if (/[dDwWsSbBfnrtv]/.test(char)) return `\\${char}`;
+  const code = { a: "\\x07", A: "^", z: "$" }[char];
+  if (code !== undefined) return code;
+  if (/[^\x21-\x7e ]|[a-zA-Z0-9]/.test(char)) throw error();
   return /[\\^$.*+?()[\]{}|/-]/.test(char) ? `\\${char}` : char;
+}
+
+/** Compiled when it is first tried: what is never tried is never wrong. */
+function compileRegex(regex: string, error: () => DavitError): RegExp {
+  const source = goClasses(regex, error);
+  // Whole characters where the expression allows it; lone braces are literal only in the old syntax, as in Go's.
+  for (const flags of ["u", ""]) {
+    try {
+      return new RegExp(source, flags);
+    } catch {
+      // The next one may read it.
+    }
+  }
+  throw error();
+}
+
+/** In Go's classes a `]` that comes first is one of them, and a lone `]` outside is literal. */
+function goClasses(regex: string, error: () => DavitError): string {
+  let out = "";
+  for (let i = 0; i < regex.length; i++) {
+    if (regex[i] === "\\") out += goEscape(regex[++i] ?? "", error);
+    else if (regex[i] === "]") out += "\\]";
+    else if (regex[i] !== "[") out += regex[i];
+    else {
+      const open = regex[i + 1] === "^" ? 2 : 1;
+      let end = i + open;
+      while (end < regex.length && (regex[end] !== "]" || end === i + open))
+        end += regex[end] === "\\" ? 2 : 1;
+      if (end >= regex.length) throw error();
+      const inside = regex
+        .slice(i + open, end)
+        .replace(/(\\.)|([[\]])/gs, (_, kept, bracket) => kept ?? `\\${bracket}`);
+      out += `${regex.slice(i, i + open)}${inside}]`;
+      i = end;
+    }
+  }
+  return out;
 }
