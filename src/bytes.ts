@@ -49,6 +49,30 @@ export async function collect(stream: ByteStream, limit: number, what: string): 
   return concat(chunks);
 }
 
+/** A stream's first chunks, `length` bytes at least where there are so many, and the whole stream again. */
+export async function peek(stream: ByteStream, length: number): Promise<{ head: Bytes; rest: ByteStream }> {
+  const source = stream[Symbol.asyncIterator]();
+  let head = new Uint8Array(0);
+  while (head.byteLength < length) {
+    const { done, value } = await source.next();
+    if (done) break;
+    head = concat([head, value]);
+  }
+  async function* rest(): AsyncGenerator<Bytes> {
+    try {
+      if (head.byteLength > 0) yield head;
+      for (;;) {
+        const { done, value } = await source.next();
+        if (done) return;
+        yield value;
+      }
+    } finally {
+      await source.return?.();
+    }
+  }
+  return { head, rest: rest() };
+}
+
 /** Reads a stream to its end and counts its bytes. */
 export async function drain(stream: ByteStream): Promise<number> {
   let size = 0;

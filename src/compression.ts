@@ -1,4 +1,4 @@
-import type { ByteStream, Bytes } from "./bytes.ts";
+import { type ByteStream, type Bytes, peek } from "./bytes.ts";
 import { DavitError, reasonOf } from "./errors.ts";
 
 /** A stream may grow this many times when decompressed, once past the allowance. */
@@ -21,36 +21,6 @@ export function sniff(head: Uint8Array): Format {
   if (head[0] === 0x1f && head[1] === 0x8b) return "gzip";
   if (head[0] === 0x28 && head[1] === 0xb5 && head[2] === 0x2f && head[3] === 0xfd) return "zstd";
   return "none";
-}
-
-async function peek(stream: ByteStream, length: number): Promise<{ head: Bytes; rest: ByteStream }> {
-  const source = stream[Symbol.asyncIterator]();
-  let head = new Uint8Array(0);
-  while (head.byteLength < length) {
-    const { done, value } = await source.next();
-    if (done) break;
-    head = joined(head, value);
-  }
-  async function* rest(): AsyncGenerator<Bytes> {
-    try {
-      if (head.byteLength > 0) yield head;
-      for (;;) {
-        const { done, value } = await source.next();
-        if (done) return;
-        yield value;
-      }
-    } finally {
-      await source.return?.();
-    }
-  }
-  return { head, rest: rest() };
-}
-
-function joined(a: Bytes, b: Bytes): Bytes {
-  const both = new Uint8Array(a.byteLength + b.byteLength);
-  both.set(a);
-  both.set(b, a.byteLength);
-  return both;
 }
 
 async function* limited(stream: ByteStream, format: "gzip" | "zstd"): AsyncGenerator<Bytes> {

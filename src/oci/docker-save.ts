@@ -1,4 +1,4 @@
-import { type ByteStream, type Bytes, collect, decode } from "../bytes.ts";
+import { type ByteStream, type Bytes, collect, decode, peek } from "../bytes.ts";
 import { decompressed, sniff } from "../compression.ts";
 import { checkJson, Type } from "../schema.ts";
 import { bad, shown } from "../tar/header.ts";
@@ -88,10 +88,7 @@ class SaveReader {
     if (entry.type !== "file")
       throw bad(`entry ${shown(entry.name)} is a ${entry.type}, and only plain files belong in it`);
     if (/(^|\/)(VERSION|json|repositories|oci-layout)$/.test(name)) return;
-    const source = entry.body[Symbol.asyncIterator]();
-    const first = await source.next();
-    const head = first.done ? new Uint8Array(0) : first.value;
-    const rest = chain(head, source);
+    const { head, rest } = await peek(entry.body, 4);
     if ((head[0] === 0x7b || head[0] === 0x5b) && entry.size <= MAX_JSON) await this.#hold(name, rest);
     else if (LAYER.test(name)) await this.#layer(name, head, rest);
   }
@@ -193,13 +190,4 @@ class SaveReader {
 
 function typeOf(head: Bytes): string {
   return sniff(head) === "zstd" ? "application/vnd.oci.image.layer.v1.tar+zstd" : mediaTypes.ociLayerGzip;
-}
-
-async function* chain(head: Bytes, rest: AsyncIterator<Bytes>): AsyncGenerator<Bytes> {
-  if (head.byteLength > 0) yield head;
-  for (;;) {
-    const { done, value } = await rest.next();
-    if (done) return;
-    yield value;
-  }
 }

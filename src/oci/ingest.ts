@@ -1,11 +1,12 @@
-import { type ByteStream, type Bytes, collect, decode, drain } from "../bytes.ts";
+import { type ByteStream, type Bytes, collect, decode, drain, peek } from "../bytes.ts";
 import { decompressed } from "../compression.ts";
 import { DavitError, hasCode } from "../errors.ts";
 import { checkJson, Type } from "../schema.ts";
 import { bad, shown } from "../tar/header.ts";
 import { readTar, type TarEntry } from "../tar/read.ts";
+import { blobDigest, checkedName } from "./archive-names.ts";
 import type { Descriptor } from "./descriptor.ts";
-import { type Digest, isDigest } from "./digest.ts";
+import type { Digest } from "./digest.ts";
 import {
   children,
   type ImageIndex,
@@ -38,6 +39,7 @@ const MAX_CONFIG = 8 * 1024 * 1024;
 const MAX_DEPTH = 8;
 /** Finished blobs that may wait for the disk at once, while the next one is being read. */
 const MAX_COMMITS = 4;
+const OPEN_BRACE = 0x7b;
 const UNTYPED = "application/octet-stream";
 
 /**
@@ -117,11 +119,8 @@ class LayoutReader {
 
   async #blob(digest: Digest, entry: TarEntry): Promise<void> {
     const descriptor = { mediaType: UNTYPED, digest, size: entry.size };
-    const source = entry.body[Symbol.asyncIterator]();
-    const first = await source.next();
-    const isJson = !first.done && first.value[0] === 0x7b;
-    const body = chain(first.done ? new Uint8Array(0) : first.value, source);
-    if (isJson && entry.size <= MAX_HELD && this.#heldBytes + entry.size <= MAX_HELD_TOTAL) {
+    const { head, rest: body } = await peek(entry.body, 1);
+    if (head[0] === OPEN_BRACE && entry.size <= MAX_HELD && this.#heldBytes + entry.size <= MAX_HELD_TOTAL) {
       this.#heldBytes += entry.size;
       this.#held.set(digest, await collect(verified(body, descriptor), MAX_HELD, digest));
     } else if (this.#isUnused(digest)) {
@@ -258,30 +257,6 @@ function checkVersion(text: string | undefined): void {
     throw bad(`its layout version is ${shown(imageLayoutVersion)}, and only 1.0.0 is known`);
 }
 
-/** Names an archive may have nothing to do with; a name that could be a path elsewhere is hostile. */
-function checkedName(entry: TarEntry): string {
-  const name = entry.name.replace(/^(\.\/)+/, "");
-  const type = entry.type;
-  if (type !== "file" && type !== "directory")
-    throw bad(`entry ${shown(entry.name)} is a ${type}, and only plain files belong in it`);
-  const hostile =
-    name.startsWith("/") || name.includes("\\") || /^[a-z]:/i.test(name) || name.split("/").includes("..");
-  if (hostile) throw bad(`entry ${shown(entry.name)} has a name that leads out of it`);
-  if (/[\u0000-\u001f\u007f-\u009f]/.test(name))
-    throw bad(`entry ${shown(entry.name)} has control characters in its name`);
-  const known = ["oci-layout", "index.json"].find((file) => file !== name && file === name.toLowerCase());
-  if (known) throw bad(`entry ${shown(entry.name)} differs from ${known} only in case`);
-  return name;
-}
-
-function blobDigest(name: string): Digest | undefined {
-  const match = /^blobs\/([^/]+)\/([^/]+)$/.exec(name);
-  if (!match) return undefined;
-  const digest = `${match[1]}:${match[2]}`;
-  if (!isDigest(digest)) throw bad(`entry ${shown(name)} is not named by a sha256 or sha512 digest`);
-  return digest;
-}
-
 /** Says which entry was the wrong one. */
 function namedError(error: unknown, name: string): unknown {
   if (!hasCode(error, "mismatch")) return error;
@@ -289,13 +264,4 @@ function namedError(error: unknown, name: string): unknown {
     cause: error,
     ...(error.hint ? { hint: error.hint } : {}),
   });
-}
-
-async function* chain(head: Bytes, rest: AsyncIterator<Bytes>): AsyncGenerator<Bytes> {
-  if (head.byteLength > 0) yield head;
-  for (;;) {
-    const { done, value } = await rest.next();
-    if (done) return;
-    yield value;
-  }
 }

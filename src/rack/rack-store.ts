@@ -1,11 +1,12 @@
 import { type ByteStream, type Bytes, collect } from "../bytes.ts";
 import { DavitError } from "../errors.ts";
-import type { BlobPool, PoolWriter } from "../oci/blob-pool.ts";
+import type { BlobPool } from "../oci/blob-pool.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { type Digest, isDigest, parseDigest } from "../oci/digest.ts";
 import { children, MAX_MANIFEST, parseManifest } from "../oci/manifest.ts";
 import { isManifestType } from "../oci/media-types.ts";
 import { pushToPool } from "../oci/pool-push.ts";
+import type { PoolWriter } from "../oci/pool-writer.ts";
 import { type BlobWriter, type Content, contentOf, type Store } from "../oci/store.ts";
 import { verified } from "../oci/verify.ts";
 import type { Collector } from "./collector.ts";
