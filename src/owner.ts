@@ -30,7 +30,7 @@ export function ownerText({ boot, namespace, pid, started }: Owner): string {
 }
 
 export function parseOwner(text: string): Owner | undefined {
-  const [boot, namespace, pid, started] = text.split(".");
+  const [boot, namespace, pid, started] = text.split("."); // more may follow
   if (boot === undefined || namespace === undefined || started === undefined || !/^\d+$/.test(pid ?? ""))
     return undefined;
   return { boot, namespace, pid: Number(pid), started };

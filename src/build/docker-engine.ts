@@ -8,6 +8,7 @@ import { check, Type } from "../schema.ts";
 import { contextTar } from "./context.ts";
 import type { Engine, EngineBuild, ImageTarget } from "./engine.ts";
 import { EngineImageMover } from "./engine-image.ts";
+import { BUILDS, ownTag, sweepTags } from "./engine-tags.ts";
 import { PlainProgress } from "./progress.ts";
 import { decodeTrace } from "./trace.ts";
 
@@ -23,6 +24,7 @@ export class DockerEngine implements Engine {
   readonly #images: EngineImages;
   #builder: "1" | "2";
   #mover: EngineImageMover | undefined;
+  #swept: Promise<void> | undefined;
 
   /** `buildkit: false` asks for the classic builder, as `DOCKER_BUILDKIT=0` does. */
   constructor(client: EngineClient, buildkit = true) {
@@ -38,6 +40,7 @@ export class DockerEngine implements Engine {
   }
 
   async build(build: EngineBuild): Promise<string> {
+    this.#swept ??= sweepTags(this.#images, Date.now()).catch(() => undefined);
     try {
       return await this.#build(build);
     } catch (error) {
@@ -50,7 +53,7 @@ export class DockerEngine implements Engine {
 
   async #build(build: EngineBuild): Promise<string> {
     const output = new BuildOutput(build.onLine);
-    const tag = this.#builder === "2" ? `${TAGS}:${crypto.randomUUID()}` : undefined;
+    const tag = this.#builder === "2" ? `${BUILDS}:${ownTag()}` : undefined;
     const lines = buildImage(this.#client, contextTar(build.context, build.onSent), {
       tag,
       dockerfile: build.context.dockerfile,
@@ -90,12 +93,9 @@ export class DockerEngine implements Engine {
    * tag of ours and stay: they are its cache.
    */
   async remove(image: string): Promise<void> {
-    if (image.startsWith(`${TAGS}:`)) await this.#images.remove(image);
+    if (image.startsWith(`${BUILDS}:`)) await this.#images.remove(image);
   }
 }
-
-/** Where the images of builds under way are named. */
-const TAGS = "davit-build";
 
 function isNoBuildKit(error: unknown): boolean {
   return (

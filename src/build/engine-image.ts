@@ -11,6 +11,7 @@ import { makeManifest } from "../oci/manifest.ts";
 import { mediaTypes } from "../oci/media-types.ts";
 import { contentOf } from "../oci/store.ts";
 import type { ImageTarget } from "./engine.ts";
+import { ownTag } from "./engine-tags.ts";
 import { PushRegistry } from "./push-registry.ts";
 
 /** A push pays once this many bytes need not move, and no more than a quarter does. */
@@ -55,7 +56,7 @@ export class EngineImageMover {
     signal: AbortSignal,
   ): Promise<Descriptor> {
     await using registry = new PushRegistry(target, missing);
-    const name = { repository: `${registry.address}/${target.path}`, tag: crypto.randomUUID() };
+    const name = { repository: `${registry.address}/${target.path}`, tag: ownTag() };
     await this.#images.tag(id, name.repository, name.tag);
     try {
       const pushed = await this.#push(registry, name, id, diffIds, missing, target, signal).catch(

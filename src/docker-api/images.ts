@@ -23,6 +23,9 @@ export const ImageInfo = Type.Object({
 });
 export type ImageInfo = Static<typeof ImageInfo>;
 
+const ImageList = Type.Array(
+  Type.Object({ RepoTags: Type.Union([Type.Array(Type.String()), Type.Null()]), Created: Type.Integer() }),
+);
 const History = Type.Array(Type.Object({ Size: Type.Integer() }));
 
 export interface RegistryAuth {
@@ -49,6 +52,15 @@ export class EngineImages {
       if (hasCode(error, "not-found")) return undefined;
       throw error;
     });
+  }
+
+  /** Names that match a pattern such as `repository` or `host/*`, each with its image's age in seconds since 1970. */
+  async names(pattern: string): Promise<{ name: string; created: number }[]> {
+    const query = { filters: JSON.stringify({ reference: [pattern] }) };
+    const images = await this.#client.json(ImageList, "GET", "/images/json", { query });
+    return images.flatMap(({ RepoTags, Created }) =>
+      (RepoTags ?? []).map((name) => ({ name, created: Created })),
+    );
   }
 
   /** Uncompressed bytes of each step that made a layer, newest first; steps without one have 0. */

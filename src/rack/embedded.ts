@@ -34,6 +34,7 @@ import { Seal } from "./seal.ts";
 
 /** The version the rack reports: what `convox` clients expect of a current one. */
 const RACK_VERSION = "3.24.6";
+const GENERATION = "3";
 const DEFAULT_LIMIT = 10;
 /** Between looks at a log that still grows, in milliseconds. */
 const FOLLOW = 200;
@@ -135,8 +136,8 @@ export class EmbeddedRack implements Rack {
     return this.#parts.ledger.app(name);
   }
 
-  async createApp(name: string): Promise<App> {
-    await this.#parts.ledger.createApp(checkName("app", name));
+  async createApp(name: string, generation = GENERATION): Promise<App> {
+    await this.#parts.ledger.createApp(checkName("app", name), generation);
     return this.#parts.ledger.app(name);
   }
 

@@ -93,12 +93,11 @@ export class Ledger {
     return appOf(row);
   }
 
-  async createApp(name: string): Promise<void> {
+  async createApp(name: string, generation = "3"): Promise<void> {
     await this.#db.write(() => {
       const created = this.#db.run(
-        "INSERT OR IGNORE INTO apps (name, created) VALUES (?, ?)",
-        name,
-        this.#stamp(),
+        "INSERT OR IGNORE INTO apps (name, generation, created) VALUES (?, ?, ?)",
+        ...[name, generation, this.#stamp()],
       );
       if (created === 0) throw new DavitError("exists", `app already exists: ${name}`);
     });

@@ -135,7 +135,7 @@ export interface Rack extends AsyncDisposable {
 
   apps(): Promise<App[]>;
   app(name: string): Promise<App>;
-  createApp(name: string): Promise<App>;
+  createApp(name: string, generation?: string): Promise<App>;
   deleteApp(name: string): Promise<void>;
 
   /** Newest first. */

@@ -1,4 +1,4 @@
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile, stat, writeFile } from "node:fs/promises";
 import { type Bytes, decode, encode } from "../bytes.ts";
 import { DavitError, systemCode, systemError } from "../errors.ts";
 
@@ -70,8 +70,17 @@ async function keyFile(path: string): Promise<string> {
     return fresh;
   } catch (error) {
     if (systemCode(error) !== "EEXIST") throw systemError(`Cannot write ${path}`, error);
+    await requirePrivate(path);
     return await readKey(path);
   }
+}
+
+/** A key that others can read protects nothing. Windows keeps permissions elsewhere. */
+async function requirePrivate(path: string): Promise<void> {
+  if (process.platform === "win32" || ((await stat(path)).mode & 0o077) === 0) return;
+  throw new DavitError("denied", `Cannot use the rack's key ${path}: other users can read it`, {
+    hint: `chmod 600 ${path}`,
+  });
 }
 
 /** Another process may have made the file a moment ago and still be writing it. */

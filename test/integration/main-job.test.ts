@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { mkdir, readFile } from "node:fs/promises";
+import { ownerText, thisProcess } from "../../src/owner.ts";
 import { DOCKER, davitCommand, peer, sandbox, sh } from "../support/davit.ts";
 import { BASE, project, threeServices } from "../support/projects.ts";
 import { startRegistry } from "../support/registry.ts";
@@ -197,4 +198,25 @@ test("an image that somebody else has tagged stays theirs when davit builds the 
   await box.ok(["build"], { cwd: dir });
   await sh([DOCKER, "image", "inspect", "davit-test-theirs:1"]);
   await sh([DOCKER, "rmi", "davit-test-theirs:1"]);
+});
+
+test("names that a killed davit left in the engine are taken away by the next build; other names stay", async () => {
+  using box = sandbox();
+  const dir = await project(box.join("sweep"), {
+    "convox.yml": "services:\n  web:\n    build: .\n",
+    Dockerfile: `${BASE}RUN echo sweep > /x\n`,
+  });
+  await sh([DOCKER, "build", "-q", "-t", "davit-build:mine", dir], {
+    env: { ...process.env, DOCKER_BUILDKIT: "1" },
+  });
+  const { boot, namespace } = thisProcess();
+  await sh([DOCKER, "tag", "davit-build:mine", `davit-build:${boot}.${namespace}.4194304.1.0123abcd`]);
+  await sh([DOCKER, "tag", "davit-build:mine", `davit-build:${ownerText(thisProcess())}.0123abcd`]);
+  await box.ok(["build"], { cwd: dir });
+  const names = (await sh([DOCKER, "images", "davit-build", "--format", "{{.Tag}}"]))
+    .trim()
+    .split("\n")
+    .sort();
+  expect(names).toEqual([`${ownerText(thisProcess())}.0123abcd`, "mine"].sort());
+  for (const name of names) await sh([DOCKER, "rmi", `davit-build:${name}`]);
 });

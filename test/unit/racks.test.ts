@@ -1,11 +1,13 @@
 import { expect, test } from "bun:test";
-import { readdir } from "node:fs/promises";
+import { chmod, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { streamOf } from "../../src/bytes.ts";
 import { BlobPool } from "../../src/oci/blob-pool.ts";
+import { isAbandoned, ownerText, stateOf, thisProcess } from "../../src/owner.ts";
 import { Collector } from "../../src/rack/collector.ts";
 import { Ledger } from "../../src/rack/ledger.ts";
 import { RackStore } from "../../src/rack/rack-store.ts";
+import { Seal } from "../../src/rack/seal.ts";
 import { testRack } from "../contract/rack.ts";
 import { testStore } from "../contract/store.ts";
 import { sampleBundle } from "../support/bundles.ts";
@@ -73,4 +75,29 @@ test("an env is sealed at rest, and a changed key is refused", async () => {
   await rack.createRelease("shop", { env: "DATABASE_PASSWORD=correct horse battery staple" });
   const ledger = await Bun.file(join(rack.home, "racks/local/ledger.db-wal")).text();
   expect(ledger).not.toContain("battery staple");
+});
+
+test("a key that other users can read is refused, and a rack cannot be opened with another key", async () => {
+  using dir = tempDir();
+  const place = "releases/RABCDEFGHIJ/env";
+  const sealed = await (await Seal.open(dir.join("key"), undefined)).seal("A=1", place);
+  expect(await (await Seal.open(dir.join("key"), undefined)).open(sealed, place)).toBe("A=1");
+  expect(
+    (await Seal.open(dir.join("key"), undefined)).open(sealed, "releases/ROTHEROTHER/env"),
+  ).rejects.toThrow("it was changed");
+  const other = await Seal.open(dir.join("other"), undefined);
+  expect(other.open(sealed, place)).rejects.toThrow("sealed with key");
+  await chmod(dir.join("key"), 0o644);
+  expect(Seal.open(dir.join("key"), undefined)).rejects.toThrow("other users can read it");
+});
+
+test("an owner in another container is judged by time, one of another boot is gone, this process is alive", () => {
+  const me = thisProcess();
+  expect(stateOf(me)).toBe("alive");
+  expect(stateOf({ ...me, started: "1" })).toBe("gone");
+  expect(stateOf({ ...me, boot: "another" })).toBe("gone");
+  const elsewhere = ownerText({ ...me, namespace: "1", pid: 1 });
+  expect(isAbandoned(elsewhere, 1000, 999)).toBe(false);
+  expect(isAbandoned(elsewhere, 1000, 1001)).toBe(true);
+  expect(isAbandoned(ownerText(me), 0, 1001)).toBe(false);
 });
