@@ -53,7 +53,7 @@ export function testStore(name: string, open: () => Promise<Store & Partial<Asyn
           yield blob.slice(0, 4);
           throw new Error("the link broke");
         }
-        expect(store.push(descriptor, oneShot(failing()))).rejects.toThrow("the link broke");
+        await expect(store.push(descriptor, oneShot(failing()))).rejects.toThrow("the link broke");
         expect(await store.exists(descriptor)).not.toBe("yes");
       }));
 

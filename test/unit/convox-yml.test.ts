@@ -55,7 +55,7 @@ test("${NAME} is replaced everywhere, by nothing when it is not set", async () =
 test("declared env without a default must be set, and all that is missing is named", async () => {
   const text =
     "environment: [TOP]\nservices:\n  web:\n    environment:\n      - B\n      - A\n      - C=default\n      - '*'\n";
-  expect(load(text)).rejects.toThrow("required env: A, B, TOP");
+  await expect(load(text)).rejects.toThrow("required env: A, B, TOP");
   expect((await load(text, { A: "", B: "1", TOP: "x" })).services).toHaveLength(1);
 });
 

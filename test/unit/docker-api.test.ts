@@ -41,7 +41,7 @@ test("an error inside a stream of HTTP 200 is an error", async () => {
         '{"stream":"Step 1"}\n{"errorDetail":{"message":"exit code: 7"},"error":"exit code: 7"}\n',
       ),
   );
-  expect(build(engine.client)).rejects.toMatchObject({
+  await expect(build(engine.client)).rejects.toMatchObject({
     code: "build-failed",
     message: "exit code: 7",
   });
@@ -69,13 +69,13 @@ test("a stream that breaks off, or is not JSON, is an error and never a success"
   expect(String(broken)).toContain("broke off");
   server.close();
   await using html = fakeEngine(() => new Response("<html>proxy</html>"));
-  expect(build(html.client)).rejects.toMatchObject({ code: "engine" });
+  await expect(build(html.client)).rejects.toMatchObject({ code: "engine" });
 });
 
 test("the engine's own words reach the user", async () => {
   await using engine = fakeEngine(() => Response.json({ message: "No such image: x" }, { status: 404 }));
   const images = new EngineImages(engine.client);
-  expect(images.inspect("x")).rejects.toMatchObject({
+  await expect(images.inspect("x")).rejects.toMatchObject({
     code: "not-found",
     message: expect.stringContaining("No such image: x"),
   });
@@ -84,7 +84,7 @@ test("the engine's own words reach the user", async () => {
 
 test("the API version is the lower of both, from 1.41 up", async () => {
   await using old = fakeEngine(() => new Response(), "1.40");
-  expect(old.client.version()).rejects.toThrow("it speaks API 1.40");
+  await expect(old.client.version()).rejects.toThrow("it speaks API 1.40");
   await using recent = fakeEngine(() => new Response(), "1.99");
   expect(await recent.client.version()).toBe("1.47");
   expect(compareVersions("1.9", "1.41")).toBeLessThan(0);
@@ -92,7 +92,7 @@ test("the API version is the lower of both, from 1.41 up", async () => {
 
 test("no engine is one clear error with a hint", async () => {
   const client = new EngineClient(parseHost("unix:///nonexistent/docker.sock"));
-  expect(client.version()).rejects.toMatchObject({
+  await expect(client.version()).rejects.toMatchObject({
     code: "engine-unreachable",
     hint: expect.stringContaining("DOCKER_HOST"),
   });
@@ -111,7 +111,7 @@ test("the host is found as docker finds it: DOCKER_HOST, a context, the default 
   expect((await engineHost(env)).url).toBe("http://10.0.0.1:2376");
   expect((await engineHost({ ...env, DOCKER_CONTEXT: "default" })).unix).toContain("docker.sock");
   expect((await engineHost({ ...env, DOCKER_HOST: "unix:///x.sock" })).unix).toBe("/x.sock");
-  expect(engineHost({ ...env, DOCKER_CONTEXT: "none" })).rejects.toMatchObject({ code: "not-found" });
+  await expect(engineHost({ ...env, DOCKER_CONTEXT: "none" })).rejects.toMatchObject({ code: "not-found" });
   expect(() => parseHost("ssh://host")).toThrow("only unix://");
 });
 

@@ -65,7 +65,7 @@ test("one app cannot read what only another app holds", async () => {
   const descriptor = await writer.commit("text/plain");
   const mine = new RackStore("mine", collector);
   expect(await mine.exists(descriptor)).toBe("no");
-  expect(mine.fetch(descriptor)).rejects.toThrow("not in app mine");
+  await expect(mine.fetch(descriptor)).rejects.toThrow("not in app mine");
   ledger.close();
 });
 
@@ -82,13 +82,13 @@ test("a key that other users can read is refused, and a rack cannot be opened wi
   const place = "releases/RABCDEFGHIJ/env";
   const sealed = await (await Seal.open(dir.join("key"), undefined)).seal("A=1", place);
   expect(await (await Seal.open(dir.join("key"), undefined)).open(sealed, place)).toBe("A=1");
-  expect(
+  await expect(
     (await Seal.open(dir.join("key"), undefined)).open(sealed, "releases/ROTHEROTHER/env"),
   ).rejects.toThrow("it was changed");
   const other = await Seal.open(dir.join("other"), undefined);
-  expect(other.open(sealed, place)).rejects.toThrow("sealed with key");
+  await expect(other.open(sealed, place)).rejects.toThrow("sealed with key");
   await chmod(dir.join("key"), 0o644);
-  expect(Seal.open(dir.join("key"), undefined)).rejects.toThrow("other users can read it");
+  await expect(Seal.open(dir.join("key"), undefined)).rejects.toThrow("other users can read it");
 });
 
 test("an owner in another container is judged by time, one of another boot is gone, this process is alive", () => {

@@ -46,7 +46,7 @@ test("an image is copied with its digest kept", async () => {
   const root = await copy(store, await store.resolve("v1"), target);
   expect(root.digest).toBe(registry.root.digest);
   expect(target.blobs.size).toBe(registry.image.blobs.size);
-  expect(store.resolve("none")).rejects.toMatchObject({ code: "not-found" });
+  await expect(store.resolve("none")).rejects.toMatchObject({ code: "not-found" });
 });
 
 test("a token is fetched where the registry says, with docker's own credentials", async () => {
@@ -78,7 +78,7 @@ test.each([
 ])("credentials never go to realm %p", async (realm) => {
   const challenge = { "www-authenticate": `Bearer realm="${realm}"` };
   await using registry = await fakeRegistry(() => new Response(null, { status: 401, headers: challenge }));
-  expect(registry.open().resolve("v1")).rejects.toMatchObject({ code: "denied" });
+  await expect(registry.open().resolve("v1")).rejects.toMatchObject({ code: "denied" });
 });
 
 test("a redirect elsewhere goes without credentials, and is not followed without end", async () => {
@@ -102,7 +102,7 @@ test("a redirect elsewhere goes without credentials, and is not followed without
   await using loop = await fakeRegistry((_, url) =>
     Response.redirect(`http://${url.host}${url.pathname}`, 307),
   );
-  expect(loop.open().resolve("v1")).rejects.toThrow("more than 5 redirects");
+  await expect(loop.open().resolve("v1")).rejects.toThrow("more than 5 redirects");
 });
 
 test("a digest that is not the one the registry claims, and a manifest without end, are refused", async () => {
@@ -116,9 +116,9 @@ test("a digest that is not the one the registry claims, and a manifest without e
         })
       : undefined,
   );
-  expect(lying.open().resolve("v1")).rejects.toMatchObject({ code: "mismatch" });
+  await expect(lying.open().resolve("v1")).rejects.toMatchObject({ code: "mismatch" });
   await using endless = await fakeRegistry(() => new Response(new Uint8Array(5_000_000)));
-  expect(endless.open().resolve("v1")).rejects.toThrow("larger than");
+  await expect(endless.open().resolve("v1")).rejects.toThrow("larger than");
 });
 
 test("a flipped bit in a layer is found at its end", async () => {
@@ -130,13 +130,13 @@ test("a flipped bit in a layer is found at its end", async () => {
   );
   const layer = manifest.kind === "image" ? manifest.layers[0] : undefined;
   if (!layer) throw new Error("no layer");
-  expect(collect(await registry.open().fetch(layer), 1e6, "layer")).rejects.toMatchObject({
+  await expect(collect(await registry.open().fetch(layer), 1e6, "layer")).rejects.toMatchObject({
     code: "mismatch",
   });
 });
 
 test("plain http is for this machine only, and other schemes are for nobody", async () => {
   const { request } = await import("../../src/http/request.ts");
-  expect(request("http://10.1.2.3/")).rejects.toMatchObject({ code: "denied" });
-  expect(request("file:///etc/passwd")).rejects.toMatchObject({ code: "denied" });
+  await expect(request("http://10.1.2.3/")).rejects.toMatchObject({ code: "denied" });
+  await expect(request("file:///etc/passwd")).rejects.toMatchObject({ code: "denied" });
 });

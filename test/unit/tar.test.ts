@@ -141,7 +141,7 @@ test("a body that is not read is skipped", async () => {
 
 test("a PAX record of the wrong length is refused", async () => {
   const broken = pax({ path: "a" });
-  expect(read(rawTar([{ ...broken, body: encode("99 path=a\n") }, { name: "x" }]), 512)).rejects.toThrow(
-    "malformed record",
-  );
+  await expect(
+    read(rawTar([{ ...broken, body: encode("99 path=a\n") }, { name: "x" }]), 512),
+  ).rejects.toThrow("malformed record");
 });
