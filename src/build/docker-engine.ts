@@ -22,13 +22,15 @@ const VersionInfo = Type.Object({
 export class DockerEngine implements Engine {
   readonly #client: EngineClient;
   readonly #images: EngineImages;
+  readonly #push: boolean;
   #builder: "1" | "2";
   #mover: EngineImageMover | undefined;
   #swept: Promise<void> | undefined;
 
-  /** `buildkit: false` asks for the classic builder, as `DOCKER_BUILDKIT=0` does. */
-  constructor(client: EngineClient, buildkit = true) {
+  /** `buildkit: false` asks for the classic builder, `push: false` for every image to be streamed. */
+  constructor(client: EngineClient, { buildkit = true, push = true } = {}) {
     this.#client = client;
+    this.#push = push;
     this.#images = new EngineImages(client);
     this.#builder = buildkit ? "2" : "1";
   }
@@ -79,7 +81,7 @@ export class DockerEngine implements Engine {
 
   /** A push tags the image for a moment, and with its only tag a classic builder's cache would go: those are streamed. */
   async store(image: string, target: ImageTarget, signal: AbortSignal): Promise<Descriptor> {
-    this.#mover ??= new EngineImageMover(this.#client, this.#builder === "2");
+    this.#mover ??= new EngineImageMover(this.#client, this.#push && this.#builder === "2");
     return await this.#mover.move(image, target, signal);
   }
 
@@ -103,6 +105,9 @@ function isNoBuildKit(error: unknown): boolean {
     /buildkit (is )?not (supported|enabled)|version.*not supported/i.test(reasonOf(error))
   );
 }
+
+/** The name an image has for a moment is nothing to keep in a log. */
+const OWN_TAG = /^Successfully tagged (localhost\/)?davit-build:/;
 
 /** Turns either builder's answer into lines, and finds the image's id in it. */
 class BuildOutput {
@@ -133,7 +138,7 @@ class BuildOutput {
       const id =
         /^([0-9a-f]{64})$/.exec(part.trim()) ?? /^Successfully built ([0-9a-f]{12,64})$/.exec(part.trim());
       if (id?.[1]) this.#id ??= id[1];
-      if (part.trim() !== "") this.#onLine(part);
+      if (part.trim() !== "" && !OWN_TAG.test(part)) this.#onLine(part);
     }
   }
 

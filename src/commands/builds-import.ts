@@ -1,5 +1,7 @@
-import { abortable } from "../bytes.ts";
+import { fstatSync, openSync } from "node:fs";
+import { abortable, type ByteStream } from "../bytes.ts";
 import { DavitError, systemError } from "../errors.ts";
+import { readFd, stdin } from "../read-fd.ts";
 import type { Command, Context } from "./command.ts";
 import { ensureApp } from "./ensure-app.ts";
 import { json, step } from "./show.ts";
@@ -20,7 +22,9 @@ export const buildsImport: Command = {
       throw new DavitError("usage", "Cannot import from a terminal", {
         hint: "pipe a file into this command or specify --file",
       });
-    const source = fromFile ? await openFile(file) : { stream: Bun.stdin.stream() };
+    const source: { stream: ByteStream; size?: number } = fromFile
+      ? await openFile(file)
+      : { stream: stdin() };
     const app = await context.appName();
     const rack = await context.rack();
     await ensureApp(rack, app, context);
@@ -28,7 +32,7 @@ export const buildsImport: Command = {
     const out = input.on("id") || input.on("json") ? context.stderr : context.stdout;
     const options = {
       ...handlers(context),
-      ...("size" in source ? { size: source.size } : {}),
+      ...(source.size === undefined ? {} : { size: source.size }),
       ...(key === undefined ? {} : { idempotencyKey: key }),
     };
     const build = await step(
@@ -50,11 +54,14 @@ function handlers(context: Context) {
   };
 }
 
-async function openFile(path: string) {
-  const file = Bun.file(path);
-  const info = await file.stat().catch((error: unknown) => {
+/** Not closed: the process ends with the command. */
+async function openFile(path: string): Promise<{ stream: ByteStream; size?: number }> {
+  try {
+    const fd = openSync(path, "r");
+    const info = fstatSync(fd);
+    if (info.isDirectory()) throw new DavitError("invalid", `Cannot read ${path}: it is a directory`);
+    return { stream: readFd(fd, path), ...(info.isFile() ? { size: info.size } : {}) };
+  } catch (error) {
     throw systemError(`Cannot read ${path}`, error);
-  });
-  if (info.isDirectory()) throw new DavitError("invalid", `Cannot read ${path}: it is a directory`);
-  return info.isFile() ? { stream: file.stream(), size: info.size } : { stream: file.stream() };
+  }
 }

@@ -51,6 +51,10 @@ function progressMode(text: string | undefined): ProgressMode {
 
 /** Flag, environment, the project's setting, the user's choice, `local`. */
 async function findRack(input: Input, env: Env, cwd: string): Promise<string> {
+  if (env["RACK_URL"]?.trim())
+    throw new DavitError("unsupported", "Cannot use RACK_URL: this davit knows embedded racks only", {
+      hint: "unset RACK_URL, and name a rack with -r",
+    });
   const { Home, LOCAL, projectSetting } = await import("../rack/home.ts");
   const named =
     input.text("rack") || env["DAVIT_RACK"] || env["CONVOX_RACK"] || (await projectSetting(cwd, "rack"));
@@ -77,7 +81,10 @@ export function rackOptions(env: Env) {
         import("../build/docker-engine.ts"),
         import("../docker-api/client.ts"),
       ]);
-      return new DockerEngine(await EngineClient.fromEnv(env), env["DOCKER_BUILDKIT"] !== "0");
+      return new DockerEngine(await EngineClient.fromEnv(env), {
+        buildkit: env["DOCKER_BUILDKIT"] !== "0",
+        push: env["DAVIT_ENGINE_PUSH"] !== "0",
+      });
     },
   };
 }

@@ -138,12 +138,12 @@ function unknownCommand(commands: readonly Command[], words: string[]): DavitErr
   return new DavitError("usage", `Cannot run ${JSON.stringify(typed)}: unknown command`, { hint });
 }
 
-/** The name that is at most three letters away. */
+/** The name that is at most three letters away, and shares half of what was typed. */
 function nearest(names: string[], typed: string): string | undefined {
   const ranked = names
     .map((name) => ({ name, distance: editDistance(name, typed) }))
     .sort((a, b) => a.distance - b.distance);
-  return ranked[0] && ranked[0].distance <= 3 ? ranked[0].name : undefined;
+  return ranked[0] && ranked[0].distance <= Math.min(3, typed.length / 2) ? ranked[0].name : undefined;
 }
 
 /** Levenshtein's distance: single letters added, removed or changed. */

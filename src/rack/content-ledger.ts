@@ -28,7 +28,8 @@ export class ContentLedger {
 
   /** Whether the app holds this blob; a "yes" inside a lease pins it in the same transaction. */
   async has(app: string, descriptor: Descriptor, lease?: string): Promise<boolean> {
-    if (lease === undefined) return this.#isMember(app, descriptor);
+    const member = this.#isMember(app, descriptor);
+    if (lease === undefined || !member) return member;
     return await this.#db.write(() => {
       if (!this.#isMember(app, descriptor)) return false;
       this.#pin(lease, descriptor.digest);

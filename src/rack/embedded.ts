@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Engine } from "../build/engine.ts";
@@ -301,7 +302,7 @@ async function publish(dir: string, ledger: Ledger): Promise<void> {
     annotations: { [REF_NAME]: name },
   }));
   await mkdir(dir, { recursive: true, mode: 0o700 });
-  await replaceFile(join(dir, "oci-layout"), LAYOUT_FILE);
+  if (!existsSync(join(dir, "oci-layout"))) await replaceFile(join(dir, "oci-layout"), LAYOUT_FILE);
   await replaceFile(
     join(dir, "index.json"),
     JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests }),

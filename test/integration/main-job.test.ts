@@ -213,10 +213,9 @@ test("names that a killed davit left in the engine are taken away by the next bu
   await sh([DOCKER, "tag", "davit-build:mine", `davit-build:${boot}.${namespace}.4194304.1.0123abcd`]);
   await sh([DOCKER, "tag", "davit-build:mine", `davit-build:${ownerText(thisProcess())}.0123abcd`]);
   await box.ok(["build"], { cwd: dir });
-  const names = (await sh([DOCKER, "images", "davit-build", "--format", "{{.Tag}}"]))
-    .trim()
-    .split("\n")
-    .sort();
-  expect(names).toEqual([`${ownerText(thisProcess())}.0123abcd`, "mine"].sort());
-  for (const name of names) await sh([DOCKER, "rmi", `davit-build:${name}`]);
+  const names = (await sh([DOCKER, "images", "davit-build", "--format", "{{.Tag}}"])).trim().split("\n");
+  const kept = ["mine", `${ownerText(thisProcess())}.0123abcd`];
+  for (const name of kept) expect(names).toContain(name);
+  expect(names).not.toContain(`${boot}.${namespace}.4194304.1.0123abcd`);
+  for (const name of kept) await sh([DOCKER, "rmi", `davit-build:${name}`]);
 });

@@ -1,0 +1,42 @@
+import { read } from "node:fs";
+import type { ByteStream, Bytes } from "./bytes.ts";
+import { systemCode, systemError } from "./errors.ts";
+
+const PIECE = 256 * 1024;
+
+/**
+ * A pipe's or a file's bytes, read only as fast as they are used: two buffers in
+ * turn, one read ahead. (`Bun.stdin.stream()` reads on without end while its
+ * consumer waits for a disk: 2.7 GB were seen in memory.)
+ */
+export async function* readFd(fd: number, what: string): AsyncGenerator<Bytes> {
+  let [filling, used] = [new Uint8Array(PIECE), new Uint8Array(PIECE)];
+  let next = readOnce(fd, filling, what);
+  for (;;) {
+    const length = await next;
+    if (length === 0) return;
+    [filling, used] = [used, filling];
+    next = readOnce(fd, filling, what);
+    next.catch(() => undefined);
+    yield used.subarray(0, length);
+  }
+}
+
+async function readOnce(fd: number, buffer: Bytes, what: string): Promise<number> {
+  for (;;) {
+    const { promise, resolve, reject } = Promise.withResolvers<number>();
+    read(fd, buffer, 0, buffer.byteLength, null, (error, length) =>
+      error ? reject(error) : resolve(length),
+    );
+    try {
+      return await promise;
+    } catch (error) {
+      const code = systemCode(error);
+      if (code === "EOF") return 0; // how Windows ends a pipe
+      if (code !== "EAGAIN") throw systemError(`Cannot read ${what}`, error);
+      await Bun.sleep(5);
+    }
+  }
+}
+
+export const stdin = (): ByteStream => readFd(0, "stdin");
