@@ -4,7 +4,7 @@ import { imageConfig } from "../docker-api/image-config.ts";
 import { EngineImages } from "../docker-api/images.ts";
 import { DavitError, reasonOf } from "../errors.ts";
 import { type Descriptor, describe } from "../oci/descriptor.ts";
-import { isDigest } from "../oci/digest.ts";
+import { type Digest, isDigest } from "../oci/digest.ts";
 import { ingestDockerSave } from "../oci/docker-save.ts";
 import { GzipPool } from "../oci/gzip-pool.ts";
 import { makeManifest } from "../oci/manifest.ts";
@@ -16,6 +16,18 @@ import { PushRegistry } from "./push-registry.ts";
 
 /** A push pays once this many bytes need not move, and no more than a quarter does. */
 const WORTH_PUSHING = 32 * 1024 * 1024;
+
+/** An image on its way, and which of its layers the store lacks. */
+interface Moving {
+  id: Digest;
+  diffIds: Digest[];
+  missing: Digest[];
+}
+
+interface Name {
+  repository: string;
+  tag: string;
+}
 
 /**
  * Moves images of one engine into stores. The manifest is always made here, from
@@ -37,35 +49,27 @@ export class EngineImageMover {
   async move(image: string, target: ImageTarget, signal: AbortSignal): Promise<Descriptor> {
     const { Id, RootFS } = await this.#images.inspect(image);
     const diffIds = (RootFS?.Layers ?? []).filter(isDigest);
-    const missing: string[] = [];
+    const missing: Digest[] = [];
     for (const diffId of diffIds) if (!(await target.layer(diffId))) missing.push(diffId);
     const config = isDigest(Id) ? await target.blob(Id, mediaTypes.ociConfig) : undefined;
     if (config && missing.length === 0)
       return await putManifest(target, config, await layersOf(target, diffIds));
     if (isDigest(Id) && (await this.#paysToPush(Id, missing.length)))
-      return await this.#pushOrSave(Id, diffIds, missing, target, signal);
+      return await this.#pushOrSave({ id: Id, diffIds, missing }, target, signal);
     return await this.#save(Id, target, signal);
   }
 
   /** Nothing is lost with a push that fails: the image can still be streamed, as long as its tag stays. */
-  async #pushOrSave(
-    id: string,
-    diffIds: string[],
-    missing: string[],
-    target: ImageTarget,
-    signal: AbortSignal,
-  ): Promise<Descriptor> {
-    await using registry = new PushRegistry(target, missing);
-    const name = { repository: `${registry.address}/${target.path}`, tag: ownTag() };
-    await this.#images.tag(id, name.repository, name.tag);
+  async #pushOrSave(image: Moving, target: ImageTarget, signal: AbortSignal): Promise<Descriptor> {
+    await using registry = new PushRegistry(target, image.missing);
+    const name: Name = { repository: `${registry.address}/${target.path}`, tag: ownTag() };
+    await this.#images.tag(image.id, name.repository, name.tag);
     try {
-      const pushed = await this.#push(registry, name, id, diffIds, missing, target, signal).catch(
-        (error: unknown) => {
-          signal.throwIfAborted();
-          target.onNote(`The engine could not push here, so its image is streamed (${reasonOf(error)})`);
-        },
-      );
-      return pushed ?? (await this.#save(id, target, signal));
+      const pushed = await this.#push(registry, name, image, target, signal).catch((error: unknown) => {
+        signal.throwIfAborted();
+        target.onNote(`The engine could not push here, so its image is streamed (${reasonOf(error)})`);
+      });
+      return pushed ?? (await this.#save(image.id, target, signal));
     } finally {
       await this.#images.remove(`${name.repository}:${name.tag}`);
     }
@@ -88,32 +92,22 @@ export class EngineImageMover {
    */
   async #push(
     registry: PushRegistry,
-    name: { repository: string; tag: string },
-    id: string,
-    diffIds: string[],
-    missing: string[],
+    name: Name,
+    image: Moving,
     target: ImageTarget,
     signal: AbortSignal,
   ): Promise<Descriptor | undefined> {
     if (!(await this.#canReach(registry, signal))) return undefined;
-    if (missing.length > 0) await this.#pushMissing(registry, name.repository, name.tag, signal);
+    if (image.missing.length > 0) await this.#pushMissing(registry, name, signal);
     const config = await imageConfig(this.#client, `${name.repository}:${name.tag}`);
-    if (describe(mediaTypes.ociConfig, config).digest !== id) return undefined;
-    return await putImage(target, config, await layersOf(target, diffIds));
+    if (describe(mediaTypes.ociConfig, config).digest !== image.id) return undefined;
+    return await putImage(target, config, await layersOf(target, image.diffIds));
   }
 
-  async #pushMissing(
-    registry: PushRegistry,
-    repository: string,
-    tag: string,
-    signal: AbortSignal,
-  ): Promise<void> {
+  async #pushMissing(registry: PushRegistry, { repository, tag }: Name, signal: AbortSignal): Promise<void> {
     const enough = new AbortController();
-    const auth = {
-      username: registry.username,
-      password: registry.password,
-      serveraddress: registry.address,
-    };
+    const { username, password, address } = registry;
+    const auth = { username, password, serveraddress: address };
     const pushing = drainLines(
       this.#images.push(repository, tag, auth, AbortSignal.any([signal, enough.signal])),
     );
@@ -149,10 +143,10 @@ async function drainLines(lines: AsyncIterable<unknown>): Promise<void> {
   for await (const _ of lines);
 }
 
-async function layersOf(target: ImageTarget, diffIds: string[]): Promise<Descriptor[]> {
+async function layersOf(target: ImageTarget, diffIds: Digest[]): Promise<Descriptor[]> {
   const layers: Descriptor[] = [];
   for (const diffId of diffIds) {
-    const layer = isDigest(diffId) ? await target.layer(diffId) : undefined;
+    const layer = await target.layer(diffId);
     if (!layer)
       throw new DavitError("engine", `Cannot store the image: the engine did not send layer ${diffId}`);
     layers.push(layer);
