@@ -67,11 +67,12 @@ need_engine() {
   die "the Docker Engine did not start" "its last words are above"
 }
 
+# Runs as an exit trap, so nothing in it may fail.
 stop_engine() {
   [ -n "${engine_pid:-}" ] || return 0
-  kill "$engine_pid" 2>/dev/null
-  wait "$engine_pid" 2>/dev/null
+  kill "$engine_pid" 2>/dev/null || true
+  wait "$engine_pid" 2>/dev/null || true
   engine_pid=
-  grep -F "$engine_dir" /proc/self/mounts | cut -d' ' -f2 | sort -r | xargs -r umount -l 2>/dev/null
+  { grep -F "$engine_dir" /proc/self/mounts || true; } | cut -d' ' -f2 | sort -r | xargs -r umount -l 2>/dev/null || true
   rm -rf "$engine_dir"
 }
