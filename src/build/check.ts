@@ -81,8 +81,8 @@ async function checkService(dir: string, file: string, service: Service, found: 
   }
   const parsed = await parseDockerfile(text);
   for (const name of parsed.args) found.declared.add(name);
-  if (!parsed.hasFrom && !found.seen.has(dockerfile))
-    found.mistakes.push({ file: dockerfile, line: 1, message: "it has no FROM" });
+  if (!found.seen.has(dockerfile))
+    for (const mistake of parsed.mistakes) found.mistakes.push({ file: dockerfile, ...mistake });
   found.seen.add(dockerfile);
   await measure(root, manifest, path, found);
 }

@@ -46,6 +46,20 @@ test("every ARG of a Dockerfile is found, in any case and any stage, and heredoc
   expect(developmentStage(await parseDockerfile("FROM a AS development2\n"))).toBeUndefined();
 });
 
+test("what a builder would refuse at once is found, with its line", async () => {
+  const { mistakes } = await parseDockerfile(
+    "# comment\nARG A\nRUN early\nFORM scratch\nFROM\nFROM scratch\nCOPY\nrun ok\n",
+  );
+  expect(mistakes.map(({ line, message }) => `${line}: ${message}`)).toEqual([
+    "3: RUN comes before the first FROM",
+    "4: unknown instruction: FORM",
+    "5: FROM needs an argument",
+    "7: COPY needs an argument",
+  ]);
+  expect((await parseDockerfile("ARG A\n")).mistakes).toEqual([{ line: 1, message: "it has no FROM" }]);
+  expect((await parseDockerfile("FROM scratch\nRUN <<EOF\nanything goes\nEOF\n")).mistakes).toEqual([]);
+});
+
 test("a context holds what .dockerignore leaves, with modes and links, and always its Dockerfile", async () => {
   using dir = tempDir();
   await mkdir(dir.join("src/deep"), { recursive: true });

@@ -1,3 +1,4 @@
+import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
 import { chmod, readdir } from "node:fs/promises";
 import { join } from "node:path";
@@ -100,4 +101,18 @@ test("an owner in another container is judged by time, one of another boot is go
   expect(isAbandoned(elsewhere, 1000, 999)).toBe(false);
   expect(isAbandoned(elsewhere, 1000, 1001)).toBe(true);
   expect(isAbandoned(ownerText(me), 0, 1001)).toBe(false);
+});
+
+test("a ledger that a newer davit wrote is refused in one line, unless it says that this one can read it", async () => {
+  using dir = tempDir();
+  const path = dir.join("ledger.db");
+  (await Ledger.open(path, () => new Date())).close();
+  const db = new Database(path);
+  db.run("PRAGMA user_version = 9009");
+  await expect(Ledger.open(path, () => new Date())).rejects.toThrow("written by a newer davit");
+  db.run("PRAGMA user_version = 1009");
+  db.close();
+  const ledger = await Ledger.open(path, () => new Date());
+  expect(ledger.apps()).toEqual([]);
+  ledger.close();
 });
