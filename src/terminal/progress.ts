@@ -55,13 +55,20 @@ export class ProgressDisplay {
 
   /** Shows that something is going on that tells nothing of itself; ora draws only where there are columns to draw in. */
   #wait(what: string): void {
-    if (this.#mode === "plain") this.#output.line(`${what}...`);
-    if (this.#mode !== "bar") return;
     this.#waiting = what;
+    if (this.#mode === "plain") this.#sayLater(what);
+    if (this.#mode !== "bar") return;
     void import("ora").then(({ default: ora }) => {
       if (this.#waiting === what)
         this.#spinner ??= ora({ text: what, stream: process.stderr, discardStdin: false }).start();
     });
+  }
+
+  /** Only a wait that lasts is worth a line. */
+  #sayLater(what: string): void {
+    setTimeout(() => {
+      if (this.#waiting === what) this.#output.line(`${what}...`);
+    }, LINE_EVERY).unref();
   }
 
   /** Takes the bar away, so that other text can follow. */
