@@ -2,7 +2,7 @@ import { expect, describe as suite, test } from "bun:test";
 import { type ByteStream, collect, decode, streamOf } from "../../src/bytes.ts";
 import { hasCode } from "../../src/errors.ts";
 import type { Rack } from "../../src/rack/rack.ts";
-import { LOG, MANIFEST, RECORD, sampleBundle } from "../support/bundles.ts";
+import { bundleOf, LOG, MANIFEST, multiPlatformBuild, RECORD, sampleBundle } from "../support/bundles.ts";
 
 /** What every rack promises; the embedded one, and later the one over HTTP. Builds come in by import, so no engine is needed. */
 export function testRack(name: string, open: () => Promise<Rack>): void {
@@ -85,6 +85,18 @@ export function testRack(name: string, open: () => Promise<Rack>): void {
         const again = await rack.importBuild("shop", streamOf(bytes), {});
         expect(again.id).not.toBe(build.id);
         expect(again.digest).toBe(build.digest ?? "");
+      }));
+
+    test("an image for several platforms travels whole, and keeps its index's digest", () =>
+      withApp(async (rack) => {
+        const sample = await multiPlatformBuild();
+        const build = await rack.importBuild("shop", streamOf(await bundleOf(sample)), {});
+        const digest = sample.images.get("web")?.digest ?? "";
+        expect((await rack.build("shop", build.id)).images).toEqual({ web: digest });
+        const again = await read((await rack.exportBuild("shop", build.id)).stream);
+        const copied = await rack.importBuild("shop", streamOf(again), {});
+        expect((await rack.build("shop", copied.id)).images).toEqual({ web: digest });
+        expect(copied.digest).toBe(build.digest ?? "");
       }));
 
     test("builds are listed newest first, as many as asked for", () =>

@@ -3,6 +3,8 @@ import { makeBundle } from "../../src/bundle/write.ts";
 import { type Bytes, collect, encode } from "../../src/bytes.ts";
 import { copy } from "../../src/oci/copy.ts";
 import { type Descriptor, describe } from "../../src/oci/descriptor.ts";
+import { makeManifest } from "../../src/oci/manifest.ts";
+import { mediaTypes } from "../../src/oci/media-types.ts";
 import { MemoryStore } from "../../src/oci/memory-store.ts";
 import { contentOf } from "../../src/oci/store.ts";
 import { sampleImage } from "./images.ts";
@@ -40,9 +42,30 @@ export async function sampleBuild(services = ["web"], seed = "sample"): Promise<
   return { store, index: await putBuild(store, RECORD, MANIFEST, log, images), images };
 }
 
-/** That build as a bundle's bytes. */
-export async function sampleBundle(services = ["web"], seed = "sample"): Promise<Bytes> {
-  const { store, index, images } = await sampleBuild(services, seed);
+/** A build whose one service is an image for two platforms. */
+export async function multiPlatformBuild(): Promise<SampleBuild> {
+  const store = new MemoryStore();
+  const manifests: Descriptor[] = [];
+  for (const architecture of ["arm64", "amd64"]) {
+    const image = await sampleImage(`multi ${architecture}`);
+    const root = await copy(image, await image.resolve("image"), store);
+    manifests.push({ ...root, platform: { architecture, os: "linux" } });
+  }
+  const made = makeManifest(mediaTypes.ociIndex, { manifests });
+  await store.push(made.descriptor, contentOf(made.bytes));
+  const log = describe(BUILD_LOG, encode(LOG));
+  await store.push(log, contentOf(encode(LOG)));
+  const images = new Map([["web", made.descriptor]]);
+  return { store, index: await putBuild(store, RECORD, MANIFEST, log, images), images };
+}
+
+/** A build as a bundle's bytes. */
+export async function bundleOf({ store, index, images }: SampleBuild): Promise<Bytes> {
   const bundle = await makeBundle(store, { id: RECORD.id, index, images, prefix: "east/shop" });
   return await collect(bundle.stream, 1e9, "bundle");
+}
+
+/** A sample build as a bundle's bytes. */
+export async function sampleBundle(services = ["web"], seed = "sample"): Promise<Bytes> {
+  return await bundleOf(await sampleBuild(services, seed));
 }
