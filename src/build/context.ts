@@ -58,19 +58,34 @@ export interface ContextItem {
   type: "file" | "directory" | "symlink" | "fifo";
   size: number;
   mode: number;
-  mtime: number;
+  /** Nanoseconds since 1970. */
+  mtimeNs: bigint;
   /** Names the file itself, for hard links; "" when it has one name only. */
   inode: string;
 }
 
 /**
- * Walks a context in byte order of names. The Dockerfile and `.dockerignore`
- * always go along, as docker sends them; a directory that is ignored goes only
+ * Walks a context in byte order of names. In a tar the Dockerfile and
+ * `.dockerignore` always go along, as docker sends them; a directory that is ignored goes only
  * when an exception inside it does.
  */
-export async function* walkContext(context: Context): AsyncGenerator<ContextItem> {
-  const forced = new Set([context.dockerfile, ".dockerignore", `${context.dockerfile}.dockerignore`]);
-  yield* walk(context, "", [], forced, []);
+export async function* walkContext(context: Context, withDockerfile = true): AsyncGenerator<ContextItem> {
+  const { dockerfile } = context;
+  const forced = withDockerfile ? [dockerfile, ".dockerignore", `${dockerfile}.dockerignore`] : [];
+  yield* walk(context, "", [], new Set(forced), []);
+}
+
+/** Just these paths, where they exist, each after the directories it lies in. */
+export async function* walkPaths(root: string, paths: string[]): AsyncGenerator<ContextItem> {
+  const all = new Set<string>();
+  for (const path of paths) {
+    const names = cleanPath(path).split("/");
+    for (let i = 1; i <= names.length; i++) all.add(names.slice(0, i).join("/"));
+  }
+  for (const path of [...all].sort((a, b) => (a < b ? -1 : 1))) {
+    const item = path === "." || path.startsWith("..") ? undefined : await describe(root, path);
+    if (item) yield item;
+  }
 }
 
 async function* walk(
@@ -108,7 +123,7 @@ async function names(dir: string): Promise<string[]> {
 
 /** Sockets and devices are not sent. */
 async function describe(root: string, path: string): Promise<ContextItem | undefined> {
-  const info = await lstat(join(root, path)).catch((error: unknown) => {
+  const info = await lstat(join(root, path), { bigint: true }).catch((error: unknown) => {
     if (systemCode(error) === "ENOENT") return undefined;
     throw systemError(`Cannot read ${join(root, path)}`, error);
   });
@@ -125,10 +140,10 @@ async function describe(root: string, path: string): Promise<ContextItem | undef
   return {
     path,
     type,
-    size: type === "file" ? info.size : 0,
-    mode: info.mode & 0o7777,
-    mtime: info.mtimeMs / 1000,
-    inode: type === "file" && info.nlink > 1 ? `${info.dev}:${info.ino}` : "",
+    size: type === "file" ? Number(info.size) : 0,
+    mode: Number(info.mode) & 0o7777,
+    mtimeNs: info.mtimeNs,
+    inode: type === "file" && info.nlink > 1n ? `${info.dev}:${info.ino}` : "",
   };
 }
 
@@ -138,7 +153,7 @@ async function tarEntry(
   links: Map<string, string>,
   onBytes: ((bytes: number) => void) | undefined,
 ): Promise<NewEntry> {
-  const common = { name: item.path, mode: item.mode, mtime: item.mtime };
+  const common = { name: item.path, mode: item.mode, mtime: Number(item.mtimeNs / 1_000_000_000n) };
   if (item.type === "directory") return { ...common, name: `${item.path}/`, type: "directory" };
   if (item.type === "symlink")
     return { ...common, type: "symlink", linkname: await readlink(join(root, item.path)) };

@@ -2,6 +2,7 @@ import { buildImage } from "../docker-api/build.ts";
 import type { EngineClient } from "../docker-api/client.ts";
 import { EngineImages } from "../docker-api/images.ts";
 import type { EngineLine } from "../docker-api/messages.ts";
+import type { EngineSession } from "../docker-api/session.ts";
 import { DavitError, hasCode, reasonOf } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { check, Type } from "../schema.ts";
@@ -26,6 +27,7 @@ export class DockerEngine implements Engine {
   #builder: "1" | "2";
   #mover: EngineImageMover | undefined;
   #swept: Promise<void> | undefined;
+  #hasSessions = true;
 
   /** `buildkit: false` asks for the classic builder, `push: false` for every image to be streamed. */
   constructor(client: EngineClient, { buildkit = true, push = true } = {}) {
@@ -54,10 +56,12 @@ export class DockerEngine implements Engine {
   }
 
   async #build(build: EngineBuild): Promise<string> {
+    await using session = await this.#session(build);
     const output = new BuildOutput(build.onLine);
     const tag = this.#builder === "2" ? `${BUILDS}:${ownTag()}` : undefined;
-    const lines = buildImage(this.#client, contextTar(build.context, build.onSent), {
+    const lines = buildImage(this.#client, session ? undefined : contextTar(build.context, build.onSent), {
       tag,
+      session: session?.id,
       dockerfile: build.context.dockerfile,
       args: build.args,
       target: build.target,
@@ -73,6 +77,19 @@ export class DockerEngine implements Engine {
     }
     const id = output.imageId();
     return tag ?? id;
+  }
+
+  /** With a session BuildKit takes just the files that changed; podman and the classic builder get a tar. */
+  async #session(build: EngineBuild): Promise<EngineSession | undefined> {
+    if (this.#builder === "1" || !this.#hasSessions) return undefined;
+    try {
+      const { openBuildSession } = await import("./build-session.ts");
+      return await openBuildSession(this.#client, build.context, build.onSent);
+    } catch (error) {
+      if (!hasCode(error, "unsupported")) throw error;
+      this.#hasSessions = false;
+      return undefined;
+    }
   }
 
   async entrypoint(image: string): Promise<string[]> {

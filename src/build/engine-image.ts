@@ -14,7 +14,7 @@ import type { ImageTarget } from "./engine.ts";
 import { ownTag } from "./engine-tags.ts";
 import { PushRegistry } from "./push-registry.ts";
 
-/** A push pays once this many bytes need not move, and no more than a quarter does. */
+/** A push pays once this many bytes need not move, and no more than an eighth does. */
 const WORTH_PUSHING = 32 * 1024 * 1024;
 
 /** An image on its way, and which of its layers the store lacks. */
@@ -82,7 +82,7 @@ export class EngineImageMover {
     const sum = (list: number[]): number => list.reduce((total, size) => total + size, 0);
     const total = sum(sizes);
     const moving = sum(sizes.slice(0, missing));
-    return total - moving >= WORTH_PUSHING && moving <= total / 4;
+    return total - moving >= WORTH_PUSHING && moving <= total / 8;
   }
 
   /**

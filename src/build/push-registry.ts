@@ -3,6 +3,7 @@ import type { Server } from "bun";
 import type { ByteStream, Bytes } from "../bytes.ts";
 import { decompressed } from "../compression.ts";
 import { DavitError } from "../errors.ts";
+import { Garbage } from "../garbage.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { type Digest, Digester, isDigest } from "../oci/digest.ts";
 import { mediaTypes } from "../oci/media-types.ts";
@@ -33,6 +34,7 @@ export class PushRegistry implements AsyncDisposable {
   readonly #wanted: Set<string>;
   readonly #complete = Promise.withResolvers<void>();
   readonly #probe = crypto.randomUUID().replaceAll("-", "");
+  readonly #garbage = new Garbage();
   #round = FIRST_ROUND;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #probing = false;
@@ -141,6 +143,7 @@ export class PushRegistry implements AsyncDisposable {
     if (!body) return;
     for await (const chunk of body) {
       await upload.writer.write(chunk);
+      this.#garbage.made(chunk.byteLength);
       this.#target.onBytes(chunk.byteLength);
       while (upload.writer.offset >= this.#round) await this.#wait(upload);
     }

@@ -13,6 +13,8 @@ export interface BuildRequest {
   tag?: string | undefined;
   /** Credentials for private base images, by server; the classic builder alone reads them. */
   registries?: Record<string, { username: string; password: string }>;
+  /** The session that has the files, instead of a context sent along. */
+  session?: string | undefined;
   /** BuildKit, or the classic builder. */
   version: "1" | "2";
   signal?: AbortSignal | undefined;
@@ -21,7 +23,7 @@ export interface BuildRequest {
 /** Sends a context and yields the engine's lines; a failed step is thrown as the engine words it. */
 export async function* buildImage(
   client: EngineClient,
-  context: ByteStream,
+  context: ByteStream | undefined,
   request: BuildRequest,
 ): AsyncGenerator<EngineLine> {
   const response = await client.call("POST", "/build", {
@@ -32,6 +34,7 @@ export async function* buildImage(
       nocache: request.noCache ? "1" : undefined,
       t: request.tag,
       version: request.version,
+      ...(request.session ? { session: request.session, remote: "client-session" } : {}),
       rm: "1",
       forcerm: "1",
     },
@@ -39,7 +42,7 @@ export async function* buildImage(
       "content-type": "application/x-tar",
       ...(request.registries ? { "x-registry-config": encodeHeader(request.registries) } : {}),
     },
-    body: context,
+    ...(context ? { body: context } : {}),
     ...(request.signal ? { signal: request.signal } : {}),
   });
   yield* engineLines(response, "build");

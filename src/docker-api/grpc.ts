@@ -20,11 +20,13 @@ export class EngineGrpc implements AsyncDisposable {
   }
 
   static async connect(host: EngineHost, version: string): Promise<EngineGrpc> {
-    const [{ connect }, socket] = await Promise.all([
+    const [{ connect }, { WindowFix }, { socket, head }] = await Promise.all([
       import("node:http2"),
+      import("./h2-windows.ts"),
       upgrade(host, `/v${version}/grpc`),
     ]);
-    const session = connect("http://localhost", { createConnection: () => socket });
+    const duplex = new WindowFix(socket, head, false);
+    const session = connect("http://localhost", { createConnection: () => duplex });
     session.on("error", () => undefined);
     return new EngineGrpc(session);
   }
@@ -70,10 +72,16 @@ export class EngineGrpc implements AsyncDisposable {
   }
 }
 
-/** Asks for HTTP/2 on a connection of our own; bytes that came along with the answer are put back. */
-async function upgrade(host: EngineHost, path: string): Promise<Socket> {
+/** A connection that speaks HTTP/2 now, and the bytes that came along with the answer. */
+export interface Upgraded {
+  socket: Socket;
+  head: Buffer;
+}
+
+/** Asks for HTTP/2 on a connection of our own. Header lines go out as they are: some must be repeated. */
+export async function upgrade(host: EngineHost, path: string, headers: string[] = []): Promise<Upgraded> {
   const socket = await dial(host);
-  const { promise, resolve, reject } = Promise.withResolvers<Socket>();
+  const { promise, resolve, reject } = Promise.withResolvers<Upgraded>();
   let head = Buffer.alloc(0);
   const onData = (chunk: Buffer): void => {
     head = Buffer.concat([head, chunk]);
@@ -82,19 +90,15 @@ async function upgrade(host: EngineHost, path: string): Promise<Socket> {
     socket.off("data", onData);
     socket.pause();
     const [line = ""] = head.toString("latin1", 0, end).split("\r\n");
-    if (!/^HTTP\/1\.1 101 /.test(line)) {
-      reject(new DavitError("unsupported", `The engine has no BuildKit gRPC: ${line}`));
-      return;
-    }
-    const early = head.subarray(end + 4);
-    if (early.byteLength > 0) socket.unshift(early);
-    resolve(socket);
+    if (/^HTTP\/1\.1 101 /.test(line)) resolve({ socket, head: head.subarray(end + 4) });
+    else reject(new DavitError("unsupported", `The engine has no BuildKit gRPC: ${line}`));
   };
   socket.on("data", onData);
   socket.on("error", reject);
   socket.on("close", () => reject(new DavitError("engine", "The engine closed the connection")));
   const timer = setTimeout(() => reject(new DavitError("engine", "The engine did not answer")), PATIENCE);
-  socket.write(`POST ${path} HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n`);
+  const lines = [`POST ${path} HTTP/1.1`, "Host: docker", "Connection: Upgrade", "Upgrade: h2c", ...headers];
+  socket.write(`${lines.join("\r\n")}\r\n\r\n`);
   try {
     return await promise;
   } catch (error) {
@@ -115,7 +119,7 @@ async function dial(host: EngineHost): Promise<Socket> {
 }
 
 /** gRPC's frame: not compressed, length in four bytes, message. */
-function frame(message: Uint8Array): Buffer {
+export function frame(message: Uint8Array): Buffer {
   const head = Buffer.alloc(5);
   head.writeUInt32BE(message.byteLength, 1);
   return Buffer.concat([head, message]);

@@ -1,5 +1,6 @@
 import { type ByteStream, type Bytes, collect, decode, peek } from "../bytes.ts";
 import { decompressed, sniff } from "../compression.ts";
+import { Garbage } from "../garbage.ts";
 import { checkJson, Type } from "../schema.ts";
 import { bad, shown } from "../tar/header.ts";
 import { readTar, type TarEntry } from "../tar/read.ts";
@@ -44,8 +45,6 @@ const LAYER = /^([0-9a-f]{64}\/layer\.tar|blobs\/.*|[0-9a-f]{64}\.tar)$/;
 const MAX_JSON = 8 * 1024 * 1024;
 const MAX_JSON_TOTAL = 32 * 1024 * 1024;
 
-const COLLECT_EVERY = 32 * 1024 * 1024;
-
 interface Layer {
   descriptor: Descriptor;
   /** Undefined for a layer that came compressed. */
@@ -74,7 +73,7 @@ class SaveReader {
   readonly #layers = new Map<string, Layer>();
   readonly #aliases = new Map<string, string>();
   #jsonBytes = 0;
-  #garbage = 0;
+  readonly #garbage = new Garbage();
 
   constructor(store: Store, options: DockerSaveOptions) {
     this.#store = store;
@@ -152,16 +151,8 @@ class SaveReader {
     for await (const chunk of stream) {
       this.#options.onBytes?.(chunk.byteLength);
       yield chunk;
-      this.#collectGarbage(chunk.byteLength);
+      this.#garbage.made(chunk.byteLength);
     }
-  }
-
-  /** Chunks of a response are garbage at once, hundreds of megabytes a second: faster than the collector comes by itself. */
-  #collectGarbage(bytes: number): void {
-    this.#garbage += bytes;
-    if (this.#garbage < COLLECT_EVERY) return;
-    this.#garbage = 0;
-    Bun.gc(true);
   }
 
   images(): SavedImage[] {

@@ -1,0 +1,140 @@
+import { open, readlink } from "node:fs/promises";
+import { join } from "node:path";
+import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import type { SessionCall } from "../docker-api/session.ts";
+import { type Context, type ContextItem, walkContext, walkPaths } from "./context.ts";
+
+/*
+ * The sender of fsutil's protocol, by which BuildKit takes files out of a session:
+ * first every file's metadata in walk order, numbered as it goes, then the content
+ * of those it asks for. https://github.com/tonistiigi/fsutil/blob/master/types/wire.proto
+ */
+
+const STAT = 0;
+const REQUEST = 1;
+const DATA = 2;
+const FINISH = 3;
+
+/** Bytes of a file sent at a time; tests send more, which Bun's HTTP/2 alone could not. */
+const PIECE = 64 * 1024;
+
+/** Answers `FileSync/DiffCopy`: the Dockerfile and ignore files by name, and the context as its ignore rules leave it. */
+export function fileSync(
+  context: Context,
+  onSent: (bytes: number) => void,
+  piece = PIECE,
+): (call: SessionCall) => Promise<void> {
+  return async (call) => {
+    const items = chosen(context, call);
+    const sender = new Sender(context.root, call, onSent, piece);
+    const listing = sender.list(items);
+    await Promise.all([listing, sender.answer(listing)]);
+  };
+}
+
+/** The engine asks for single files first; what it names later of the context it may get with the rest. */
+function chosen(context: Context, call: SessionCall): AsyncIterable<ContextItem> {
+  const follow = call.metadata("followpaths");
+  const single =
+    call.metadata("dir-name")[0] === "dockerfile" || (follow.length === 1 && follow[0] === ".dockerignore");
+  return single ? walkPaths(context.root, follow) : walkContext(context, false);
+}
+
+class Sender {
+  readonly #root: string;
+  readonly #call: SessionCall;
+  readonly #onSent: (bytes: number) => void;
+  readonly #piece: number;
+  readonly #items: ContextItem[] = [];
+
+  constructor(root: string, call: SessionCall, onSent: (bytes: number) => void, piece: number) {
+    this.#piece = piece;
+    this.#root = root;
+    this.#call = call;
+    this.#onSent = onSent;
+  }
+
+  async list(items: AsyncIterable<ContextItem>): Promise<void> {
+    const links = new Map<string, string>();
+    for await (const item of items) {
+      this.#items.push(item);
+      await this.#call.send(packet(STAT, { stat: await stat(this.#root, item, links) }));
+    }
+    await this.#call.send(packet(STAT, {}));
+  }
+
+  /** Until the engine says it has all it wants. */
+  async answer(listing: Promise<void>): Promise<void> {
+    for await (const message of this.#call.messages) {
+      const { type, id } = parse(message);
+      if (type === REQUEST) await this.#content(id);
+      if (type !== FINISH) continue;
+      await listing;
+      return await this.#call.send(packet(FINISH, {}));
+    }
+  }
+
+  async #content(id: number): Promise<void> {
+    const item = this.#items[id];
+    if (item?.type === "file") {
+      const file = await open(join(this.#root, item.path), "r");
+      try {
+        const buffer = new Uint8Array(this.#piece);
+        for (let at = 0; ; ) {
+          const { bytesRead } = await file.read(buffer, 0, this.#piece, at);
+          if (bytesRead === 0) break;
+          at += bytesRead;
+          this.#onSent(bytesRead);
+          await this.#call.send(packet(DATA, { id, data: buffer.subarray(0, bytesRead) }));
+        }
+      } finally {
+        await file.close();
+      }
+    }
+    await this.#call.send(packet(DATA, { id }));
+  }
+}
+
+function packet(
+  type: number,
+  { stat, id, data }: { stat?: Uint8Array; id?: number; data?: Uint8Array },
+): Uint8Array {
+  const writer = new BinaryWriter();
+  if (type !== STAT) writer.tag(1, 0).int32(type);
+  if (stat) writer.tag(2, 2).bytes(stat);
+  if (id) writer.tag(3, 0).uint32(id);
+  if (data) writer.tag(4, 2).bytes(data);
+  return writer.finish();
+}
+
+function parse(message: Uint8Array): { type: number; id: number } {
+  const reader = new BinaryReader(message);
+  const found = { type: STAT, id: 0 };
+  while (reader.pos < reader.len) {
+    const [field, type] = reader.tag();
+    if (field === 1) found.type = reader.int32();
+    else if (field === 3) found.id = reader.uint32();
+    else reader.skip(type);
+  }
+  return found;
+}
+
+/** Go's os.FileMode bits beside the permissions. */
+const MODES = { directory: 2 ** 31, symlink: 2 ** 27, fifo: 2 ** 25, file: 0 };
+
+/** A hard link names the first path and keeps its real size: with 0, every rebuild would link it anew. */
+async function stat(root: string, item: ContextItem, links: Map<string, string>): Promise<Uint8Array> {
+  const special =
+    (item.mode & 0o4000 ? 2 ** 23 : 0) +
+    (item.mode & 0o2000 ? 2 ** 22 : 0) +
+    (item.mode & 0o1000 ? 2 ** 20 : 0);
+  const writer = new BinaryWriter();
+  writer.tag(1, 2).string(item.path);
+  writer.tag(2, 0).uint32(MODES[item.type] + special + (item.mode & 0o777));
+  if (item.size > 0) writer.tag(5, 0).int64(item.size);
+  writer.tag(6, 0).int64(item.mtimeNs);
+  const link = item.type === "symlink" ? await readlink(join(root, item.path)) : links.get(item.inode);
+  if (link !== undefined) writer.tag(7, 2).string(link);
+  if (item.inode !== "" && link === undefined) links.set(item.inode, item.path);
+  return writer.finish();
+}

@@ -1,0 +1,124 @@
+import { expect, test } from "bun:test";
+import { chmod, link, mkdir, symlink, writeFile } from "node:fs/promises";
+import { openContext } from "../../src/build/context.ts";
+import { fileSync } from "../../src/build/file-sync.ts";
+import { buildImage } from "../../src/docker-api/build.ts";
+import { EngineClient } from "../../src/docker-api/client.ts";
+import { EngineSession } from "../../src/docker-api/session.ts";
+import { DOCKER, sandbox, sh } from "../support/davit.ts";
+import { BASE, project } from "../support/projects.ts";
+
+const ONE = { "convox.yml": "services:\n  web:\n    build: .\n" };
+const BUILDKIT = { env: { ...process.env, DOCKER_BUILDKIT: "1" } };
+
+/** The id docker gives an image it builds from a directory; with the same files, all of it is cached. */
+async function dockerBuild(dir: string): Promise<string> {
+  return (await sh([DOCKER, "build", "-q", dir], BUILDKIT)).trim();
+}
+
+/** The config digest of a build's image, which is a classic engine's image id. */
+async function imageId(box: ReturnType<typeof sandbox>, dir: string): Promise<string> {
+  const { id } = await box.json(["build"], { cwd: dir });
+  const file = box.join(`${id}.tar`);
+  await box.ok(["builds", "export", id, "-f", file], { cwd: dir });
+  const [docker] = JSON.parse(await sh(["tar", "xOf", file, "manifest.json"]));
+  return `sha256:${docker.Config.split("/").at(-1)}`;
+}
+
+test("a hard tree of files gives the very image docker builds from it", async () => {
+  using box = sandbox();
+  const dir = await project(box.join("hard"), {
+    ...ONE,
+    Dockerfile: `${BASE}COPY . /src\nCOPY deep/*.txt /txt/\n`,
+    ".dockerignore": "**/*.log\n!keep/*.log\nDockerfile\n.dockerignore\nbusybox2\n",
+  });
+  for (const path of ["deep/er", "keep", "empty", "ünï cödé"])
+    await mkdir(`${dir}/${path}`, { recursive: true });
+  for (const path of [
+    "deep/a.txt",
+    "deep/er/b.txt",
+    "deep/x.log",
+    "keep/y.log",
+    "ünï cödé/💡 file",
+    "setuid",
+    "plain",
+  ])
+    await writeFile(`${dir}/${path}`, path);
+  await writeFile(`${dir}/large`, Buffer.alloc(3_000_000, "large file "));
+  await chmod(`${dir}/setuid`, 0o4755);
+  await chmod(`${dir}/keep`, 0o1777);
+  await symlink("deep/a.txt", `${dir}/to-file`);
+  await symlink("deep", `${dir}/to-dir`);
+  await symlink("/nowhere", `${dir}/dangling`);
+  await link(`${dir}/plain`, `${dir}/twin`);
+  await sh(["mkfifo", `${dir}/pipe`]);
+  const ours = await imageId(box, dir);
+  expect(await dockerBuild(dir)).toBe(ours);
+  const id = (await box.json(["builds"], { cwd: dir }))[0].id;
+  await sh([DOCKER, "load", "-q", "-i", box.join(`${id}.tar`)]);
+  const listed = (await sh([DOCKER, "run", "--rm", `local/hard:web.${id}`, "find", "/src", "-type", "f"]))
+    .trim()
+    .split("\n")
+    .sort();
+  expect(listed).not.toContain("/src/Dockerfile");
+  expect(listed).not.toContain("/src/deep/x.log");
+  expect(listed).toContain("/src/keep/y.log");
+  await sh([DOCKER, "rmi", "-f", `local/hard:web.${id}`]);
+});
+
+test("one changed file of many is all that is sent again", async () => {
+  using box = sandbox();
+  const dir = await project(box.join("many"), { ...ONE, Dockerfile: "FROM scratch\nCOPY . /src\n" });
+  for (let i = 0; i < 500; i++) await writeFile(`${dir}/file${i}`, `content ${i} ${"x".repeat(2000)}`);
+  const client = await EngineClient.fromEnv(process.env);
+  const build = async (): Promise<number> => {
+    let sent = 0;
+    const context = await openContext(dir, "Dockerfile");
+    await using session = await EngineSession.open(
+      client,
+      "many",
+      new Bun.CryptoHasher("sha256").update(dir).digest("hex"),
+      {
+        "/moby.filesync.v1.FileSync/DiffCopy": fileSync(context, (bytes) => {
+          sent += bytes;
+        }),
+      },
+    );
+    for await (const _ of buildImage(client, undefined, {
+      dockerfile: "Dockerfile",
+      args: {},
+      noCache: false,
+      version: "2",
+      session: session.id,
+    }));
+    return sent;
+  };
+  expect(await build()).toBeGreaterThan(1_000_000);
+  await writeFile(`${dir}/file7`, "changed");
+  expect(await build()).toBeLessThan(5000);
+});
+
+test("messages of 1 MiB get through, which Bun's HTTP/2 alone would stop for ever", async () => {
+  using box = sandbox();
+  const dir = await project(box.join("big"), { Dockerfile: "FROM scratch\nCOPY big /big\n" });
+  const noise = new Uint8Array(24_000_000);
+  for (let i = 0; i < noise.length; i += 65_536) crypto.getRandomValues(noise.subarray(i, i + 65_536));
+  await writeFile(`${dir}/big`, noise);
+  const client = await EngineClient.fromEnv(process.env);
+  let sent = 0;
+  const count = (bytes: number): void => {
+    sent += bytes;
+  };
+  const sync = fileSync(await openContext(dir, "Dockerfile"), count, 1 << 20);
+  await using session = await EngineSession.open(client, "big", "0".repeat(64), {
+    "/moby.filesync.v1.FileSync/DiffCopy": sync,
+  });
+  for await (const _ of buildImage(client, undefined, {
+    dockerfile: "Dockerfile",
+    args: {},
+    noCache: false,
+    version: "2",
+    session: session.id,
+  }));
+  expect(sent).toBeGreaterThan(24_000_000);
+}, 60_000);
