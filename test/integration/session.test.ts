@@ -7,6 +7,7 @@ import { EngineClient } from "../../src/docker-api/client.ts";
 import { EngineSession } from "../../src/docker-api/session.ts";
 import { DOCKER, sandbox, sh } from "../support/davit.ts";
 import { BASE, project } from "../support/projects.ts";
+import { startRegistry } from "../support/registry.ts";
 
 const ONE = { "convox.yml": "services:\n  web:\n    build: .\n" };
 const BUILDKIT = { env: { ...process.env, DOCKER_BUILDKIT: "1" } };
@@ -122,3 +123,30 @@ test("messages of 1 MiB get through, which Bun's HTTP/2 alone would stop for eve
   }));
   expect(sent).toBeGreaterThan(24_000_000);
 }, 60_000);
+
+test("private base images and image: services are pulled with docker's own credentials, and only with them", async () => {
+  using box = sandbox();
+  const user = { name: "me", password: "pass:word" };
+  await using registry = await startRegistry(user);
+  const auth = Buffer.from(`${user.name}:${user.password}`).toString("base64");
+  await mkdir(box.join("docker"));
+  await writeFile(box.join("docker/config.json"), JSON.stringify({ auths: { [registry.host]: { auth } } }));
+  const base = `${registry.host}/base:1`;
+  const image = await project(box.join("base"), { Dockerfile: `${BASE}RUN echo private > /private\n` });
+  await sh([DOCKER, "build", "-q", "-t", base, image], BUILDKIT);
+  await sh([DOCKER, "push", "-q", base], { env: { ...process.env, DOCKER_CONFIG: box.join("docker") } });
+  await sh([DOCKER, "rmi", "-f", base]);
+  const dir = await project(box.join("private"), {
+    "convox.yml": `services:\n  web:\n    build: .\n  same:\n    image: ${base}\n`,
+    Dockerfile: `FROM ${base}\nRUN cat /private\n`,
+  });
+  const refused = await box.run(["build"], { cwd: dir, env: { DOCKER_CONFIG: box.join("none") } });
+  expect(refused).toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(/^error: build failed: .*(authoriz|401|credentials)/m),
+  });
+  const output = await box.ok(["build"], { cwd: dir, env: { DOCKER_CONFIG: box.join("docker") } });
+  expect(output).toMatch(/^#\d+ \d+\.\d+ private$/m);
+  expect(output).toContain("Stored: same sha256:");
+  expect(output).not.toContain(auth);
+});
