@@ -8,7 +8,7 @@ import type { Descriptor } from "./descriptor.ts";
 import { type Digest, Digester, isDigest } from "./digest.ts";
 import type { GzipPool } from "./gzip-pool.ts";
 import { mediaTypes } from "./media-types.ts";
-import type { Store } from "./store.ts";
+import type { BlobWriter, Store } from "./store.ts";
 
 /** An image out of a docker-save archive, its layers already in the store. */
 export interface SavedImage {
@@ -62,15 +62,20 @@ export async function ingestDockerSave(
   options: DockerSaveOptions,
 ): Promise<SavedImage[]> {
   const reader = new SaveReader(store, options);
-  for await (const entry of readTar(decompressed(stream))) await reader.take(entry);
-  return reader.images();
+  try {
+    for await (const entry of readTar(decompressed(stream))) await reader.take(entry);
+    return await reader.images();
+  } finally {
+    await reader.settle();
+  }
 }
 
 class SaveReader {
   readonly #store: Store;
   readonly #options: DockerSaveOptions;
   readonly #json = new Map<string, Bytes>();
-  readonly #layers = new Map<string, Layer>();
+  /** A layer's last bytes may still be on their way to the disk while the next one is read. */
+  readonly #layers = new Map<string, Promise<Layer>>();
   readonly #aliases = new Map<string, string>();
   #jsonBytes = 0;
   readonly #garbage = new Garbage();
@@ -110,16 +115,13 @@ class SaveReader {
   async #layer(name: string, head: Bytes, body: ByteStream): Promise<void> {
     const named = name.replace(/^blobs\/([^/]+)\//, "$1:");
     const known = isDigest(named) ? await this.#options.known(named) : undefined;
-    if (known && isDigest(named)) this.#layers.set(name, { descriptor: known, diffId: named });
-    else if (sniff(head) === "none") this.#layers.set(name, await this.#compress(body));
-    else
-      this.#layers.set(name, {
-        descriptor: await this.#write(this.#counted(body), typeOf(head)),
-        diffId: undefined,
-      });
+    if (known && isDigest(named))
+      this.#layers.set(name, Promise.resolve({ descriptor: known, diffId: named }));
+    else if (sniff(head) === "none") await this.#compress(name, body);
+    else this.#finish(name, await this.#write(this.#counted(body)), typeOf(head), undefined);
   }
 
-  async #compress(body: ByteStream): Promise<Layer> {
+  async #compress(name: string, body: ByteStream): Promise<void> {
     const digester = new Digester();
     async function* hashed(): AsyncGenerator<Bytes> {
       for await (const chunk of body) {
@@ -127,16 +129,11 @@ class SaveReader {
         yield chunk;
       }
     }
-    const descriptor = await this.#write(
-      this.#options.gzip.compress(this.#counted(hashed())),
-      mediaTypes.ociLayerGzip,
-    );
-    const diffId = digester.digest();
-    await this.#options.stored?.(diffId, descriptor);
-    return { descriptor, diffId };
+    const writer = await this.#write(this.#options.gzip.compress(this.#counted(hashed())));
+    this.#finish(name, writer, mediaTypes.ociLayerGzip, digester.digest());
   }
 
-  async #write(stream: ByteStream, mediaType: string): Promise<Descriptor> {
+  async #write(stream: ByteStream): Promise<BlobWriter> {
     const writer = await this.#store.writer();
     try {
       for await (const chunk of stream) await writer.write(chunk);
@@ -144,7 +141,23 @@ class SaveReader {
       await writer.abort();
       throw error;
     }
-    return await writer.commit(mediaType);
+    return writer;
+  }
+
+  /** Makes a layer durable while the next one is already read; `images` waits for it. */
+  #finish(name: string, writer: BlobWriter, mediaType: string, diffId: Digest | undefined): void {
+    const commit = async (): Promise<Layer> => {
+      const descriptor = await writer.commit(mediaType);
+      if (diffId) await this.#options.stored?.(diffId, descriptor);
+      return { descriptor, diffId };
+    };
+    const layer = commit();
+    layer.catch(() => undefined);
+    this.#layers.set(name, layer);
+  }
+
+  async settle(): Promise<void> {
+    await Promise.allSettled(this.#layers.values());
   }
 
   async *#counted(stream: ByteStream): AsyncGenerator<Bytes> {
@@ -155,24 +168,29 @@ class SaveReader {
     }
   }
 
-  images(): SavedImage[] {
+  async images(): Promise<SavedImage[]> {
     const manifest = this.#json.get("manifest.json");
     if (!manifest) throw bad("it has no manifest.json");
-    return checkJson(Manifest, decode(manifest), "manifest.json", "bad-archive").map((image) => {
-      const config = this.#json.get(image.Config);
-      if (!config) throw bad(`its config ${shown(image.Config)} is missing`);
-      const layers = (image.Layers ?? []).map((path) => this.#find(path));
-      const diffIds = checkJson(Config, decode(config), image.Config, "bad-archive").rootfs.diff_ids ?? [];
-      if (diffIds.length !== layers.length)
-        throw bad(`its config names ${diffIds.length} layers, manifest.json ${layers.length}`);
-      for (const [i, layer] of layers.entries())
-        if (layer.diffId && layer.diffId !== diffIds[i])
-          throw bad(`layer ${i + 1} is ${layer.diffId} where ${diffIds[i]} is promised`);
-      return { config, layers: layers.map((layer) => layer.descriptor), diffIds, tags: image.RepoTags ?? [] };
-    });
+    const images = checkJson(Manifest, decode(manifest), "manifest.json", "bad-archive");
+    return await Promise.all(
+      images.map(({ Config, Layers, RepoTags }) => this.#image(Config, Layers ?? [], RepoTags ?? [])),
+    );
   }
 
-  #find(path: string): Layer {
+  async #image(configPath: string, layerPaths: string[], tags: string[]): Promise<SavedImage> {
+    const config = this.#json.get(configPath);
+    if (!config) throw bad(`its config ${shown(configPath)} is missing`);
+    const layers = await Promise.all(layerPaths.map((path) => this.#find(path)));
+    const diffIds = checkJson(Config, decode(config), configPath, "bad-archive").rootfs.diff_ids ?? [];
+    if (diffIds.length !== layers.length)
+      throw bad(`its config names ${diffIds.length} layers, manifest.json ${layers.length}`);
+    for (const [i, layer] of layers.entries())
+      if (layer.diffId && layer.diffId !== diffIds[i])
+        throw bad(`layer ${i + 1} is ${layer.diffId} where ${diffIds[i]} is promised`);
+    return { config, layers: layers.map((layer) => layer.descriptor), diffIds, tags };
+  }
+
+  #find(path: string): Promise<Layer> {
     const layer = this.#layers.get(this.#aliases.get(path) ?? path);
     if (!layer) throw bad(`its layer ${shown(path)} is missing`);
     return layer;
