@@ -2,6 +2,7 @@ import { open, readlink } from "node:fs/promises";
 import { join } from "node:path";
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import type { SessionCall } from "../docker-api/session.ts";
+import { Garbage } from "../garbage.ts";
 import { type Context, type ContextItem, walkContext, walkPaths } from "./context.ts";
 
 /*
@@ -17,6 +18,8 @@ const FINISH = 3;
 
 /** Bytes of a file sent at a time; tests send more, which Bun's HTTP/2 alone could not. */
 const PIECE = 64 * 1024;
+/** How often a piece is copied on its way: into a message, and into its frame. */
+const COPIES = 2;
 
 /** Answers `FileSync/DiffCopy`: the Dockerfile and ignore files by name, and the context as its ignore rules leave it. */
 export function fileSync(
@@ -45,6 +48,7 @@ class Sender {
   readonly #call: SessionCall;
   readonly #onSent: (bytes: number) => void;
   readonly #piece: number;
+  readonly #garbage = new Garbage();
   readonly #items: ContextItem[] = [];
 
   constructor(root: string, call: SessionCall, onSent: (bytes: number) => void, piece: number) {
@@ -85,6 +89,7 @@ class Sender {
           if (bytesRead === 0) break;
           at += bytesRead;
           this.#onSent(bytesRead);
+          this.#garbage.made(COPIES * bytesRead);
           await this.#call.send(packet(DATA, { id, data: buffer.subarray(0, bytesRead) }));
         }
       } finally {
