@@ -121,24 +121,28 @@ export class Ledger {
   /** Records a build that starts now and belongs to this process. */
   async startBuild(build: NewBuild): Promise<BuildRow> {
     return await this.#db.write(() => {
-      this.app(build.app);
-      const { id, app, description, gitSha } = build;
+      this.#insertBuild(build, null);
+      const owner = ownerText(thisProcess());
       this.#db.run(
-        `INSERT INTO builds (id, app, seq, status, description, git_sha, wildcard_domain, started, owner, lease_until)
-         VALUES (?, ?, (SELECT coalesce(max(seq), 0) + 1 FROM builds), 'running', ?, ?, ?, ?, ?, ?)`,
-        ...[
-          id,
-          app,
-          description,
-          gitSha,
-          build.wildcardDomain ? 1 : 0,
-          this.#stamp(),
-          ownerText(thisProcess()),
-          this.#lease(),
-        ],
+        "UPDATE builds SET owner = ?, lease_until = ? WHERE id = ?",
+        owner,
+        this.#lease(),
+        build.id,
       );
-      return this.build(app, id);
+      return this.build(build.app, build.id);
     });
+  }
+
+  #insertBuild(
+    { id, app, description, gitSha, wildcardDomain }: NewBuild,
+    idempotencyKey: string | null,
+  ): void {
+    this.app(app);
+    this.#db.run(
+      `INSERT INTO builds (id, app, seq, status, description, git_sha, wildcard_domain, started, idempotency_key)
+       VALUES (?, ?, (SELECT coalesce(max(seq), 0) + 1 FROM builds), 'running', ?, ?, ?, ?, ?)`,
+      ...[id, app, description, gitSha, wildcardDomain ? 1 : 0, this.#stamp(), idempotencyKey],
+    );
   }
 
   async setBuildManifest(id: string, manifest: string): Promise<void> {
@@ -171,23 +175,10 @@ export class Ledger {
   /** Build, release and tags become visible in one step, or the error `outdated` says that env has moved on. */
   async finishBuild(done: FinishedBuild): Promise<void> {
     await this.#db.write(() => {
-      const row = this.build(done.app, done.id);
-      if (row.status !== "running")
-        throw new DavitError("conflict", `Cannot finish build ${done.id}: it is ${row.status}`);
-      this.#expectNewest(done.app, done.release.parent);
-      this.content.requireMembers(done.app, [
-        done.index,
-        done.log,
-        ...done.tags.map((tag) => tag.descriptor),
-      ]);
-      for (const tag of done.tags) this.content.putTag(done.app, tag.name, tag.descriptor);
-      this.#putRelease(done.app, done.id, done.release);
-      this.#db.run(
-        `UPDATE builds SET status = 'complete', release = ?, ended = ?, entrypoint = ?, engine = ?, manifest = ?,
-         index_digest = ?, index_size = ?, log_digest = ?, log_size = ?, owner = '', lease_until = 0 WHERE id = ?`,
-        ...[done.release.id, done.ended, done.entrypoint, done.engine, done.release.manifest],
-        ...[done.index.digest, done.index.size, done.log.digest, done.log.size, done.id],
-      );
+      const { status } = this.build(done.app, done.id);
+      if (status !== "running")
+        throw new DavitError("conflict", `Cannot finish build ${done.id}: it is ${status}`);
+      this.#complete(done);
       this.#db.run("DELETE FROM log_chunks WHERE build = ?", done.id);
     });
   }
@@ -195,25 +186,22 @@ export class Ledger {
   /** The whole of an import: a finished build that never ran here. */
   async importBuild(build: NewBuild, done: FinishedBuild, idempotencyKey: string | undefined): Promise<void> {
     await this.#db.write(() => {
-      this.app(build.app);
-      this.#expectNewest(done.app, done.release.parent);
-      this.content.requireMembers(done.app, [
-        done.index,
-        done.log,
-        ...done.tags.map((tag) => tag.descriptor),
-      ]);
-      for (const tag of done.tags) this.content.putTag(done.app, tag.name, tag.descriptor);
-      const now = this.#stamp();
-      this.#db.run(
-        `INSERT INTO builds (id, app, seq, status, description, git_sha, wildcard_domain, started, ended, entrypoint, engine,
-         manifest, release, index_digest, index_size, log_digest, log_size, idempotency_key)
-         VALUES (?, ?, (SELECT coalesce(max(seq), 0) + 1 FROM builds), 'complete', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-        ...[build.id, build.app, build.description, build.gitSha, build.wildcardDomain ? 1 : 0, now, now],
-        ...[done.entrypoint, done.engine, done.release.manifest, done.release.id],
-        ...[done.index.digest, done.index.size, done.log.digest, done.log.size, idempotencyKey ?? null],
-      );
-      this.#putRelease(done.app, done.id, done.release);
+      this.#insertBuild(build, idempotencyKey ?? null);
+      this.#complete({ ...done, ended: this.#stamp() });
     });
+  }
+
+  #complete({ id, app, release, tags, index, log, entrypoint, engine, ended }: FinishedBuild): void {
+    this.#expectNewest(app, release.parent);
+    this.content.requireMembers(app, [index, log, ...tags.map((tag) => tag.descriptor)]);
+    for (const tag of tags) this.content.putTag(app, tag.name, tag.descriptor);
+    this.#putRelease(app, id, release);
+    this.#db.run(
+      `UPDATE builds SET status = 'complete', release = ?, ended = ?, entrypoint = ?, engine = ?, manifest = ?,
+       index_digest = ?, index_size = ?, log_digest = ?, log_size = ?, owner = '', lease_until = 0 WHERE id = ?`,
+      ...[release.id, ended, entrypoint, engine, release.manifest],
+      ...[index.digest, index.size, log.digest, log.size, id],
+    );
   }
 
   importedAs(app: string, idempotencyKey: string): BuildRow | undefined {
