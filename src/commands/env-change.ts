@@ -1,4 +1,4 @@
-import type { Command, Context, Flag, Input } from "./command.ts";
+import type { Context, Flag, Input } from "./command.ts";
 import { ensureApp } from "./ensure-app.ts";
 import { json, step } from "./show.ts";
 
@@ -29,5 +29,3 @@ export async function changeEnv(
   if (input.on("id")) context.stdout.print(release.id);
   else if (input.on("json")) json(context, release);
 }
-
-export type { Command };

@@ -1,4 +1,4 @@
-import type { ByteStream, Bytes } from "../bytes.ts";
+import type { Bytes } from "../bytes.ts";
 import { DavitError, reasonOf } from "../errors.ts";
 
 export interface HttpRequest {
@@ -116,5 +116,3 @@ export async function* bodyOf(response: Response, what: string): AsyncGenerator<
     await reader.cancel().catch(() => undefined);
   }
 }
-
-export type { ByteStream };

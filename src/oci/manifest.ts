@@ -3,7 +3,7 @@ import { DavitError } from "../errors.ts";
 import { check, checkJson, type Static, Type } from "../schema.ts";
 import { type Descriptor, parseDescriptor, WireDescriptor } from "./descriptor.ts";
 import { digestOf } from "./digest.ts";
-import { isForeignLayer, isIndexType, isManifestType } from "./media-types.ts";
+import { isForeignLayer, isIndexType } from "./media-types.ts";
 
 /** Manifests larger than this are refused: https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-manifests */
 export const MAX_MANIFEST = 4 * 1024 * 1024;
@@ -113,5 +113,3 @@ export function makeManifest(mediaType: string, value: object): { descriptor: De
   const bytes = renderManifest({ schemaVersion: 2, mediaType, ...value });
   return { descriptor: { mediaType, digest: digestOf(bytes), size: bytes.byteLength }, bytes };
 }
-
-export { isManifestType };

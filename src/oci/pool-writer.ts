@@ -23,6 +23,7 @@ export class PoolWriter {
   #writing: Promise<void> = Promise.resolve();
   #synced = 0;
   #syncing: Promise<void> | undefined;
+  #syncFailure: unknown;
   offset = 0;
 
   /** `path` is where it is written, `target` where it belongs under the digest it turns out to have. */
@@ -66,7 +67,11 @@ export class PoolWriter {
     this.#startSync();
   }
 
-  /** Lets the disk work while bytes still come, so that the fsync at the end finds little left to do. */
+  /**
+   * Lets the disk work while bytes still come, so that the fsync at the end finds
+   * little left to do. A failure is kept: the kernel reports it once, and the next
+   * fsync of the same file would succeed over lost bytes.
+   */
   #startSync(): void {
     if (this.#syncing || this.offset - this.#synced < SYNC_EVERY) return;
     this.#synced = this.offset;
@@ -74,7 +79,9 @@ export class PoolWriter {
       () => {
         this.#syncing = undefined;
       },
-      () => undefined, // the fsync of the commit meets the same error, and reports it
+      (error: unknown) => {
+        this.#syncFailure = error;
+      },
     );
   }
 
@@ -92,6 +99,7 @@ export class PoolWriter {
       await this.#turn();
       await this.#writing;
       await this.#syncing;
+      if (this.#syncFailure !== undefined) throw this.#syncFailure;
       await this.#file.sync();
       await this.#file.close();
       const target = this.#target(actual.digest);

@@ -229,7 +229,7 @@ export class EmbeddedRack implements Rack {
       });
     const { promise: plan, resolve, reject } = Promise.withResolvers<Bundle>();
     const { promise: finished, resolve: finish } = Promise.withResolvers<void>();
-    void this.#parts
+    const leased = this.#parts
       .store(app)
       .lease(async (store) => {
         const index: Descriptor = {
@@ -246,7 +246,11 @@ export class EmbeddedRack implements Rack {
       })
       .catch(reject);
     const { size, stream } = await plan;
-    return { size, stream: whenDone(stream, finish) };
+    const end = async (): Promise<void> => {
+      finish();
+      await leased;
+    };
+    return { size, stream: whenDone(stream, end) };
   }
 
   /** The image behind each service's tag. */
@@ -285,11 +289,11 @@ async function* skip(stream: ByteStream, count: number): AsyncGenerator<Bytes> {
   }
 }
 
-async function* whenDone(stream: ByteStream, done: () => void): AsyncGenerator<Bytes> {
+async function* whenDone(stream: ByteStream, done: () => Promise<void>): AsyncGenerator<Bytes> {
   try {
     yield* stream;
   } finally {
-    done();
+    await done();
   }
 }
 

@@ -19,10 +19,6 @@ export function newId(kind: "B" | "R", random: RandomSource = secureRandom): str
   return id;
 }
 
-export function isBuildId(text: string): boolean {
-  return /^B[A-Z]{10}$/.test(text);
-}
-
 /** Names of racks, apps and services. */
 const NAME = /^[a-z][a-z0-9-]*$/;
 const RESERVED = ["rack", "system"];

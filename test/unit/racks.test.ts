@@ -2,7 +2,7 @@ import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
 import { chmod, readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { streamOf } from "../../src/bytes.ts";
+import { drain, streamOf } from "../../src/bytes.ts";
 import { BlobPool } from "../../src/oci/blob-pool.ts";
 import { isAbandoned, ownerText, stateOf, thisProcess } from "../../src/owner.ts";
 import { Collector } from "../../src/rack/collector.ts";
@@ -115,4 +115,14 @@ test("a ledger that a newer davit wrote is refused in one line, unless it says t
   const ledger = await Ledger.open(path, () => new Date());
   expect(ledger.apps()).toEqual([]);
   ledger.close();
+});
+
+test("an export that was read to its end holds nothing back from the collector", async () => {
+  await using rack = await tempRack();
+  await rack.createApp("shop");
+  const build = await rack.importBuild("shop", streamOf(await sampleBundle()), {});
+  await drain((await rack.exportBuild("shop", build.id)).stream);
+  const db = new Database(join(rack.home, "racks/local/ledger.db"), { readonly: true });
+  expect(db.query("SELECT count(*) AS n FROM leases").get()).toEqual({ n: 0 });
+  db.close();
 });
