@@ -14,6 +14,8 @@ export type ErrorCode =
   | "engine-unreachable" // no Docker Engine answers
   | "build-failed" // the engine ran the build, and a step failed
   | "registry" // a registry answered with an error
+  | "unavailable" // a server, or the link to it, failed or fell silent: another try may work
+  | "blob-unknown" // a registry lacks a blob that a manifest names
   | "denied" // credentials are missing or not good enough
   | "conflict" // the state of the rack forbids it now
   | "outdated" // what was read has changed meanwhile: read it again
@@ -26,6 +28,8 @@ export interface ErrorDetails {
   cause?: unknown;
   /** What the user can do about it: one sentence, no full stop needed. */
   hint?: string;
+  /** How long the other side asks to wait before another try, in milliseconds. */
+  retryAfter?: number | undefined;
 }
 
 /** The one error class. `message` reads `what failed: why`; causes are kept. */
@@ -33,11 +37,13 @@ export class DavitError extends Error {
   override readonly name = "DavitError";
   readonly code: ErrorCode;
   readonly hint: string | undefined;
+  readonly retryAfter: number | undefined;
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.code = code;
     this.hint = details.hint;
+    this.retryAfter = details.retryAfter;
   }
 }
 

@@ -1,13 +1,37 @@
-import type { Bytes } from "../bytes.ts";
+import type { ByteStream, Bytes } from "../bytes.ts";
+import { toReadable } from "../bytes.ts";
 import { DavitError, reasonOf } from "../errors.ts";
+import { Garbage } from "../garbage.ts";
+import { isLoopback, proxyFor } from "./proxy.ts";
+
+export { isLoopback } from "./proxy.ts";
+
+export type Method = "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
+
+/** A body that is read as it is sent. */
+export interface StreamBody {
+  stream: ByteStream;
+  /** In bytes; without it the body goes out in HTTP chunks. */
+  length?: number;
+}
+
+/** What a user asked for, or a certificate directory holds, about one host. */
+export interface Trust {
+  /** Plain http is allowed. */
+  plainHttp?: boolean;
+  tls?: { ca?: string[]; cert?: string; key?: string; rejectUnauthorized?: boolean };
+}
 
 export interface HttpRequest {
-  method?: "GET" | "HEAD" | "POST";
+  method?: Method;
   headers?: Record<string, string>;
-  body?: string;
+  body?: string | Bytes | StreamBody;
   /** Sent to the first origin only; a redirect elsewhere goes without. */
   authorization?: string | undefined;
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
+  trust?: Trust | undefined;
+  /** How long the answer may take once the request is out, in milliseconds, where it is more than the idle timeout. */
+  patience?: number;
 }
 
 const MAX_REDIRECTS = 5;
@@ -21,98 +45,200 @@ export function idleTimeout(): number {
 /**
  * The one way out to registries: redirects are followed by hand, credentials
  * stay with the origin they were meant for, bodies come as they were sent, and a
- * connection that falls silent is given up.
+ * connection that falls silent is given up, whoever's turn it is to speak.
  */
 export async function request(url: string, options: HttpRequest = {}): Promise<Response> {
-  let target = checkedUrl(url);
+  let target = checkedUrl(url, options.trust);
   const origin = target.origin;
   for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
     const response = await send(target, options, target.origin === origin);
     const location = response.headers.get("location");
     if (response.status < 300 || response.status > 399 || location === null) return response;
-    const next = checkedUrl(new URL(location, target).href);
-    if (target.protocol === "https:" && next.protocol !== "https:")
-      throw new DavitError(
-        "registry",
-        `Cannot follow ${target.host}: it redirects from https to ${next.protocol}`,
-      );
-    await response.body?.cancel();
+    const next = redirected(target, location, options);
+    await discard(response);
     target = next;
   }
   throw new DavitError(
     "registry",
-    `Cannot follow ${checkedUrl(url).host}: more than ${MAX_REDIRECTS} redirects`,
+    `Cannot follow ${new URL(url).host}: more than ${MAX_REDIRECTS} redirects`,
   );
 }
 
-function checkedUrl(text: string): URL {
+function redirected(target: URL, location: string, options: HttpRequest): URL {
+  const next = checkedUrl(new URL(location, target).href, options.trust);
+  if (target.protocol === "https:" && next.protocol !== "https:")
+    throw new DavitError(
+      "denied",
+      `Cannot follow ${target.host}: it redirects from https to ${next.protocol}`,
+    );
+  const method = options.method ?? "GET";
+  if (method !== "GET" && method !== "HEAD")
+    throw new DavitError(
+      "registry",
+      `Cannot send to ${target.host}: it redirects a ${method} to ${next.host}`,
+    );
+  return next;
+}
+
+/** Lets go of an answer nobody will read. */
+export async function discard(response: Response): Promise<void> {
+  await response.body?.cancel().catch(() => undefined);
+}
+
+function checkedUrl(text: string, trust: Trust | undefined): URL {
   const url = new URL(text);
   if (url.protocol !== "https:" && url.protocol !== "http:")
     throw new DavitError("denied", `Cannot open ${url.protocol} addresses`);
-  if (url.protocol === "http:" && !isLoopback(url.hostname))
-    throw new DavitError(
-      "denied",
-      `Cannot use plain http to ${url.host}: only this machine is reached without TLS`,
-    );
+  if (url.protocol === "http:" && !isLoopback(url.hostname) && !trust?.plainHttp)
+    throw new DavitError("denied", `Cannot use plain http to ${url.host}: it would show what is sent`, {
+      hint: `give --plain-http ${url.host} if that is what you want`,
+    });
   return url;
 }
 
-export function isLoopback(hostname: string): boolean {
-  return (
-    hostname === "localhost" ||
-    hostname === "[::1]" ||
-    hostname === "::1" ||
-    /^127(\.\d{1,3}){3}$/.test(hostname)
-  );
-}
-
 async function send(url: URL, options: HttpRequest, ours: boolean): Promise<Response> {
-  const idle = new AbortController();
-  const timer = setTimeout(() => idle.abort(), idleTimeout());
-  const signal = options.signal ? AbortSignal.any([options.signal, idle.signal]) : idle.signal;
+  const watch = new Watch();
+  const signal = options.signal ? AbortSignal.any([options.signal, watch.signal]) : watch.signal;
+  const { body, headers, ended } = outgoing(options.body, watch);
   try {
-    return await fetch(url, {
+    watch.start(body instanceof ReadableStream ? 0 : options.patience);
+    const answer = fetch(url, {
       method: options.method ?? "GET",
       headers: {
         "accept-encoding": "identity",
+        "user-agent": "davit",
+        ...headers,
         ...options.headers,
         ...(ours && options.authorization ? { authorization: options.authorization } : {}),
       },
-      body: options.body ?? null,
+      body,
       redirect: "manual",
       decompress: false,
       signal,
-      ...(isLoopback(url.hostname) ? { proxy: "" } : {}),
+      ...transport(url, options.trust),
     });
+    void ended.then(() => watch.start(options.patience));
+    return await answer;
   } catch (cause) {
-    if (options.signal?.aborted) throw new DavitError("interrupted", "Interrupted", { cause });
-    const why = idle.signal.aborted ? `it was silent for ${idleTimeout() / 1000} s` : reasonOf(cause);
-    throw new DavitError("registry", `Cannot reach ${url.host}: ${why}`, { cause });
+    if (options.signal?.aborted) throw interrupted(cause);
+    if (watch.sourceFailure !== undefined) throw watch.sourceFailure;
+    const why = watch.expired ? `it was silent for ${watch.limit / 1000} s` : reasonOf(cause);
+    throw new DavitError(isUntrusted(cause) ? "denied" : "unavailable", `Cannot reach ${url.host}: ${why}`, {
+      cause,
+      ...(isUntrusted(cause)
+        ? { hint: `put its CA certificate into ~/.docker/certs.d/${url.host}/ca.crt` }
+        : {}),
+    });
   } finally {
-    clearTimeout(timer);
+    watch.stop();
   }
 }
 
-/** A response's body; silence for too long is an error. */
-export async function* bodyOf(response: Response, what: string): AsyncGenerator<Bytes> {
+/** What Bun's fetch takes beside the standard's options. */
+function transport(url: URL, trust: Trust | undefined) {
+  return {
+    timeout: false,
+    proxy: proxyFor(url, process.env),
+    ...(url.protocol === "https:" && trust?.tls ? { tls: trust.tls } : {}),
+  };
+}
+
+function isUntrusted(cause: unknown): boolean {
+  const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
+  return /CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ALTNAME/.test(code);
+}
+
+function interrupted(cause: unknown): DavitError {
+  return new DavitError("interrupted", "Interrupted", { cause });
+}
+
+/** Ends a request on which nothing has moved for too long. */
+class Watch {
+  readonly #controller = new AbortController();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  limit = idleTimeout();
+  /** What the body's own source failed with: its error, not the link's. */
+  sourceFailure: unknown;
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  get expired(): boolean {
+    return this.#controller.signal.aborted;
+  }
+
+  start(patience = 0): void {
+    clearTimeout(this.#timer);
+    this.limit = Math.max(patience, idleTimeout());
+    this.#timer = setTimeout(() => this.#controller.abort(), this.limit);
+  }
+
+  /** While the source is asked for bytes, the other side cannot be blamed for silence. */
+  stop(): void {
+    clearTimeout(this.#timer);
+  }
+}
+
+function outgoing(body: HttpRequest["body"], watch: Watch) {
+  const { promise: ended, resolve: end } = Promise.withResolvers<void>();
+  if (body === undefined || typeof body === "string" || body instanceof Uint8Array)
+    return { body: body ?? null, headers: {}, ended };
+  const headers: Record<string, string> =
+    body.length === undefined ? {} : { "content-length": String(body.length) };
+  return { body: toReadable(watched(body.stream, watch, end)), headers, ended };
+}
+
+async function* watched(stream: ByteStream, watch: Watch, end: () => void): AsyncGenerator<Bytes> {
+  const garbage = new Garbage();
+  try {
+    watch.stop();
+    for await (const chunk of stream) {
+      watch.start();
+      yield chunk;
+      garbage.made(chunk.byteLength);
+      watch.stop();
+    }
+  } catch (error) {
+    watch.sourceFailure = error;
+    throw error;
+  }
+  end();
+}
+
+/** A response's body; silence for too long, and a link that breaks, are errors of code `unavailable`. */
+export async function* bodyOf(response: Response, what: string, signal?: AbortSignal): AsyncGenerator<Bytes> {
   const body: ReadableStream<Bytes> | null = response.body;
   if (!body) return;
   const reader = body.getReader();
+  const garbage = new Garbage();
   try {
     for (;;) {
-      const { promise: silence, reject } = Promise.withResolvers<never>();
-      const timer = setTimeout(
-        () =>
-          reject(
-            new DavitError("registry", `Cannot read ${what}: nothing came for ${idleTimeout() / 1000} s`),
-          ),
-        idleTimeout(),
-      );
-      const { done, value } = await Promise.race([reader.read(), silence]).finally(() => clearTimeout(timer));
+      const { done, value } = await timed(reader.read(), what, signal);
       if (done) return;
       yield value;
+      garbage.made(value.byteLength);
     }
   } finally {
-    await reader.cancel().catch(() => undefined);
+    void reader.cancel().catch(() => undefined);
+  }
+}
+
+async function timed<T>(reading: Promise<T>, what: string, signal: AbortSignal | undefined): Promise<T> {
+  const { promise: silence, reject } = Promise.withResolvers<never>();
+  const fail = () =>
+    reject(new DavitError("unavailable", `Cannot read ${what}: nothing came for ${idleTimeout() / 1000} s`));
+  const timer = setTimeout(fail, idleTimeout());
+  const abort = () => reject(interrupted(signal?.reason));
+  signal?.addEventListener("abort", abort);
+  try {
+    return await Promise.race([reading, silence]);
+  } catch (cause) {
+    if (signal?.aborted) throw interrupted(cause);
+    if (cause instanceof DavitError) throw cause;
+    throw new DavitError("unavailable", `Cannot read ${what}: ${reasonOf(cause)}`, { cause });
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener("abort", abort);
   }
 }

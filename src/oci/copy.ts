@@ -1,14 +1,18 @@
-import { collect } from "../bytes.ts";
-import { DavitError } from "../errors.ts";
+import { type ByteStream, type Bytes, collect } from "../bytes.ts";
+import { DavitError, hasCode } from "../errors.ts";
 import type { Descriptor } from "./descriptor.ts";
 import { children, MAX_MANIFEST, type Manifest, parseManifest } from "./manifest.ts";
 import { isManifestType } from "./media-types.ts";
-import { contentFrom, contentOf, type ReadStore, type Store } from "./store.ts";
+import { type Content, contentFrom, contentOf, type ReadStore, type Store } from "./store.ts";
 
 export interface CopyEvents {
   /** The target has it already. */
   skipped?(descriptor: Descriptor): void;
   copied?(descriptor: Descriptor): void;
+  /** Bytes that came, as they come. */
+  bytes?(count: number): void;
+  /** Told of what went wrong and was put right. */
+  warning?(text: string): void;
 }
 
 export interface CopyOptions {
@@ -54,11 +58,30 @@ async function copyNode(
       `Cannot copy ${node.digest}: indexes are nested deeper than ${MAX_DEPTH}`,
     );
   const { bytes, manifest } = await readManifest(source, node);
-  await eachOf(children(manifest), options.concurrency ?? 3, (child) =>
+  const below = children(manifest);
+  await eachOf(below, options.concurrency ?? 3, (child) =>
     copyNode(source, child, target, options, depth + 1),
   );
-  await target.push(node, contentOf(bytes));
+  await pushManifest(source, { node, bytes, below }, target, options);
   options.on?.copied?.(node);
+}
+
+/** A target may have lost a blob between its "yes" and the manifest: then that blob is sent, once. */
+async function pushManifest(
+  source: ReadStore,
+  { node, bytes, below }: { node: Descriptor; bytes: Bytes; below: Descriptor[] },
+  target: Store,
+  options: CopyOptions,
+): Promise<void> {
+  try {
+    await target.push(node, contentOf(bytes));
+  } catch (error) {
+    if (!hasCode(error, "blob-unknown")) throw error;
+    options.on?.warning?.(`${error.message}; sending what is missing again`);
+    for (const blob of below.filter((child) => !isManifestType(child.mediaType)))
+      await copyBlob(source, blob, target, options);
+    await target.push(node, contentOf(bytes));
+  }
 }
 
 async function copyBlob(
@@ -71,8 +94,27 @@ async function copyBlob(
     options.on?.skipped?.(blob);
     return;
   }
-  await target.push(blob, contentFrom(source, blob));
+  try {
+    await target.push(blob, counted(source, blob, options));
+  } catch (error) {
+    if (!hasCode(error, "mismatch")) throw error;
+    options.on?.warning?.(`${error.message}; fetching it once more`);
+    await target.push(blob, counted(source, blob, options));
+  }
   options.on?.copied?.(blob);
+}
+
+function counted(source: ReadStore, blob: Descriptor, { on }: CopyOptions): Content {
+  const content = contentFrom(source, blob);
+  const told = on?.bytes;
+  if (!told) return content;
+  async function* count(stream: ByteStream): AsyncGenerator<Bytes> {
+    for await (const chunk of stream) {
+      yield chunk;
+      told?.(chunk.byteLength);
+    }
+  }
+  return { replayable: true, open: async (from) => count(await content.open(from)) };
 }
 
 /** Fetches, verifies and parses one manifest. */

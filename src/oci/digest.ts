@@ -3,7 +3,7 @@ import { DavitError } from "../errors.ts";
 /** `algorithm:hex`, checked: the only form in which a digest travels through davit. */
 export type Digest = `sha256:${string}` | `sha512:${string}`;
 
-type Algorithm = "sha256" | "sha512";
+export type Algorithm = "sha256" | "sha512";
 
 /** https://github.com/opencontainers/image-spec/blob/main/descriptor.md#digests */
 const PATTERN = /^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$/;
@@ -49,8 +49,8 @@ export class Digester {
   }
 }
 
-export function digestOf(bytes: Uint8Array): Digest {
-  const digester = new Digester();
+export function digestOf(bytes: Uint8Array, algorithm: Algorithm = "sha256"): Digest {
+  const digester = new Digester(algorithm);
   digester.update(bytes);
   return digester.digest();
 }

@@ -38,6 +38,9 @@ export interface ImageManifest {
   config: Descriptor;
   layers: Descriptor[];
   annotations: Record<string, string>;
+  artifactType?: string;
+  /** What it is about, when it is a signature, an SBOM or the like. */
+  subject?: Descriptor;
 }
 
 /** Several manifests: https://github.com/opencontainers/image-spec/blob/main/image-index.md */
@@ -45,6 +48,8 @@ export interface ImageIndex {
   kind: "index";
   manifests: Descriptor[];
   annotations: Record<string, string>;
+  artifactType?: string;
+  subject?: Descriptor;
 }
 
 export type Manifest = ImageManifest | ImageIndex;
@@ -75,7 +80,7 @@ function parseIndex(value: unknown, what: string): ImageIndex {
   return {
     kind: "index",
     manifests: wire.manifests.map(parseDescriptor),
-    annotations: wire.annotations ?? {},
+    ...common(wire),
   };
 }
 
@@ -85,7 +90,31 @@ function parseImage(value: unknown, what: string): ImageManifest {
     kind: "image",
     config: parseDescriptor(wire.config),
     layers: wire.layers.map(parseDescriptor),
+    ...common(wire),
+  };
+}
+
+function common(wire: Pick<Static<typeof WireImage>, "annotations" | "artifactType" | "subject">) {
+  return {
     annotations: wire.annotations ?? {},
+    ...(wire.artifactType ? { artifactType: wire.artifactType } : {}),
+    ...(wire.subject ? { subject: parseDescriptor(wire.subject) } : {}),
+  };
+}
+
+/** How a list of referrers tells of one: https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-referrers */
+export function referrerEntry(descriptor: Descriptor, bytes: Uint8Array): Descriptor {
+  const manifest = parseManifest(bytes, descriptor);
+  const { mediaType, digest, size } = descriptor;
+  const ofConfig = manifest.kind === "image" ? manifest.config.mediaType : undefined;
+  const artifactType = manifest.artifactType ?? ofConfig;
+  const annotations = Object.keys(manifest.annotations).length > 0 ? manifest.annotations : undefined;
+  return {
+    mediaType,
+    digest,
+    size,
+    ...(artifactType ? { artifactType } : {}),
+    ...(annotations ? { annotations } : {}),
   };
 }
 

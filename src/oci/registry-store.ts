@@ -1,154 +1,229 @@
-import { type ByteStream, collect } from "../bytes.ts";
-import { DavitError } from "../errors.ts";
-import { type Credentials, dockerCredentials } from "../http/docker-auth.ts";
-import { bodyOf, isLoopback, request } from "../http/request.ts";
-import { checkJson, Type } from "../schema.ts";
+import { type ByteStream, type Bytes, collect } from "../bytes.ts";
+import { DavitError, hasCode } from "../errors.ts";
+import { discard } from "../http/request.ts";
 import type { Descriptor } from "./descriptor.ts";
-import { digestOf, isDigest, parseDigest } from "./digest.ts";
-import { MAX_MANIFEST } from "./manifest.ts";
+import { type Digest, digestAlgorithm, isDigest, parseDigest } from "./digest.ts";
+import { children, MAX_MANIFEST, makeManifest, parseManifest, referrerEntry } from "./manifest.ts";
 import { isManifestType, mediaTypes } from "./media-types.ts";
-import { DOCKER_HUB, type Reference } from "./reference.ts";
-import type { ReadStore } from "./store.ts";
+import type { Reference } from "./reference.ts";
+import type { RegistryClient } from "./registry-client.ts";
+import { registryError } from "./registry-error.ts";
+import { pathOf, pull } from "./registry-pull.ts";
+import { referrersOf, referrersTag, taggedReferrers, tagsOf } from "./registry-referrers.ts";
+import { MANIFEST_TYPES, RegistryRepository, type RepositoryOptions } from "./registry-repository.ts";
+import { checkDigest, type Parts, RegistryUpload } from "./registry-upload.ts";
+import { CHUNK, RegistryWriter, SMALL } from "./registry-writer.ts";
+import { type BlobWriter, type Content, contentOf, type Referrers, type Store } from "./store.ts";
+import { UploadJournal } from "./upload-journal.ts";
 import { verified } from "./verify.ts";
 
-const MANIFEST_TYPES = [
-  mediaTypes.ociIndex,
-  mediaTypes.dockerIndex,
-  mediaTypes.ociManifest,
-  mediaTypes.dockerManifest,
-].join(", ");
-const Token = Type.Object({
-  token: Type.Optional(Type.String()),
-  access_token: Type.Optional(Type.String()),
-});
+/** What is larger is worth a note of where its upload stands, in bytes. */
+const JOURNALED = 1024 * 1024;
+/** Manifests kept from their push to their tag. */
+const MAX_KEPT = 64;
 
-/** One repository of a registry, for reading: https://github.com/opencontainers/distribution-spec/blob/main/spec.md */
-export class RegistryStore implements ReadStore {
-  readonly #base: string;
-  readonly #host: string;
-  readonly #repository: string;
-  readonly #env: Record<string, string | undefined>;
-  #authorization: string | undefined;
+/** One repository of a registry: https://github.com/opencontainers/distribution-spec/blob/main/spec.md */
+export class RegistryStore implements Store, Referrers {
+  readonly #repository: RegistryRepository;
+  /** What the registry has just said it lacks. */
+  readonly #absent = new Set<Digest>();
+  readonly #kept = new Map<Digest, Bytes>();
 
-  constructor(reference: Reference, env: Record<string, string | undefined>) {
-    this.#host = reference.host;
-    this.#repository = reference.repository;
-    this.#env = env;
-    const host = reference.host === DOCKER_HUB ? "registry-1.docker.io" : reference.host;
-    const scheme = isLoopback(host.replace(/:\d+$/, "")) ? "http" : "https";
-    this.#base = `${scheme}://${host}/v2/${reference.repository}`;
+  constructor(reference: Reference, options: RepositoryOptions, client?: Promise<RegistryClient>) {
+    this.#repository = new RegistryRepository(reference, options, client);
+  }
+
+  get repository(): RegistryRepository {
+    return this.#repository;
   }
 
   async resolve(ref: string): Promise<Descriptor> {
-    const response = await this.#get(`/manifests/${ref}`, `${this.#host}/${this.#repository}:${ref}`);
-    const bytes = await collect(bodyOf(response, `manifest ${ref}`), MAX_MANIFEST, `manifest ${ref}`);
-    const mediaType = response.headers.get("content-type")?.split(";")[0]?.trim() ?? "";
+    const { bytes, mediaType, digest, claimed } = await this.#repository.manifest(ref);
+    const name = `${this.#repository.name}${isDigest(ref) ? "@" : ":"}${ref}`;
     if (!isManifestType(mediaType))
-      throw new DavitError(
-        "registry",
-        `Cannot use ${this.#repository}:${ref}: its type is ${JSON.stringify(mediaType)}`,
-      );
-    const digest = digestOf(bytes);
-    const claimed = isDigest(ref) ? ref : response.headers.get("docker-content-digest");
-    if (claimed !== null && parseDigest(claimed) !== digest)
+      throw new DavitError("registry", `Cannot use ${name}: its type is ${JSON.stringify(mediaType)}`);
+    const promised = isDigest(ref) ? ref : claimed === null ? digest : parseDigest(claimed);
+    if (digestAlgorithm(promised) === digestAlgorithm(digest) && promised !== digest)
       throw new DavitError(
         "mismatch",
-        `Cannot use ${this.#repository}:${ref}: ${this.#host} says ${claimed}, its bytes are ${digest}`,
+        `Cannot use ${name}: ${this.#repository.reference.host} says ${promised}, its bytes are ${digest}`,
       );
     return { mediaType, digest, size: bytes.byteLength };
   }
 
   async exists(descriptor: Descriptor): Promise<"yes" | "no" | "unknown"> {
-    const kind = isManifestType(descriptor.mediaType) ? "manifests" : "blobs";
-    const response = await this.#send("HEAD", `/${kind}/${descriptor.digest}`);
-    if (response.status === 404) return "no";
-    return response.status === 200 ? "yes" : "unknown";
+    if (this.#absent.has(descriptor.digest)) return "no";
+    const status = await this.#head(descriptor);
+    if (status === 404) this.#absent.add(descriptor.digest);
+    return status === 200 ? "yes" : status === 404 ? "no" : "unknown";
   }
 
-  async fetch(descriptor: Descriptor, from = 0): Promise<ByteStream> {
-    const kind = isManifestType(descriptor.mediaType) ? "manifests" : "blobs";
-    const response = await this.#get(`/${kind}/${descriptor.digest}`, descriptor.digest, from);
-    const body = bodyOf(response, descriptor.digest);
-    return from === 0 ? verified(body, descriptor) : body;
+  /** A registry that cannot say is asked again at the push itself. */
+  async #head(descriptor: Descriptor): Promise<number> {
+    const { profile } = await this.#repository.client();
+    if (profile.seen.head === false) return 405;
+    const headers = { accept: MANIFEST_TYPES };
+    const what = `Cannot look for ${descriptor.digest}`;
+    try {
+      const response = await this.#repository.send({
+        method: "HEAD",
+        path: pathOf(descriptor),
+        headers,
+        what,
+      });
+      if (response.status === 405) await profile.learn({ head: false });
+      const length = response.headers.get("content-length");
+      if (response.status === 200 && length !== null && Number(length) !== descriptor.size) return 0;
+      return response.status;
+    } catch (error) {
+      if (hasCode(error, "unavailable")) return 0;
+      throw error;
+    }
   }
 
-  async #get(path: string, what: string, from = 0): Promise<Response> {
-    const response = await this.#send("GET", path, from);
-    if (response.status === (from > 0 ? 206 : 200)) return response;
-    const text = (await response.text()).trim().slice(0, 500);
-    const code =
-      response.status === 404
-        ? "not-found"
-        : response.status === 401 || response.status === 403
-          ? "denied"
-          : "registry";
-    throw new DavitError(
-      code,
-      `Cannot pull ${what}: ${this.#host} answered ${response.status}${text ? `: ${text}` : ""}`,
-      {
-        ...(code === "denied" ? { hint: `log in with \`docker login ${this.#host}\`` } : {}),
-      },
-    );
+  fetch(descriptor: Descriptor, from = 0): Promise<ByteStream> {
+    return pull(this.#repository, descriptor, from);
   }
 
-  async #send(method: "GET" | "HEAD", path: string, from = 0): Promise<Response> {
-    const headers = { accept: MANIFEST_TYPES, ...(from > 0 ? { range: `bytes=${from}-` } : {}) };
-    const send = () => request(this.#base + path, { method, headers, authorization: this.#authorization });
-    const first = await send();
-    if (first.status !== 401) return first;
-    const challenge = first.headers.get("www-authenticate") ?? "";
-    await first.body?.cancel();
-    this.#authorization = await this.#answer(challenge);
-    return await send();
+  async push(descriptor: Descriptor, content: Content): Promise<void> {
+    if (isManifestType(descriptor.mediaType)) return await this.#pushManifest(descriptor, content);
+    if ((await this.exists(descriptor)) === "yes") return;
+    if (content.replayable) await this.#pushBlob(descriptor, content);
+    else await this.#pushOnce(descriptor, content);
+    this.#absent.delete(descriptor.digest);
   }
 
-  async #answer(challenge: string): Promise<string | undefined> {
-    const credentials = await dockerCredentials(this.#host, this.#env);
-    const basic =
-      credentials &&
-      `Basic ${Buffer.from(`${credentials.username}:${credentials.password}`).toString("base64")}`;
-    if (!/^bearer /i.test(challenge)) return basic;
-    return `Bearer ${await this.#token(challenge, basic, credentials)}`;
+  async #pushBlob(descriptor: Descriptor, content: Content): Promise<void> {
+    const upload = await this.#upload(descriptor);
+    try {
+      const mountFrom = this.#repository.options.mountFrom;
+      if ((await upload.begin(descriptor.digest, mountFrom)) === "open")
+        await this.#send(upload, descriptor, content);
+    } catch (error) {
+      await upload.cancel(hasCode(error, "unavailable"));
+      throw error;
+    }
   }
 
-  /** https://distribution.github.io/distribution/spec/auth/token/ */
-  async #token(
-    challenge: string,
-    basic: string | undefined,
-    credentials: Credentials | undefined,
-  ): Promise<string> {
-    const fields = Object.fromEntries(
-      [...challenge.matchAll(/(\w+)="([^"]*)"/g)].map((match) => [match[1], match[2]]),
-    );
-    const realm = this.#realm(fields["realm"] ?? "");
-    if (fields["service"]) realm.searchParams.set("service", fields["service"]);
-    realm.searchParams.set("scope", `repository:${this.#repository}:pull`);
-    if (credentials) realm.searchParams.set("account", credentials.username);
-    const response = await request(realm.href, { authorization: basic });
-    const text = await response.text();
-    if (response.status !== 200)
-      throw new DavitError(
-        "denied",
-        `Cannot get a token for ${this.#host}: ${realm.host} answered ${response.status}`,
-      );
-    const { token, access_token } = checkJson(Token, text, `the token of ${realm.host}`, "registry");
-    return token ?? access_token ?? "";
+  async #send(upload: RegistryUpload, descriptor: Descriptor, content: Content): Promise<void> {
+    const { profile } = await this.#repository.client();
+    const { size } = descriptor;
+    const parts: Parts = (from, to) => () => this.#part(descriptor, content, from, to);
+    const atOnce = size <= SMALL || profile.seen.upload === "put";
+    if (!atOnce && (await upload.complete(descriptor, parts)) === "sent") return;
+    if (!atOnce) await profile.learn({ upload: "put" });
+    await upload.completeAtOnce(descriptor, () => this.#part(descriptor, content, 0, size));
   }
 
-  /** A realm decides where a password goes: never to this machine or by plain http, unless the registry is there too. */
-  #realm(text: string): URL {
-    const url = URL.canParse(text) ? new URL(text) : undefined;
-    const registry = new URL(this.#base);
-    const same = url?.hostname === registry.hostname && url.protocol === registry.protocol;
-    if (!url || (!same && (url.protocol !== "https:" || isPrivate(url.hostname))))
-      throw new DavitError(
-        "denied",
-        `Cannot log in to ${this.#host}: it sends credentials to ${JSON.stringify(text.slice(0, 200))}`,
-      );
-    return url;
+  async #part(descriptor: Descriptor, content: Content, from: number, to: number) {
+    const opened = await content.open(from);
+    const checked = from === 0 && to === descriptor.size ? verified(opened, descriptor) : opened;
+    const part = to === descriptor.size ? checked : firstBytes(checked, to - from);
+    const { rate } = this.#repository.options;
+    return { stream: rate ? rate.limit(part) : part, length: to - from };
+  }
+
+  async #pushOnce(descriptor: Descriptor, content: Content): Promise<void> {
+    const writer = await this.writer(descriptor);
+    try {
+      for await (const chunk of await content.open(0)) await writer.write(chunk);
+    } catch (error) {
+      await writer.abort();
+      throw error;
+    }
+    await writer.commit(descriptor.mediaType, descriptor);
+  }
+
+  async writer(expected?: Descriptor): Promise<BlobWriter> {
+    const { chunkMin = 0, chunkMax = CHUNK } = (await this.#repository.client()).profile.seen;
+    const { rate, mountFrom } = this.#repository.options;
+    return new RegistryWriter(await this.#upload(expected), {
+      chunk: Math.max(chunkMin, Math.min(CHUNK, chunkMax)),
+      ...{ expected, rate, mountFrom },
+    });
+  }
+
+  async #upload(blob: Descriptor | undefined): Promise<RegistryUpload> {
+    const { name, options, reference, scope } = this.#repository;
+    const worthNoting = blob !== undefined && blob.size > JOURNALED;
+    return new RegistryUpload({
+      client: await this.#repository.client(),
+      repository: reference.repository,
+      scope,
+      what: `Cannot push ${blob?.digest ?? "a blob"} to ${name}`,
+      journal: new UploadJournal(worthNoting ? options.state : undefined, `${name}@${blob?.digest}`),
+    });
+  }
+
+  async #pushManifest(descriptor: Descriptor, content: Content): Promise<void> {
+    const bytes = await collect(verified(await content.open(0), descriptor), MAX_MANIFEST, descriptor.digest);
+    await this.#put(descriptor, bytes, descriptor.digest);
+    this.#kept.set(descriptor.digest, bytes);
+    const [oldest] = this.#kept.keys();
+    if (oldest && this.#kept.size > MAX_KEPT) this.#kept.delete(oldest);
+  }
+
+  async #put(descriptor: Descriptor, bytes: Bytes, ref: string): Promise<void> {
+    const { name, reference, scope } = this.#repository;
+    const what = `Cannot push manifest ${name}${isDigest(ref) ? "@" : ":"}${ref}`;
+    const headers = { "content-type": descriptor.mediaType };
+    const path = `/manifests/${ref}`;
+    const response = await this.#repository.send({ method: "PUT", path, headers, body: bytes, what });
+    if (response.status !== 201 && response.status !== 200) {
+      const error = await registryError(what, reference.host, response, scope);
+      throw this.#asMissing(error, response.status, bytes, descriptor);
+    }
+    checkDigest(response, descriptor.digest, reference.host, what);
+    await discard(response);
+    if (!response.headers.has("oci-subject")) await this.#tagReferrer(descriptor, bytes);
+  }
+
+  /** Blobs the registry misses are absent now, whatever it said of them before. */
+  #asMissing(error: DavitError, status: number, bytes: Bytes, descriptor: Descriptor): DavitError {
+    if ((status !== 400 && status !== 404) || !/BLOB_UNKNOWN|blob unknown/i.test(error.message)) return error;
+    const below = children(parseManifest(bytes, descriptor)).map(({ digest }) => digest);
+    const named = below.filter((digest) => error.message.includes(digest));
+    for (const digest of named.length > 0 ? named : below) this.#absent.add(digest);
+    return new DavitError("blob-unknown", error.message, { cause: error });
+  }
+
+  async tag(descriptor: Descriptor, ref: string): Promise<void> {
+    const kept = this.#kept.get(descriptor.digest);
+    const bytes = kept ?? (await collect(await this.fetch(descriptor), MAX_MANIFEST, descriptor.digest));
+    await this.#put(descriptor, bytes, ref);
+  }
+
+  /** A registry collects by its own clock; davit holds no lease there. */
+  lease<T>(work: (store: Store) => Promise<T>): Promise<T> {
+    return work(this);
+  }
+
+  tags(): AsyncGenerator<string> {
+    return tagsOf(this.#repository);
+  }
+
+  referrers(subject: Digest): Promise<Descriptor[]> {
+    return referrersOf(this.#repository, subject);
+  }
+
+  /** Where the registry keeps no list of referrers, the client keeps it in a tag. */
+  async #tagReferrer(referrer: Descriptor, bytes: Bytes): Promise<void> {
+    const { subject } = parseManifest(bytes, referrer);
+    if (!subject) return;
+    const known = await taggedReferrers(this.#repository, subject.digest);
+    if (known.some(({ digest }) => digest === referrer.digest)) return;
+    const entry = referrerEntry(referrer, bytes);
+    const list = makeManifest(mediaTypes.ociIndex, { manifests: [...known, entry] });
+    await this.#pushManifest(list.descriptor, contentOf(list.bytes));
+    await this.tag(list.descriptor, referrersTag(subject.digest));
   }
 }
 
-function isPrivate(hostname: string): boolean {
-  return isLoopback(hostname) || /^(10|192\.168|169\.254|172\.(1[6-9]|2\d|3[01]))\.|^\[|^0\./.test(hostname);
+async function* firstBytes(stream: ByteStream, count: number): AsyncGenerator<Bytes> {
+  let left = count;
+  for await (const chunk of stream) {
+    yield chunk.subarray(0, left);
+    left -= chunk.byteLength;
+    if (left <= 0) return;
+  }
 }

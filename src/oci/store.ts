@@ -1,5 +1,6 @@
 import { type ByteStream, type Bytes, streamOf } from "../bytes.ts";
 import type { Descriptor } from "./descriptor.ts";
+import type { Digest } from "./digest.ts";
 
 /** Content-addressed OCI content, for reading. Absence is always the error code `not-found`. */
 export interface ReadStore {
@@ -16,13 +17,23 @@ export interface Store extends ReadStore {
   /** Stores content under its descriptor, whole and verified, or leaves nothing visible. Pushing what exists is a no-op. */
   push(descriptor: Descriptor, content: Content): Promise<void>;
   /** For content whose digest is known only at its end. */
-  writer(): Promise<BlobWriter>;
+  /** `expected`, where the digest is known: a store that has such a blob half-written may go on with it. */
+  writer(expected?: Descriptor): Promise<BlobWriter>;
   tag(descriptor: Descriptor, ref: string): Promise<void>;
   /**
    * Runs `work` so that nothing it stores, or is told exists, is collected
    * before it ends. What it leaves unreferenced is swept afterwards.
    */
   lease<T>(work: (store: Store) => Promise<T>): Promise<T>;
+}
+
+/** A store that knows what refers to a manifest: signatures, SBOMs, attestations. Found at run time. */
+export interface Referrers {
+  referrers(subject: Digest): Promise<Descriptor[]>;
+}
+
+export function hasReferrers(store: ReadStore): store is ReadStore & Referrers {
+  return "referrers" in store && typeof store.referrers === "function";
 }
 
 /** Where bytes come from. One-shot content (a pipe) opens once, from 0. */

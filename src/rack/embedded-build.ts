@@ -94,7 +94,7 @@ async function pipeline(
         const { RegistryStore } = await import("../oci/registry-store.ts");
         const reference = parseReference(ref);
         return {
-          store: new RegistryStore(reference, parts.env),
+          store: new RegistryStore(reference, { env: parts.env }),
           tag: reference.digest ?? reference.tag ?? "latest",
         };
       },

@@ -34,7 +34,7 @@ async function fakeRegistry(first: Answer = () => undefined) {
   return {
     ...{ host, root, image },
     open: (env: Record<string, string> = { DOCKER_CONFIG: "/nonexistent" }) =>
-      new RegistryStore(parseReference(`${host}/app:v1`), env),
+      new RegistryStore(parseReference(`${host}/app:v1`), { env }),
     [Symbol.asyncDispose]: async () => await server.stop(true),
   };
 }
