@@ -122,7 +122,7 @@ async function send(url: URL, options: HttpRequest, ours: boolean): Promise<Resp
   } catch (cause) {
     if (options.signal?.aborted) throw interrupted(cause);
     if (watch.sourceFailure !== undefined) throw watch.sourceFailure;
-    const why = watch.expired ? `it was silent for ${watch.limit / 1000} s` : reasonOf(cause);
+    const why = watch.expired ? `it was silent for ${Math.round(watch.limit / 1000)} s` : reasonOf(cause);
     throw new DavitError(isUntrusted(cause) ? "denied" : "unavailable", `Cannot reach ${url.host}: ${why}`, {
       cause,
       ...(isUntrusted(cause)

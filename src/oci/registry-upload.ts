@@ -1,6 +1,6 @@
 import type { Bytes } from "../bytes.ts";
 import { DavitError } from "../errors.ts";
-import { discard, type StreamBody } from "../http/request.ts";
+import { discard, idleTimeout, type StreamBody } from "../http/request.ts";
 import { isPassing, Retries } from "../http/retry.ts";
 import type { Descriptor } from "./descriptor.ts";
 import type { Digest } from "./digest.ts";
@@ -221,7 +221,7 @@ export class RegistryUpload {
       headers:
         body === undefined ? { "content-length": "0" } : { "content-type": "application/octet-stream" },
       ...(body === undefined ? {} : { body }),
-      patience: 30_000 + size / COMMIT_SPEED,
+      patience: idleTimeout() + size / COMMIT_SPEED,
       retry: false,
     });
     if (response.status !== 201 && response.status !== 204) return await this.#notPut(response);
