@@ -18,9 +18,11 @@ import { envSet } from "./env-set.ts";
 import { envUnset } from "./env-unset.ts";
 import { init } from "./init.ts";
 import { rack } from "./rack.ts";
+import { rackStart } from "./rack-start.ts";
 import { racks } from "./racks.ts";
 import { racksAdd } from "./racks-add.ts";
 import { racksRemove } from "./racks-remove.ts";
+import { registryServe } from "./registry-serve.ts";
 import { releases } from "./releases.ts";
 import { releasesInfo } from "./releases-info.ts";
 import { releasesManifest } from "./releases-manifest.ts";
@@ -55,5 +57,7 @@ export const commands: readonly Command[] = [
   racksRemove,
   switchRack,
   rack,
+  rackStart,
+  registryServe,
   version,
 ];

@@ -5,7 +5,7 @@ import type { ByteStream, Bytes } from "../bytes.ts";
 import { DavitError, systemCode, systemError } from "../errors.ts";
 import { isAbandoned, ownerText, thisProcess } from "../owner.ts";
 import type { Descriptor } from "./descriptor.ts";
-import { type Digest, digestAlgorithm, digestHex } from "./digest.ts";
+import { type Digest, Digester, digestAlgorithm, digestHex } from "./digest.ts";
 import { PoolWriter } from "./pool-writer.ts";
 import { Verifier } from "./verify.ts";
 
@@ -57,15 +57,26 @@ export class BlobPool {
     }
   }
 
+  /** Where an upload of several requests is kept. */
+  uploadPath(id: string): string {
+    return join(this.root, "uploads", id);
+  }
+
+  /** Resolves when the directories are there. */
+  ready(): Promise<void> {
+    this.#ready ??= this.#prepare();
+    return this.#ready;
+  }
+
   /** Starts a blob; the algorithm matters only to callers that expect a sha512. */
   async writer(algorithm: "sha256" | "sha512" = "sha256"): Promise<PoolWriter> {
-    this.#ready ??= this.#prepare();
-    await this.#ready;
+    await this.ready();
     const name = `${ownerText(thisProcess())}.${crypto.randomUUID()}`;
     const path = join(this.root, "ingest", name);
     try {
       const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL;
-      return new PoolWriter((digest) => this.path(digest), path, await open(path, flags, 0o400), algorithm);
+      const file = await open(path, flags, 0o400);
+      return new PoolWriter((digest) => this.path(digest), path, file, new Digester(algorithm));
     } catch (error) {
       throw systemError(`Cannot write to ${this.root}`, error);
     }
@@ -77,7 +88,7 @@ export class BlobPool {
 
   async #prepare(): Promise<void> {
     try {
-      for (const dir of ["ingest", "blobs/sha256", "blobs/sha512"])
+      for (const dir of ["ingest", "uploads", "blobs/sha256", "blobs/sha512"])
         await mkdir(join(this.root, dir), { recursive: true, mode: 0o700 });
     } catch (error) {
       throw systemError(`Cannot write to ${this.root}`, error);

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { Bytes } from "../bytes.ts";
 import { DavitError, systemError } from "../errors.ts";
 import type { Descriptor } from "./descriptor.ts";
-import { type Digest, Digester } from "./digest.ts";
+import type { Digest, Digester } from "./digest.ts";
 
 /** Bytes written at a time. */
 const PIECE = 512 * 1024;
@@ -17,7 +17,7 @@ export class PoolWriter {
   readonly #file: FileHandle;
   readonly #digester: Digester;
   #digest: Digest | undefined;
-  #filling: Bytes = new Uint8Array(PIECE);
+  #filling: Bytes | undefined;
   #spare: Bytes | undefined;
   #filled = 0;
   #writing: Promise<void> = Promise.resolve();
@@ -26,17 +26,22 @@ export class PoolWriter {
   #syncFailure: unknown;
   offset = 0;
 
-  /** `path` is where it is written, `target` where it belongs under the digest it turns out to have. */
+  /**
+   * `path` is where it is written, `target` where it belongs under the digest it
+   * turns out to have. A blob begun earlier comes with its digester and its offset.
+   */
   constructor(
     target: (digest: Digest) => string,
     path: string,
     file: FileHandle,
-    algorithm: "sha256" | "sha512",
+    digester: Digester,
+    offset = 0,
   ) {
     this.#target = target;
     this.#path = path;
     this.#file = file;
-    this.#digester = new Digester(algorithm);
+    this.#digester = digester;
+    this.offset = offset;
   }
 
   /** Copies the chunk and hashes it, while what came before is written on another thread. */
@@ -45,6 +50,7 @@ export class PoolWriter {
     this.offset += chunk.byteLength;
     for (let at = 0; at < chunk.byteLength; ) {
       const part = chunk.subarray(at, at + PIECE - this.#filled);
+      this.#filling ??= new Uint8Array(PIECE);
       this.#filling.set(part, this.#filled);
       this.#filled += part.byteLength;
       at += part.byteLength;
@@ -60,9 +66,11 @@ export class PoolWriter {
       await this.abort();
       throw systemError("Cannot write a blob", error);
     }
-    this.#writing = writeAll(this.#file, this.#filling.subarray(0, this.#filled));
+    this.#writing = this.#filling
+      ? writeAll(this.#file, this.#filling.subarray(0, this.#filled))
+      : Promise.resolve();
     this.#writing.catch(() => undefined);
-    [this.#filling, this.#spare] = [this.#spare ?? new Uint8Array(PIECE), this.#filling];
+    [this.#filling, this.#spare] = [this.#spare, this.#filling];
     this.#filled = 0;
     this.#startSync();
   }
@@ -83,6 +91,17 @@ export class PoolWriter {
         this.#syncFailure = error;
       },
     );
+  }
+
+  /** Lets go of the file with every byte in it, to be gone on with later; its digester stays good. */
+  async pause(): Promise<void> {
+    await this.#turn();
+    try {
+      await this.#writing;
+      await this.#syncing;
+    } finally {
+      await this.#file.close();
+    }
   }
 
   /** The digest of what was written; nothing can be written after it. */

@@ -1,4 +1,3 @@
-import { join } from "node:path";
 import { FileLock } from "../lock.ts";
 import type { BlobPool } from "../oci/blob-pool.ts";
 import type { ContentLedger } from "./content-ledger.ts";
@@ -10,15 +9,18 @@ import type { ContentLedger } from "./content-ledger.ts";
 export class Collector {
   readonly pool: BlobPool;
   readonly ledger: ContentLedger;
+  readonly #lock: string;
 
-  constructor(pool: BlobPool, ledger: ContentLedger) {
+  /** `lock` is the file whose lock collectors take turns under. */
+  constructor(pool: BlobPool, ledger: ContentLedger, lock: string) {
     this.pool = pool;
     this.ledger = ledger;
+    this.#lock = lock;
   }
 
   /** Returns how many blobs it removed. */
   async run(): Promise<number> {
-    using _ = await FileLock.take(join(this.pool.root, "..", "lock.db"), "collect garbage");
+    using _ = await FileLock.take(this.#lock, "collect garbage");
     const garbage = await this.ledger.markGarbage();
     for (const digest of garbage) await this.pool.remove(digest);
     await this.ledger.forget(garbage);

@@ -13,6 +13,19 @@ const DigestRow = Type.Object({ digest: Type.String() });
 const LeaseRow = Type.Object({ id: Type.String(), owner: Type.String(), until: Type.Integer() });
 const BlobRow = Type.Object({ size: Type.Integer(), state: Type.String() });
 
+/** A manifest as it is recorded. */
+export interface NewManifest {
+  descriptor: Descriptor;
+  children: Descriptor[];
+  subject?: Descriptor | undefined;
+  /** How a list of referrers tells of it, when it has a subject. */
+  entry?: Descriptor | undefined;
+  /** Kept until it is deleted, whether or not anything refers to it. */
+  root?: boolean;
+  /** Its children may be missing. */
+  sparse?: boolean;
+}
+
 /**
  * Which blobs the pool holds, which app may see which, and what keeps them from
  * being collected: tags and builds, and the pins of leases under way.
@@ -49,24 +62,35 @@ export class ContentLedger {
     });
   }
 
-  /** Records a blob whose file is in place: it is the app's now, with its children. */
-  async add(app: string, descriptor: Descriptor, children: Descriptor[], lease: string): Promise<void> {
+  /** Records a blob whose file is in place: it is the app's now. */
+  async add(app: string, descriptor: Descriptor, lease: string): Promise<void> {
+    await this.#db.write(() => this.#add(app, descriptor, [], lease));
+  }
+
+  /** Records a manifest, whose children must be the app's already. */
+  async addManifest(app: string, manifest: NewManifest, lease: string): Promise<void> {
+    const { descriptor, children, subject, entry, root = false, sparse = false } = manifest;
     await this.#db.write(() => {
-      this.requireMembers(app, children);
+      if (!sparse) this.requireMembers(app, children);
+      this.#add(app, descriptor, children, lease);
       this.#db.run(
-        "INSERT OR IGNORE INTO blobs (digest, size) VALUES (?, ?)",
-        descriptor.digest,
-        descriptor.size,
+        `INSERT INTO manifests (app, digest, media_type, size, root, subject, entry) VALUES (?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT DO UPDATE SET media_type = excluded.media_type, root = max(root, excluded.root)`,
+        ...[app, descriptor.digest, descriptor.mediaType, descriptor.size],
+        ...[root ? 1 : 0, subject?.digest ?? "", entry ? JSON.stringify(entry) : ""],
       );
-      this.#db.run("INSERT OR IGNORE INTO members (app, digest) VALUES (?, ?)", app, descriptor.digest);
+      // What an index names lives and goes with the index.
       for (const child of children)
-        this.#db.run(
-          "INSERT OR IGNORE INTO edges (parent, child) VALUES (?, ?)",
-          descriptor.digest,
-          child.digest,
-        );
-      this.#pin(lease, descriptor.digest);
+        this.#db.run("UPDATE manifests SET root = 0 WHERE app = ? AND digest = ?", app, child.digest);
     });
+  }
+
+  #add(app: string, { digest, size }: Descriptor, children: Descriptor[], lease: string): void {
+    this.#db.run("INSERT OR IGNORE INTO blobs (digest, size) VALUES (?, ?)", digest, size);
+    this.#db.run("INSERT OR IGNORE INTO members (app, digest) VALUES (?, ?)", app, digest);
+    for (const child of children)
+      this.#db.run("INSERT OR IGNORE INTO edges (parent, child) VALUES (?, ?)", digest, child.digest);
+    this.#pin(lease, digest);
   }
 
   /** Makes a blob of the pool the app's, on proof of its content; false when the pool lacks it. */
@@ -117,6 +141,12 @@ export class ContentLedger {
 
   /** Part of a larger transaction: drops the tags that end so. */
   dropTags(app: string, suffix: string): void {
+    this.#db.run(
+      `UPDATE manifests SET root = 0 WHERE app = ?1 AND digest IN
+       (SELECT digest FROM tags WHERE app = ?1 AND substr(name, -length(?2)) = ?2)`,
+      app,
+      suffix,
+    );
     this.#db.run("DELETE FROM tags WHERE app = ?1 AND substr(name, -length(?2)) = ?2", app, suffix);
   }
 
@@ -200,13 +230,16 @@ export class ContentLedger {
           UNION SELECT index_digest FROM builds WHERE index_digest <> ''
           UNION SELECT log_digest FROM builds WHERE log_digest <> ''
           UNION SELECT digest FROM pins
+          UNION SELECT digest FROM manifests WHERE root = 1
           UNION SELECT edges.child FROM edges JOIN live ON edges.parent = live.digest
+          UNION SELECT manifests.digest FROM manifests JOIN live ON manifests.subject = live.digest
         )
         UPDATE blobs SET state = 'deleting' WHERE digest NOT IN live`);
       const garbage = this.#db.all("SELECT digest FROM blobs WHERE state = 'deleting'").map(digestRow);
       for (const digest of garbage) {
         this.#db.run("DELETE FROM members WHERE digest = ?", digest);
         this.#db.run("DELETE FROM layers WHERE digest = ?", digest);
+        this.#db.run("DELETE FROM manifests WHERE digest = ?", digest);
         this.#db.run("DELETE FROM edges WHERE parent = ?", digest);
       }
       return garbage;

@@ -29,6 +29,7 @@ import type {
   System,
 } from "./rack.ts";
 import { RackStore } from "./rack-store.ts";
+import { Registry } from "./registry.ts";
 import { Releases } from "./releases.ts";
 import { type BuildRow, buildOf } from "./rows.ts";
 import { Seal } from "./seal.ts";
@@ -102,7 +103,7 @@ export class EmbeddedRack implements Rack {
       await Seal.open(join(dir, "key"), options.env["DAVIT_KEY"]),
       random,
     );
-    const collector = new Collector(new BlobPool(join(dir, "layout")), ledger.content);
+    const collector = new Collector(new BlobPool(join(dir, "layout")), ledger.content, join(dir, "lock.db"));
     return new EmbeddedRack({
       ...{ name, id, ledger, releases, collector, random, now },
       env: options.env,
@@ -127,6 +128,13 @@ export class EmbeddedRack implements Rack {
       count: 1,
     };
     return { name, ...rest, parameters: {}, outputs: {} };
+  }
+
+  /** The rack's content as a registry's repositories, one for each app. */
+  registry(): Registry {
+    const { ledger, collector } = this.#parts;
+    const changed = async (): Promise<void> => undefined;
+    return new Registry({ ledger, collector, createsRepositories: false, sparse: true, changed });
   }
 
   async apps(): Promise<App[]> {

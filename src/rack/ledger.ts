@@ -5,6 +5,7 @@ import { check, Type } from "../schema.ts";
 import { ContentLedger } from "./content-ledger.ts";
 import { LedgerDatabase, type Value } from "./database.ts";
 import type { App } from "./rack.ts";
+import { RegistryLedger } from "./registry-ledger.ts";
 import { appOf, type BuildRow, buildRow, ReleaseRow } from "./rows.ts";
 
 /** How long an owner may be silent before its work counts as abandoned, in milliseconds. */
@@ -47,6 +48,7 @@ export interface SealedRelease {
  */
 export class Ledger {
   readonly content: ContentLedger;
+  readonly registry: RegistryLedger;
   readonly #db: LedgerDatabase;
   readonly #now: () => Date;
 
@@ -54,6 +56,7 @@ export class Ledger {
     this.#db = db;
     this.#now = now;
     this.content = new ContentLedger(db, () => now().getTime());
+    this.registry = new RegistryLedger(db, () => now().getTime());
   }
 
   static async open(path: string, now: () => Date): Promise<Ledger> {
@@ -62,6 +65,17 @@ export class Ledger {
 
   close(): void {
     this.#db.close();
+  }
+
+  /** A fact about the rack, if it is known. */
+  known(key: string): string | undefined {
+    return this.#fact(key);
+  }
+
+  async setFact(key: string, value: string): Promise<void> {
+    await this.#db.write(() =>
+      this.#db.run("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", key, value),
+    );
   }
 
   /** A fact about the rack, made by `initial` the first time it is asked for. */

@@ -3,7 +3,7 @@ import { DavitError } from "../errors.ts";
 import type { BlobPool } from "../oci/blob-pool.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { type Digest, isDigest, parseDigest } from "../oci/digest.ts";
-import { children, MAX_MANIFEST, parseManifest } from "../oci/manifest.ts";
+import { children, MAX_MANIFEST, parseManifest, referrerEntry } from "../oci/manifest.ts";
 import { isManifestType } from "../oci/media-types.ts";
 import { pushToPool } from "../oci/pool-push.ts";
 import type { PoolWriter } from "../oci/pool-writer.ts";
@@ -26,9 +26,17 @@ export class RackStore implements Store {
   readonly #ledger: ContentLedger;
   readonly #collector: Collector;
   readonly #lease: string | undefined;
+  readonly #keep: { root?: boolean; sparse?: boolean };
 
-  constructor(app: string, collector: Collector, lease?: string) {
+  /** `keep` is for manifests that somebody pushes for their own sake. */
+  constructor(
+    app: string,
+    collector: Collector,
+    lease?: string,
+    keep: { root?: boolean; sparse?: boolean } = {},
+  ) {
     this.#app = app;
+    this.#keep = keep;
     this.#collector = collector;
     this.#pool = collector.pool;
     this.#ledger = collector.ledger;
@@ -61,15 +69,18 @@ export class RackStore implements Store {
     await this.#leased(async (lease) => {
       if (isManifestType(descriptor.mediaType)) return await this.#pushManifest(descriptor, content, lease);
       await this.#pushBytes(descriptor, content, lease);
-      await this.#ledger.add(this.#app, descriptor, [], lease);
+      await this.#ledger.add(this.#app, descriptor, lease);
     });
   }
 
   async #pushManifest(descriptor: Descriptor, content: Content, lease: string): Promise<void> {
     const bytes = await collect(verified(await content.open(0), descriptor), MAX_MANIFEST, descriptor.digest);
-    const below = children(parseManifest(bytes, descriptor));
+    const manifest = parseManifest(bytes, descriptor);
     await this.#pushBytes(descriptor, contentOf(bytes), lease);
-    await this.#ledger.add(this.#app, descriptor, below, lease);
+    const { subject } = manifest;
+    const entry = subject && referrerEntry(descriptor, bytes);
+    const record = { descriptor, children: children(manifest), subject, entry };
+    await this.#ledger.addManifest(this.#app, { ...record, ...this.#keep }, lease);
   }
 
   async #pushBytes(descriptor: Descriptor, content: Content, lease: string): Promise<void> {
@@ -86,10 +97,20 @@ export class RackStore implements Store {
           throw error;
         });
         const descriptor = await writer.commit(mediaType, expected);
-        await this.#ledger.add(this.#app, descriptor, [], lease);
+        await this.#ledger.add(this.#app, descriptor, lease);
         return descriptor;
       }),
     );
+  }
+
+  /** Records a blob that `commit` brings into the pool by its own means. */
+  async take(expected: Descriptor, commit: () => Promise<Descriptor>): Promise<Descriptor> {
+    return await this.#leased(async (lease) => {
+      await this.#claim(expected.digest, lease);
+      const descriptor = await commit();
+      await this.#ledger.add(this.#app, descriptor, lease);
+      return descriptor;
+    });
   }
 
   async tag(descriptor: Descriptor, ref: string): Promise<void> {
@@ -102,7 +123,7 @@ export class RackStore implements Store {
   }
 
   async lease<T>(work: (store: RackStore) => Promise<T>): Promise<T> {
-    return await this.#leased((lease) => work(new RackStore(this.#app, this.#collector, lease)));
+    return await this.#leased((lease) => work(new RackStore(this.#app, this.#collector, lease, this.#keep)));
   }
 
   async #leased<T>(work: (lease: string) => Promise<T>): Promise<T> {

@@ -2,7 +2,7 @@
  * The ledger's tables. Migrations only add: an older davit can still read what
  * it knows, down to the version that `min_reader` names.
  */
-export const SCHEMA = 1;
+export const SCHEMA = 2;
 export const MIN_READER = 1;
 
 /** `migrations[n]` brings a ledger from version n to n + 1. */
@@ -55,5 +55,23 @@ export const migrations: readonly string[] = [
   CREATE INDEX pins_by_digest ON pins (digest);
 
   CREATE TABLE layers (diff_id TEXT PRIMARY KEY, digest TEXT NOT NULL, media_type TEXT NOT NULL, size INTEGER NOT NULL) STRICT;
+  `,
+  // A manifest that was pushed by itself is kept until it is deleted: root = 1. What it is about is its subject.
+  `
+  CREATE TABLE manifests (
+    app TEXT NOT NULL REFERENCES apps(name) ON DELETE CASCADE, digest TEXT NOT NULL, media_type TEXT NOT NULL,
+    size INTEGER NOT NULL, root INTEGER NOT NULL DEFAULT 0, subject TEXT NOT NULL DEFAULT '',
+    entry TEXT NOT NULL DEFAULT '', PRIMARY KEY (app, digest)
+  ) STRICT;
+  CREATE INDEX manifests_by_subject ON manifests (subject, app) WHERE subject <> '';
+  CREATE INDEX manifests_by_digest ON manifests (digest);
+  CREATE INDEX edges_by_child ON edges (child);
+  CREATE INDEX members_by_digest ON members (digest);
+  CREATE INDEX tags_by_digest ON tags (digest);
+
+  CREATE TABLE uploads (
+    id TEXT PRIMARY KEY, app TEXT NOT NULL REFERENCES apps(name) ON DELETE CASCADE, principal TEXT NOT NULL,
+    until INTEGER NOT NULL
+  ) STRICT;
   `,
 ];

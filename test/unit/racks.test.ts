@@ -21,7 +21,10 @@ testStore("RackStore", async () => {
   const dir = tempDir();
   const ledger = await Ledger.open(dir.join("ledger.db"), () => new Date());
   await ledger.createApp("shop");
-  const store = new RackStore("shop", new Collector(new BlobPool(dir.join("layout")), ledger.content));
+  const store = new RackStore(
+    "shop",
+    new Collector(new BlobPool(dir.join("layout")), ledger.content, dir.join("lock.db")),
+  );
   const close = async () => {
     ledger.close();
     dir[Symbol.dispose]();
@@ -58,7 +61,7 @@ test("deleting the last build that needs a blob removes its file, deleting an ap
 test("one app cannot read what only another app holds", async () => {
   using dir = tempDir();
   const ledger = await Ledger.open(dir.join("ledger.db"), () => new Date());
-  const collector = new Collector(new BlobPool(dir.join("layout")), ledger.content);
+  const collector = new Collector(new BlobPool(dir.join("layout")), ledger.content, dir.join("lock.db"));
   await ledger.createApp("mine");
   await ledger.createApp("theirs");
   const writer = await new RackStore("theirs", collector).writer();

@@ -1,0 +1,152 @@
+import { existsSync } from "node:fs";
+import { mkdir, readFile } from "node:fs/promises";
+import { basename, join, resolve } from "node:path";
+import { collect } from "../bytes.ts";
+import { systemCode, systemError } from "../errors.ts";
+import { BlobPool } from "../oci/blob-pool.ts";
+import type { Descriptor } from "../oci/descriptor.ts";
+import { digestOf } from "../oci/digest.ts";
+import { LAYOUT_FILE, REF_NAME, replaceFile } from "../oci/layout-store.ts";
+import { children, MAX_MANIFEST, parseLayoutIndex, parseManifest, referrerEntry } from "../oci/manifest.ts";
+import { isManifestType, mediaTypes } from "../oci/media-types.ts";
+import { REPOSITORY, TAG } from "../oci/reference.ts";
+import { Collector } from "./collector.ts";
+import { Ledger } from "./ledger.ts";
+import { Registry } from "./registry.ts";
+
+/** Names an untagged manifest's repository in `index.json`. */
+const IN_REPOSITORY = "dev.davit.repository";
+/** The fact that holds the digest of the `index.json` we wrote last. */
+const PUBLISHED = "published";
+
+/**
+ * An OCI layout directory as a registry. Its `index.json` is the truth about
+ * names: a ref.name `REPO:TAG` belongs to REPO, a bare `TAG` to the directory's
+ * own name. The ledger beside it knows what no layout can say (uploads under way,
+ * who may count on what) and is made anew from `index.json` when it is lost.
+ */
+export async function openLayoutRegistry(dir: string, now = () => new Date()): Promise<Registry> {
+  const root = resolve(dir);
+  await mkdir(root, { recursive: true }).catch((error: unknown) => {
+    throw systemError(`Cannot open ${root}`, error);
+  });
+  const ledger = await Ledger.open(join(root, "registry.db"), now);
+  const pool = new BlobPool(root);
+  const publisher = new Publisher(root, ledger);
+  const collector = new Collector(pool, ledger.content, join(root, "registry-lock.db"));
+  const registry = new Registry({
+    ...{ ledger, collector, createsRepositories: true, sparse: true },
+    changed: () => publisher.publish(),
+  });
+  await adopt(root, pool, ledger, registry);
+  await publisher.publish();
+  return registry;
+}
+
+/** Takes in what others wrote into the layout since we last did. */
+async function adopt(root: string, pool: BlobPool, ledger: Ledger, registry: Registry): Promise<void> {
+  const text = await readIndex(root);
+  if (text === undefined || ledger.known(PUBLISHED) === digestOf(new TextEncoder().encode(text))) return;
+  const { manifests } = parseLayoutIndex(text, join(root, "index.json"));
+  const lease = await registry.ledger.lease();
+  for (const entry of manifests) {
+    const place = placeOf(entry, basename(root));
+    if (!place) continue;
+    await registry.ledger.createRepository(place.repository);
+    await adoptGraph(pool, ledger, place.repository, entry, lease, true);
+    if (place.tag !== undefined) await ledger.content.setTag(place.repository, place.tag, entry);
+  }
+  await registry.ledger.keepTags(manifests.flatMap((entry) => placeOf(entry, basename(root)) ?? []));
+}
+
+/** Which repository and tag an entry of `index.json` stands for. */
+export function placeOf(
+  entry: Descriptor,
+  directory: string,
+): { repository: string; tag?: string } | undefined {
+  const own =
+    directory
+      .toLowerCase()
+      .replaceAll(/[^a-z0-9._-]+/g, "-")
+      .replaceAll(/^[^a-z0-9]+|[^a-z0-9]+$/g, "") || "layout";
+  const ref = entry.annotations?.[REF_NAME];
+  const said = entry.annotations?.[IN_REPOSITORY];
+  if (ref === undefined) return { repository: said !== undefined && REPOSITORY.test(said) ? said : own };
+  const colon = ref.lastIndexOf(":");
+  const [repository, tag] =
+    colon < 0 ? [own, ref] : [ref.slice(0, colon).replace(/^[^/]*[.:][^/]*\//, ""), ref.slice(colon + 1)];
+  return REPOSITORY.test(repository) && TAG.test(tag) ? { repository, tag } : { repository: own };
+}
+
+async function adoptGraph(
+  pool: BlobPool,
+  ledger: Ledger,
+  repository: string,
+  node: Descriptor,
+  lease: string,
+  root: boolean,
+): Promise<void> {
+  if (!(await pool.has(node))) return;
+  if (!isManifestType(node.mediaType)) return await ledger.content.add(repository, node, lease);
+  const bytes = await collect(await pool.read(node), MAX_MANIFEST, node.digest);
+  const manifest = parseManifest(bytes, node);
+  const below = children(manifest);
+  for (const child of below) await adoptGraph(pool, ledger, repository, child, lease, false);
+  const { subject } = manifest;
+  const entry = subject && referrerEntry(node, bytes);
+  await ledger.content.addManifest(
+    repository,
+    { descriptor: node, children: below, subject, entry, root, sparse: true },
+    lease,
+  );
+}
+
+async function readIndex(root: string): Promise<string | undefined> {
+  try {
+    return await readFile(join(root, "index.json"), "utf8");
+  } catch (error) {
+    if (systemCode(error) === "ENOENT") return undefined;
+    throw systemError(`Cannot read ${root}`, error);
+  }
+}
+
+/** Writes `index.json` after changes: one write at a time, and one for all that came meanwhile. */
+class Publisher {
+  readonly #root: string;
+  readonly #ledger: Ledger;
+  #running: Promise<void> | undefined;
+  #next: Promise<void> | undefined;
+
+  constructor(root: string, ledger: Ledger) {
+    this.#root = root;
+    this.#ledger = ledger;
+  }
+
+  publish(): Promise<void> {
+    if (!this.#running) return this.#start();
+    const running = this.#running;
+    this.#next ??= running.catch(() => undefined).then(() => this.#start());
+    return this.#next;
+  }
+
+  #start(): Promise<void> {
+    this.#next = undefined;
+    const running = this.#write().finally(() => {
+      if (this.#running === running) this.#running = undefined;
+    });
+    this.#running = running;
+    return running;
+  }
+
+  async #write(): Promise<void> {
+    const manifests = this.#ledger.registry.names().map(({ repository, tag, descriptor }) => ({
+      ...descriptor,
+      annotations: tag === "" ? { [IN_REPOSITORY]: repository } : { [REF_NAME]: `${repository}:${tag}` },
+    }));
+    const text = JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests });
+    const path = join(this.#root, "oci-layout");
+    if (!existsSync(path)) await replaceFile(path, LAYOUT_FILE);
+    await replaceFile(join(this.#root, "index.json"), text);
+    await this.#ledger.setFact(PUBLISHED, digestOf(new TextEncoder().encode(text)));
+  }
+}

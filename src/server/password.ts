@@ -1,0 +1,49 @@
+import { timingSafeEqual } from "node:crypto";
+import { digestOf } from "../oci/digest.ts";
+
+/** Wrong passwords that one address may try in a second. */
+const TRIES = 5;
+
+/**
+ * One password for everyone, by HTTP's basic scheme and any user name. Compared
+ * in constant time; who guesses too fast has to wait.
+ */
+export class PasswordGate {
+  readonly #expected: Buffer;
+  readonly #failures = new Map<string, { count: number; since: number }>();
+
+  constructor(password: string) {
+    this.#expected = fingerprint(password);
+  }
+
+  /** Undefined lets the request in. */
+  check(request: Request, address: string): Response | undefined {
+    const failures = this.#failures.get(address);
+    const recent = failures && performance.now() - failures.since < 1000 ? failures : undefined;
+    if (recent && recent.count >= TRIES) return answer(429, { "retry-after": "1" });
+    if (timingSafeEqual(fingerprint(passwordOf(request)), this.#expected)) return undefined;
+    if (request.headers.has("authorization"))
+      this.#failures.set(address, {
+        count: (recent?.count ?? 0) + 1,
+        since: recent?.since ?? performance.now(),
+      });
+    if (this.#failures.size > 10_000) this.#failures.clear();
+    return answer(401, { "www-authenticate": 'Basic realm="davit"' });
+  }
+}
+
+function answer(status: number, headers: Record<string, string>): Response {
+  const code = status === 401 ? "UNAUTHORIZED" : "TOOMANYREQUESTS";
+  const message = status === 401 ? "authentication required" : "too many wrong passwords";
+  return Response.json({ errors: [{ code, message }] }, { status, headers });
+}
+
+function passwordOf(request: Request): string {
+  const [, encoded = ""] = /^basic ([a-z0-9+/=]+)$/i.exec(request.headers.get("authorization") ?? "") ?? [];
+  const pair = Buffer.from(encoded, "base64").toString("utf8");
+  return pair.slice(pair.indexOf(":") + 1);
+}
+
+function fingerprint(text: string): Buffer {
+  return Buffer.from(digestOf(new TextEncoder().encode(text)));
+}

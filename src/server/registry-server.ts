@@ -1,0 +1,77 @@
+import { readFile, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { DavitError, hasCode } from "../errors.ts";
+import { FileLock } from "../lock.ts";
+import type { Registry } from "../rack/registry.ts";
+import { type Address, addressOf, isLocal, listen } from "./listen.ts";
+import { PasswordGate } from "./password.ts";
+import type { Visitor } from "./registry/call.ts";
+import { registryApi } from "./registry/registry-api.ts";
+
+export interface RegistryServerOptions {
+  registry: Registry;
+  /** Where the server's lock lies: one server at a time. */
+  dir: string;
+  address: Address;
+  /** Undefined lets everyone in; only this machine may be served so. */
+  password?: string | undefined;
+  hosts?: readonly string[];
+}
+
+/** A registry that is being served. */
+export interface RegistryServer extends AsyncDisposable {
+  /** `http://ADDR:PORT`. */
+  url: string;
+}
+
+const ANYONE: Visitor = { name: "anyone", may: () => true };
+
+/** Serves `/v2`, and `/check` for those who only want to know whether it is up. */
+export async function serveRegistry(options: RegistryServerOptions): Promise<RegistryServer> {
+  const { registry, address, password, dir } = options;
+  if (password === undefined && !isLocal(address))
+    throw new DavitError("denied", `Cannot listen on ${address.hostname} without a password`, {
+      hint: "give one with --password-stdin",
+    });
+  const lock = await lockServer(dir);
+  const gate = password === undefined ? undefined : new PasswordGate(password);
+  await registry.start();
+  const server = listen({
+    address,
+    ...(options.hosts ? { hosts: options.hosts } : {}),
+    async handle(request, from) {
+      const { pathname } = new URL(request.url);
+      if (pathname === "/check") return new Response("ok\n");
+      if (!/^\/v2(\/|$)/.test(pathname)) return new Response("not found\n", { status: 404 });
+      return gate?.check(request, from) ?? (await registryApi(request, registry, ANYONE));
+    },
+  });
+  return {
+    url: addressOf(server, address),
+    async [Symbol.asyncDispose]() {
+      await server.stop(true);
+      await registry[Symbol.asyncDispose]();
+      await rm(pidFile(dir), { force: true });
+      lock[Symbol.dispose]();
+    },
+  };
+}
+
+function pidFile(dir: string): string {
+  return join(dir, "server.pid");
+}
+
+/** A second server is refused, and told which process is the first. */
+async function lockServer(dir: string): Promise<FileLock> {
+  try {
+    const lock = await FileLock.take(join(dir, "server-lock.db"), `serve ${dir}`, 0);
+    await writeFile(pidFile(dir), `${process.pid}\n`, { mode: 0o600 });
+    return lock;
+  } catch (error) {
+    if (!hasCode(error, "busy")) throw error;
+    const pid = await readFile(pidFile(dir), "utf8").catch(() => "unknown");
+    throw new DavitError("conflict", `Cannot serve ${dir}: process ${pid.trim()} serves it already`, {
+      cause: error,
+    });
+  }
+}

@@ -1,0 +1,201 @@
+import { expect, test } from "bun:test";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { resolve } from "node:path";
+import { DOCKER, peer, sandbox, sh } from "../support/davit.ts";
+import { BASE, project } from "../support/projects.ts";
+import { type Served, serve } from "../support/server.ts";
+
+const CONFORMANCE = resolve(import.meta.dir, "../fixtures/conformance.yaml");
+
+/** Runs the OCI conformance suite with every switch on; the counts it reports. */
+async function conformance(
+  dir: string,
+  host: string,
+  repositories: [string, string],
+  login = "",
+): Promise<string> {
+  const program = peer("oci-conformance");
+  if (!program) return "absent";
+  await mkdir(dir, { recursive: true });
+  const config = (await readFile(CONFORMANCE, "utf8"))
+    .replace("conformance/one", repositories[0])
+    .replace("conformance/two", repositories[1]);
+  await writeFile(`${dir}/config.yaml`, `registry: ${host}\n${login}${config}`);
+  const suite = Bun.spawn([program], {
+    cwd: dir,
+    env: { ...process.env, OCI_CONFIGURATION: "config.yaml" },
+    stdout: "pipe",
+    stderr: "ignore",
+  });
+  const text = await new Response(suite.stdout).text();
+  await suite.exited;
+  const count = (what: string) => new RegExp(`^ *${what}\\.+: +(\\d+)$`, "m").exec(text)?.[1];
+  const failed = text.split("\n").filter((line) => /: (FAIL|Skip|Error)$/.test(line));
+  return [
+    `failed ${count("FAIL")}, skipped ${count("Skip")}, errors ${count("Error")}, disabled ${count("Disabled")}`,
+    ...failed.slice(0, 20),
+  ].join("\n");
+}
+
+const PERFECT = "failed 0, skipped 0, errors 0, disabled 0";
+
+test("a served layout directory passes the OCI conformance suite with every switch on", async () => {
+  using box = sandbox();
+  await using server = await serve(box, ["registry", "serve", box.join("layout")]);
+  const verdict = await conformance(box.join("suite"), server.host, ["conformance/one", "conformance/two"]);
+  expect(["absent", PERFECT]).toContain(verdict);
+});
+
+test("so does a rack, behind its password", async () => {
+  using box = sandbox();
+  for (const app of ["one", "two"]) await box.ok(["apps", "create", app]);
+  await using server = await serve(box, ["rack", "start", "--password-stdin"], { stdin: "s3cret-enough\n" });
+  const login = "username: anyone\npassword: s3cret-enough\n";
+  const verdict = await conformance(box.join("suite"), server.host, ["one", "two"], login);
+  expect(["absent", PERFECT]).toContain(verdict);
+});
+
+async function image(box: ReturnType<typeof sandbox>): Promise<string> {
+  const dir = await project(box.join("image"), {
+    Dockerfile: `${BASE}RUN echo hello > /data\nCMD ["cat", "/data"]\n`,
+  });
+  const name = `davit-test-${crypto.randomUUID().slice(0, 8)}`;
+  await sh([DOCKER, "build", "-q", "-t", name, dir], { env: { ...process.env, DOCKER_BUILDKIT: "1" } });
+  return name;
+}
+
+/** What each peer does to push an image, and to pull it into somewhere new. Needs what docker saved as `saved`. */
+function peers(box: ReturnType<typeof sandbox>, { host }: Served, saved: string): Record<string, string[][]> {
+  const at = (name: string) => `${host}/team/${name}:v1`;
+  const vfs = ["--root", box.join("podman"), "--runroot", box.join("podman-run"), "--storage-driver", "vfs"];
+  const [crane, regctl, oras] = [peer("crane"), peer("regctl"), peer("oras")];
+  return {
+    skopeo: [
+      ["skopeo", "copy", "--dest-tls-verify=false", `docker-archive:${saved}`, `docker://${at("skopeo")}`],
+      ["skopeo", "copy", "--src-tls-verify=false", `docker://${at("skopeo")}`, `dir:${box.join("skopeo")}`],
+    ],
+    podman: [
+      ["podman", ...vfs, "load", "-q", "-i", saved],
+      ["podman", ...vfs, "push", "-q", "--tls-verify=false", "example.test/saved:v1", at("podman")],
+      ["podman", ...vfs, "rmi", "-f", "example.test/saved:v1"],
+      ["podman", ...vfs, "pull", "-q", "--tls-verify=false", at("podman")],
+    ],
+    buildah: [
+      ["buildah", ...vfs, "pull", "-q", `docker-archive:${saved}`],
+      [
+        "buildah",
+        ...vfs,
+        "push",
+        "-q",
+        "--tls-verify=false",
+        "example.test/saved:v1",
+        `docker://${at("buildah")}`,
+      ],
+      ["buildah", ...vfs, "pull", "-q", "--tls-verify=false", at("buildah")],
+    ],
+    ...(crane
+      ? {
+          crane: [
+            [crane, "push", "--insecure", saved, at("crane")],
+            [crane, "pull", "--insecure", at("crane"), box.join("crane.tar")],
+            [crane, "validate", "--insecure", "--remote", at("crane")],
+          ],
+        }
+      : {}),
+    ...(regctl
+      ? {
+          regctl: [
+            [regctl, "image", "copy", "--host", `reg=${host},tls=disabled`, at("skopeo"), at("regctl")],
+            [
+              regctl,
+              "image",
+              "export",
+              "--host",
+              `reg=${host},tls=disabled`,
+              at("regctl"),
+              box.join("regctl.tar"),
+            ],
+          ],
+        }
+      : {}),
+    ...(oras
+      ? {
+          oras: [
+            [oras, "copy", "--from-plain-http", "--to-plain-http", at("skopeo"), at("oras")],
+            [
+              oras,
+              "push",
+              "--plain-http",
+              "--disable-path-validation",
+              at("file"),
+              `${saved}:application/x-tar`,
+            ],
+            [oras, "pull", "--plain-http", "--allow-path-traversal", "-o", box.join("oras"), at("file")],
+          ],
+        }
+      : {}),
+  };
+}
+
+test("docker, skopeo, podman, buildah, crane, regctl and oras push and pull through it", async () => {
+  using box = sandbox();
+  await using server = await serve(box, ["registry", "serve", box.join("layout")]);
+  const name = await image(box);
+  const saved = box.join("saved.tar");
+  await sh([DOCKER, "tag", name, "example.test/saved:v1"]);
+  await sh([DOCKER, "save", "-o", saved, "example.test/saved:v1"]);
+  await sh([DOCKER, "tag", name, `${server.host}/team/docker:v1`]);
+  await sh([DOCKER, "push", "-q", `${server.host}/team/docker:v1`]);
+  await sh([DOCKER, "rmi", "-f", `${server.host}/team/docker:v1`, name, "example.test/saved:v1"]);
+  await sh([DOCKER, "pull", "-q", `${server.host}/team/docker:v1`]);
+  expect(await sh([DOCKER, "run", "--rm", "--network", "none", `${server.host}/team/docker:v1`])).toBe(
+    "hello\n",
+  );
+  await sh([DOCKER, "rmi", "-f", `${server.host}/team/docker:v1`]);
+  const tools = peers(box, server, saved);
+  for (const commands of Object.values(tools))
+    for (const command of commands) await sh(command, { env: { ...process.env, HOME: box.path } });
+  const { repositories } = await (await fetch(`${server.url}/v2/_catalog`)).json();
+  for (const tool of ["docker", ...Object.keys(tools)]) expect(repositories).toContain(`team/${tool}`);
+});
+
+test("what was acknowledged is there after kill -9, and an upload goes on where it stood", async () => {
+  using box = sandbox();
+  const layout = box.join("layout");
+  let location = "";
+  {
+    await using server = await serve(box, ["registry", "serve", layout]);
+    const start = await fetch(`${server.url}/v2/app/blobs/uploads/`, { method: "POST" });
+    location = start.headers.get("location") ?? "";
+    const patch = await fetch(server.url + location, { method: "PATCH", body: "first, " });
+    expect(patch.headers.get("range")).toBe("0-6");
+    await server.kill("SIGKILL");
+  }
+  await using server = await serve(box, ["registry", "serve", layout]);
+  const status = await fetch(server.url + location);
+  expect([status.status, status.headers.get("range")]).toEqual([204, "0-6"]);
+  const digest = `sha256:${new Bun.CryptoHasher("sha256").update("first, second").digest("hex")}`;
+  const put = await fetch(`${server.url}${location}?digest=${digest}`, { method: "PUT", body: "second" });
+  expect(put.status).toBe(201);
+  expect(await (await fetch(`${server.url}/v2/app/blobs/${digest}`)).text()).toBe("first, second");
+});
+
+test("a second server on one directory is refused, and told which process has it", async () => {
+  using box = sandbox();
+  await using server = await serve(box, ["registry", "serve", box.join("layout")]);
+  const second = await box.run(["registry", "serve", box.join("layout"), "--listen", "127.0.0.1:0"]);
+  expect(second.code).toBe(1);
+  expect(second.stderr).toContain(`process ${server.pid} serves it already`);
+});
+
+test("other addresses need a password; browsers and strange host names are turned away", async () => {
+  using box = sandbox();
+  const open = await box.run(["registry", "serve", box.join("open"), "--listen", "0.0.0.0:0"]);
+  expect([open.code, open.stderr]).toEqual([1, expect.stringContaining("without a password")]);
+  await using server = await serve(box, ["registry", "serve", box.join("layout")]);
+  const status = async (headers: Record<string, string>) =>
+    (await fetch(`${server.url}/v2/`, { headers })).status;
+  expect(await status({})).toBe(200);
+  expect(await status({ host: "evil.example" })).toBe(421);
+  expect(await status({ origin: "https://evil.example" })).toBe(403);
+});
