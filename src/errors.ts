@@ -7,7 +7,8 @@ export type ErrorCode =
   | "not-found" // absent: an app, a build, a blob, a file
   | "exists" // something of that name is already there
   | "invalid" // a value from the user or the wire has the wrong shape
-  | "bad-archive" // an archive is cut, corrupt or hostile
+  | "bad-archive" // an archive is corrupt or hostile
+  | "cut-archive" // an archive ends before its end: what came of it was good
   | "mismatch" // bytes differ from the digest or size they were promised under
   | "unsupported" // understood, and not something davit or the other side can do
   | "engine" // the Docker Engine answered with an error

@@ -1,4 +1,4 @@
-import { lstat, open, rename, rm } from "node:fs/promises";
+import { lstat, open, rename, rm, writeFile } from "node:fs/promises";
 import type { ByteStream } from "./bytes.ts";
 import { systemCode, systemError } from "./errors.ts";
 
@@ -32,4 +32,11 @@ async function isSpecial(path: string): Promise<boolean> {
     if (systemCode(error) === "ENOENT") return false;
     throw systemError(`Cannot write ${path}`, error);
   }
+}
+
+/** Readers see the old text or the new, never half of one. */
+export async function replaceFile(path: string, text: string): Promise<void> {
+  const next = `${path}.${crypto.randomUUID()}`;
+  await writeFile(next, text, { mode: 0o600, flush: true });
+  await rename(next, path);
 }

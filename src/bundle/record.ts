@@ -2,7 +2,9 @@ import { type Bytes, collect, decode, encode } from "../bytes.ts";
 import { DavitError } from "../errors.ts";
 import { readManifest } from "../oci/copy.ts";
 import { type Descriptor, describe } from "../oci/descriptor.ts";
-import { makeManifest } from "../oci/manifest.ts";
+import type { Ingested } from "../oci/ingest.ts";
+import { REF_NAME } from "../oci/layout-store.ts";
+import { type Manifest, makeManifest } from "../oci/manifest.ts";
 import { isIndexType, mediaTypes } from "../oci/media-types.ts";
 import { contentOf, type ReadStore, type Store } from "../oci/store.ts";
 import { checkJson, type Static, Type } from "../schema.ts";
@@ -147,4 +149,52 @@ export async function readBuild(store: ReadStore, index: Descriptor): Promise<Bu
     log: layer(BUILD_LOG),
     services,
   };
+}
+
+/** Whether a manifest is a build's index. */
+export function isBuildIndex(manifest: Manifest): boolean {
+  return manifest.kind === "index" && recordOf(manifest.manifests) !== undefined;
+}
+
+/** Each service's image: as an archive names it, else put together from the build's index. */
+export async function servicesImages(
+  store: Store,
+  content: BuildContent,
+  archive?: Ingested,
+): Promise<Map<string, Descriptor>> {
+  const images = new Map<string, Descriptor>();
+  for (const [service, entries] of content.services) {
+    const named = archive?.index.manifests.find(
+      (entry) => isNamedAfter(entry, service) && covers(archive, entry, entries),
+    );
+    images.set(service, plain(named ?? (await joined(entries, store))));
+  }
+  return images;
+}
+
+function isNamedAfter(entry: Descriptor, service: string): boolean {
+  const ref = entry.annotations?.[REF_NAME] ?? "";
+  return ref.startsWith(`${service}.`) && !ref.slice(service.length + 1).includes(".");
+}
+
+/** Whether a top-level entry is this service's image: the same manifest, or an index over just these. */
+function covers({ manifests }: Ingested, entry: Descriptor, expected: Descriptor[]): boolean {
+  const manifest = manifests.get(entry.digest)?.manifest;
+  const digests =
+    manifest?.kind === "index" ? manifest.manifests.map((child) => child.digest) : [entry.digest];
+  return digests.length === expected.length && expected.every((wanted) => digests.includes(wanted.digest));
+}
+
+async function joined(entries: Descriptor[], store: Store): Promise<Descriptor> {
+  const [only, second] = entries;
+  if (only && !second) return only;
+  const manifests = entries.map(({ mediaType, digest, size, platform }) => ({
+    ...{ mediaType, digest, size },
+    ...(platform ? { platform } : {}),
+  }));
+  return await put(store, makeManifest(mediaTypes.ociIndex, { manifests }));
+}
+
+function plain({ mediaType, digest, size }: Descriptor): Descriptor {
+  return { mediaType, digest, size };
 }

@@ -1,50 +1,101 @@
-import { fstatSync, openSync } from "node:fs";
-import { abortable, type ByteStream } from "../bytes.ts";
-import { DavitError, systemError } from "../errors.ts";
-import { readFd, stdin } from "../read-fd.ts";
-import type { Command, Context } from "./command.ts";
+import { abortable } from "../bytes.ts";
+import type { Build, ImportOptions, Rack } from "../rack/rack.ts";
+import type { Command, Context, Input } from "./command.ts";
 import { ensureApp } from "./ensure-app.ts";
 import { json, step } from "./show.ts";
+import { openSource } from "./source.ts";
+import { openRegistry, planFlag, registryFlags } from "./transfer.ts";
 
 export const buildsImport: Command = {
   name: "builds import",
-  summary: "read a build from an archive, on stdin or in a file, and make a release of it",
+  args: "[image]",
+  summary:
+    "read builds from an archive, on stdin or in a file, or from a registry, and make releases of them",
   flags: {
     file: { type: "string", short: "f", summary: "read this file" },
     id: { type: "boolean", summary: "print only the release id; the rest goes to stderr" },
     "idempotency-key": { type: "string", summary: "the same key again returns the first import's build" },
+    "expect-digest": { type: "strings", summary: "refuse anything but a build with this content id" },
+    ...registryFlags,
+    ...planFlag,
   },
-  examples: ["davit builds import -a shop -f build.tar", "davit builds import -a shop < build.tar"],
+  examples: [
+    "davit builds import -a shop -f build.tar",
+    "davit builds import -a shop < build.tar",
+    "davit builds import -a shop registry.example.com/shop:BABCDEFGHIJ",
+  ],
   async run(input, context) {
-    const file = input.text("file");
-    const fromFile = file !== undefined && file !== "-";
-    if (!fromFile && process.stdin.isTTY)
-      throw new DavitError("usage", "Cannot import from a terminal", {
-        hint: "pipe a file into this command or specify --file",
-      });
-    const source: { stream: ByteStream; size?: number } = fromFile
-      ? await openFile(file)
-      : { stream: stdin() };
     const app = await context.appName();
     const rack = await context.rack();
+    const { parseDigest } = await import("../oci/digest.ts");
+    const expect = input.texts("expect-digest").map(parseDigest);
+    const [image] = input.args;
+    if (input.on("plan")) return await showPlan(rack, app, image, input, context);
     await ensureApp(rack, app, context);
     const key = input.text("idempotency-key");
     const out = input.on("id") || input.on("json") ? context.stderr : context.stdout;
-    const options = {
+    const options: ImportOptions = {
       ...handlers(context),
-      ...(source.size === undefined ? {} : { size: source.size }),
+      ...(expect.length > 0 ? { expect } : {}),
       ...(key === undefined ? {} : { idempotencyKey: key }),
     };
-    const build = await step(
+    const work =
+      image === undefined ? fromArchive(rack, app, options) : fromRegistry(rack, app, image, options);
+    const builds = await step(
       out,
       "Importing build",
-      () => rack.importBuild(app, abortable(source.stream, context.signal), options),
-      (done) => done.release,
+      () => work(input, context),
+      (done) => done.map(({ release }) => release).join(", "),
     );
-    if (input.on("id")) context.stdout.print(build.release);
-    else if (input.on("json")) json(context, build);
+    show(builds, input, context);
   },
 };
+
+function fromArchive(rack: Rack, app: string, options: ImportOptions) {
+  return async (input: Input, context: Context): Promise<Build[]> => {
+    const { stream, size } = await openSource(input.text("file"), "import");
+    const known = size === undefined ? {} : { size };
+    return await rack.importBuilds(app, abortable(stream, context.signal), { ...options, ...known });
+  };
+}
+
+function fromRegistry(rack: Rack, app: string, image: string, options: ImportOptions) {
+  return async (input: Input, context: Context): Promise<Build[]> => {
+    const { store, root } = await resolve(image, input, context);
+    return [await rack.importFrom(app, store, root, options)];
+  };
+}
+
+async function resolve(image: string, input: Input, context: Context) {
+  const { registryPlace } = await import("../bundle/place.ts");
+  const { reference } = registryPlace(image);
+  const store = await openRegistry(reference, input, context);
+  return { store, root: await store.resolve(reference.digest ?? reference.tag ?? "latest") };
+}
+
+/** What would move: of a registry's image what the app lacks, of an archive what it does not have already. */
+async function showPlan(
+  rack: Rack,
+  app: string,
+  image: string | undefined,
+  input: Input,
+  context: Context,
+): Promise<void> {
+  const { planArchiveImport, planRegistryImport } = await import("./plans.ts");
+  const have = new Set(await rack.blobs(app).catch(() => []));
+  if (image === undefined) {
+    const { stream } = await openSource(input.text("file"), "import");
+    return await planArchiveImport(stream, have, input, context);
+  }
+  const { store, root } = await resolve(image, input, context);
+  await planRegistryImport(store, root, have, input, context);
+}
+
+function show(builds: Build[], input: Input, context: Context): void {
+  const [only, another] = builds;
+  if (input.on("id")) context.stdout.print(builds.map(({ release }) => release).join("\n"));
+  else if (input.on("json")) json(context, another ? builds : only);
+}
 
 function handlers(context: Context) {
   return {
@@ -52,16 +103,4 @@ function handlers(context: Context) {
     onWarning: (text: string) => context.stderr.line(`warning: ${text}`),
     onProgress: (progress: { what: string; done: number; total?: number }) => context.progress.show(progress),
   };
-}
-
-/** Not closed: the process ends with the command. */
-async function openFile(path: string): Promise<{ stream: ByteStream; size?: number }> {
-  try {
-    const fd = openSync(path, "r");
-    const info = fstatSync(fd);
-    if (info.isDirectory()) throw new DavitError("invalid", `Cannot read ${path}: it is a directory`);
-    return { stream: readFd(fd, path), ...(info.isFile() ? { size: info.size } : {}) };
-  } catch (error) {
-    throw systemError(`Cannot read ${path}`, error);
-  }
 }

@@ -5,18 +5,20 @@ import type { Skippable } from "../tar/block-reader.ts";
 import { bad } from "../tar/header.ts";
 import { readTar } from "../tar/read.ts";
 import type { Descriptor } from "./descriptor.ts";
-import { isDigest } from "./digest.ts";
+import { type Digest, isDigest } from "./digest.ts";
+import { LayoutReferrers } from "./layout-referrers.ts";
 import { REF_NAME } from "./layout-store.ts";
 import { MAX_MANIFEST, parseLayoutIndex } from "./manifest.ts";
-import type { ReadStore } from "./store.ts";
+import type { ReadStore, Referrers } from "./store.ts";
 import { verified } from "./verify.ts";
 
 /** An uncompressed OCI layout archive in a file: its headers are read once, its blobs where they lie. */
-export class ArchiveStore implements ReadStore {
+export class ArchiveStore implements ReadStore, Referrers {
   readonly #path: string;
   readonly #blobs: Map<string, { offset: number; size: number }>;
   /** The entries of its `index.json`. */
   readonly index: Descriptor[];
+  readonly #referrers = new LayoutReferrers(this, async () => this.index);
 
   private constructor(
     path: string,
@@ -29,6 +31,13 @@ export class ArchiveStore implements ReadStore {
   }
 
   static async open(path: string): Promise<ArchiveStore> {
+    const store = await ArchiveStore.openLayout(path);
+    if (!store) throw bad(`${path} has no index.json`);
+    return store;
+  }
+
+  /** Undefined for an archive of another kind. */
+  static async openLayout(path: string): Promise<ArchiveStore | undefined> {
     const blobs = new Map<string, { offset: number; size: number }>();
     let index: Descriptor[] | undefined;
     for await (const entry of readTar(new FileSource(path))) {
@@ -41,8 +50,7 @@ export class ArchiveStore implements ReadStore {
         `index.json of ${path}`,
       ).manifests;
     }
-    if (!index) throw bad(`${path} has no index.json`);
-    return new ArchiveStore(path, blobs, index);
+    return index && new ArchiveStore(path, blobs, index);
   }
 
   async resolve(ref: string): Promise<Descriptor> {
@@ -53,6 +61,10 @@ export class ArchiveStore implements ReadStore {
         `Cannot resolve ${JSON.stringify(ref)}: no such name in ${this.#path}`,
       );
     return found;
+  }
+
+  referrers(subject: Digest): Promise<Descriptor[]> {
+    return this.#referrers.of(subject);
   }
 
   async exists(descriptor: Descriptor): Promise<"yes" | "no"> {

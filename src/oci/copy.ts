@@ -1,9 +1,18 @@
 import { type ByteStream, type Bytes, collect } from "../bytes.ts";
 import { DavitError, hasCode } from "../errors.ts";
 import type { Descriptor } from "./descriptor.ts";
+import type { Digest } from "./digest.ts";
 import { children, MAX_MANIFEST, type Manifest, parseManifest } from "./manifest.ts";
 import { isManifestType } from "./media-types.ts";
-import { type Content, contentFrom, contentOf, type ReadStore, type Store } from "./store.ts";
+import {
+  type Content,
+  contentFrom,
+  contentOf,
+  hasList,
+  hasReferrers,
+  type ReadStore,
+  type Store,
+} from "./store.ts";
 
 export interface CopyEvents {
   /** The target has it already. */
@@ -20,6 +29,8 @@ export interface CopyOptions {
   as?: string;
   /** Blobs under way at once. */
   concurrency?: number;
+  /** Signatures, SBOMs and attestations go along. */
+  referrers?: boolean;
   on?: CopyEvents;
 }
 
@@ -38,17 +49,38 @@ export async function copy(
   options: CopyOptions = {},
 ): Promise<Descriptor> {
   return await target.lease(async (leased) => {
-    await copyNode(source, root, leased, options, 0);
+    const manifests = new Map<Digest, Descriptor>();
+    await copyNode(source, root, leased, { ...options, manifests }, 0);
+    if (options.referrers) await copyReferrers(source, leased, { ...options, manifests });
     if (options.as !== undefined) await leased.tag(root, options.as);
     return root;
   });
+}
+
+interface Running extends CopyOptions {
+  /** Manifests that were copied. */
+  manifests: Map<Digest, Descriptor>;
+}
+
+/** What refers to what was copied, and what refers to that. */
+async function copyReferrers(source: ReadStore, target: Store, running: Running): Promise<void> {
+  if (!hasReferrers(source)) return;
+  for (const digest of running.manifests.keys()) {
+    // A map's iterator also meets what is added meanwhile.
+    for (const referrer of await source.referrers(digest)) {
+      if (running.manifests.has(referrer.digest)) continue;
+      const { mediaType, digest: own, size } = referrer;
+      await copyNode(source, { mediaType, digest: own, size }, target, running, 0);
+      if (hasList(target)) await target.list({ mediaType, digest: own, size });
+    }
+  }
 }
 
 async function copyNode(
   source: ReadStore,
   node: Descriptor,
   target: Store,
-  options: CopyOptions,
+  options: Running,
   depth: number,
 ): Promise<void> {
   if (!isManifestType(node.mediaType)) return await copyBlob(source, node, target, options);
@@ -63,6 +95,7 @@ async function copyNode(
     copyNode(source, child, target, options, depth + 1),
   );
   await pushManifest(source, { node, bytes, below }, target, options);
+  options.manifests.set(node.digest, node);
   options.on?.copied?.(node);
 }
 

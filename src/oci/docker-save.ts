@@ -70,7 +70,8 @@ export async function ingestDockerSave(
   }
 }
 
-class SaveReader {
+/** Takes a docker-save archive's entries one by one. */
+export class SaveReader {
   readonly #store: Store;
   readonly #options: DockerSaveOptions;
   readonly #json = new Map<string, Bytes>();
@@ -154,6 +155,11 @@ class SaveReader {
     const layer = commit();
     layer.catch(() => undefined);
     this.#layers.set(name, layer);
+  }
+
+  /** Whether there was a `manifest.json`. */
+  get hasManifest(): boolean {
+    return this.#json.has("manifest.json");
   }
 
   async settle(): Promise<void> {

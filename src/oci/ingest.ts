@@ -5,7 +5,7 @@ import { checkJson, Type } from "../schema.ts";
 import { bad, shown } from "../tar/header.ts";
 import { readTar, type TarEntry } from "../tar/read.ts";
 import { blobDigest, checkedName } from "./archive-names.ts";
-import type { Descriptor } from "./descriptor.ts";
+import { type Descriptor, parseDescriptor, WireDescriptor } from "./descriptor.ts";
 import type { Digest } from "./digest.ts";
 import {
   children,
@@ -22,6 +22,10 @@ import { verified } from "./verify.ts";
 
 export interface IngestOptions {
   onWarning?: (text: string) => void;
+  /** Told of the index as soon as it is read: it may refuse. */
+  onIndex?: (index: ImageIndex) => void;
+  /** Takes what a thin archive leaves out at its word; without it, all of that must be in the store. */
+  onOmitted?: (blobs: Descriptor[]) => void;
   /** Told as bytes of the archive are read. */
   onBytes?: (bytes: number) => void;
 }
@@ -41,6 +45,9 @@ const MAX_DEPTH = 8;
 const MAX_COMMITS = 4;
 const OPEN_BRACE = 0x7b;
 const UNTYPED = "application/octet-stream";
+/** The entry of a thin archive that names what it leaves out. */
+export const OMITTED = "omitted.json";
+const Omitted = Type.Object({ omitted: Type.Array(WireDescriptor, { maxItems: 1_000_000 }) });
 
 /**
  * Reads an OCI image layout from a stream that cannot seek, into a store: blobs
@@ -65,7 +72,7 @@ export async function ingestLayout(
 }
 
 /** What is wrong with a manifest or a digest is here what is wrong with the archive. */
-function asArchiveError(error: unknown): unknown {
+export function asArchiveError(error: unknown): unknown {
   if (!hasCode(error, "invalid", "mismatch")) return error;
   return new DavitError("bad-archive", error.message, {
     cause: error,
@@ -73,14 +80,15 @@ function asArchiveError(error: unknown): unknown {
   });
 }
 
-async function* count(stream: ByteStream, onBytes: (bytes: number) => void): AsyncGenerator<Bytes> {
+export async function* count(stream: ByteStream, onBytes: (bytes: number) => void): AsyncGenerator<Bytes> {
   for await (const chunk of stream) {
     onBytes(chunk.byteLength);
     yield chunk;
   }
 }
 
-class LayoutReader {
+/** Takes a layout's entries one by one, in whatever order. */
+export class LayoutReader {
   readonly #store: Store;
   readonly #options: IngestOptions;
   readonly #files = new Map<string, string>();
@@ -103,6 +111,7 @@ class LayoutReader {
     const name = checkedName(entry);
     if (entry.type === "directory") return;
     if (name === "oci-layout" || name === "index.json") return await this.#file(name, entry);
+    if (name === OMITTED) return await this.#checkBase(entry);
     const digest = blobDigest(name);
     if (digest)
       await this.#blob(digest, entry).catch((error: unknown) => {
@@ -115,6 +124,39 @@ class LayoutReader {
     const before = this.#files.get(name);
     if (before !== undefined && before !== text) throw bad(`${name} is in it twice, with different content`);
     this.#files.set(name, text);
+    if (name === "index.json") this.#options.onIndex?.(parseLayoutIndex(text, name));
+  }
+
+  /** Whether it is a layout, or begins as one. */
+  get isLayout(): boolean {
+    return this.#files.size > 0;
+  }
+
+  /** Content that was read and is in the store, or at hand. */
+  async bytes(digest: Digest, size: number, limit: number): Promise<Bytes> {
+    return await this.#bytes({ mediaType: UNTYPED, digest, size }, limit);
+  }
+
+  /** A thin archive names what it left out: all of that must be here before anything is written. */
+  async #checkBase(entry: TarEntry): Promise<void> {
+    const text = decode(await collect(entry.body, MAX_HELD_TOTAL, OMITTED));
+    const { omitted } = checkJson(Omitted, text, OMITTED, "bad-archive");
+    const blobs = omitted.map(parseDescriptor);
+    if (this.#options.onOmitted) {
+      this.#options.onOmitted(blobs);
+      for (const { digest, size } of blobs) this.#stored.set(digest, size);
+      return;
+    }
+    const missing: Descriptor[] = [];
+    for (const blob of blobs) {
+      if ((await this.#store.exists(blob)) !== "yes") missing.push(blob);
+    }
+    if (missing.length === 0) return;
+    throw new DavitError(
+      "conflict",
+      `Cannot import the archive: it leaves out ${omitted.length} blobs, and ${missing.length} of them are not here (${missing[0]?.digest})`,
+      { hint: "import the build it is based on first, or export without --since and --have" },
+    );
   }
 
   async #blob(digest: Digest, entry: TarEntry): Promise<void> {
@@ -133,7 +175,7 @@ class LayoutReader {
 
   /** Writes a blob; its fsync may still be under way when the next entry is read. */
   async #write(descriptor: Descriptor, body: ByteStream, name: string): Promise<void> {
-    const writer = await this.#store.writer();
+    const writer = await this.#store.writer(descriptor);
     try {
       for await (const chunk of body) await writer.write(chunk);
     } catch (error) {

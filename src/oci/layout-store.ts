@@ -1,14 +1,17 @@
-import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { ByteStream } from "../bytes.ts";
 import { DavitError, systemCode, systemError } from "../errors.ts";
 import { FileLock } from "../lock.ts";
+import { replaceFile } from "../write-file.ts";
 import { BlobPool } from "./blob-pool.ts";
 import type { Descriptor } from "./descriptor.ts";
+import { type Digest, digestAlgorithm } from "./digest.ts";
+import { LayoutReferrers } from "./layout-referrers.ts";
 import { parseLayoutIndex } from "./manifest.ts";
 import { mediaTypes } from "./media-types.ts";
 import { pushToPool } from "./pool-push.ts";
-import type { BlobWriter, Content, Store } from "./store.ts";
+import type { BlobWriter, Content, Referrers, Store } from "./store.ts";
 
 /** Names an entry of `index.json`: https://github.com/opencontainers/image-spec/blob/main/annotations.md */
 export const REF_NAME = "org.opencontainers.image.ref.name";
@@ -20,9 +23,10 @@ export const LAYOUT_FILE = '{"imageLayoutVersion":"1.0.0"}';
  * An OCI image layout directory: https://github.com/opencontainers/image-spec/blob/main/image-layout.md.
  * `index.json` is the truth about tags; writers take turns under a lock.
  */
-export class LayoutStore implements Store {
+export class LayoutStore implements Store, Referrers {
   readonly #root: string;
   readonly #pool: BlobPool;
+  readonly #referrers = new LayoutReferrers(this, () => this.index());
 
   constructor(root: string) {
     this.#root = root;
@@ -30,7 +34,7 @@ export class LayoutStore implements Store {
   }
 
   async resolve(ref: string): Promise<Descriptor> {
-    const found = (await this.#index()).find(
+    const found = (await this.index()).find(
       (entry) => entry.annotations?.[REF_NAME] === ref || entry.digest === ref,
     );
     if (!found)
@@ -39,6 +43,10 @@ export class LayoutStore implements Store {
         `Cannot resolve ${JSON.stringify(ref)}: no such name in ${this.#root}`,
       );
     return found;
+  }
+
+  referrers(subject: Digest): Promise<Descriptor[]> {
+    return this.#referrers.of(subject);
   }
 
   async exists(descriptor: Descriptor): Promise<"yes" | "no"> {
@@ -50,11 +58,12 @@ export class LayoutStore implements Store {
   }
 
   async push(descriptor: Descriptor, content: Content): Promise<void> {
-    if (!(await this.#pool.has(descriptor))) await pushToPool(this.#pool, descriptor, content);
+    if (await this.#pool.has(descriptor)) return;
+    await pushToPool(this.#pool, descriptor, content);
   }
 
-  writer(): Promise<BlobWriter> {
-    return this.#pool.writer();
+  writer(expected?: Descriptor): Promise<BlobWriter> {
+    return this.#pool.writer(expected && digestAlgorithm(expected.digest));
   }
 
   async tag(descriptor: Descriptor, ref: string): Promise<void> {
@@ -62,9 +71,17 @@ export class LayoutStore implements Store {
       throw new DavitError("not-found", `Cannot tag ${descriptor.digest}: it is not in ${this.#root}`);
     await mkdir(this.#root, { recursive: true });
     using _ = await FileLock.take(join(this.#root, "lock.db"), `change the tags of ${this.#root}`);
-    const others = (await this.#index()).filter((entry) => entry.annotations?.[REF_NAME] !== ref);
+    const others = (await this.index()).filter((entry) => entry.annotations?.[REF_NAME] !== ref);
     const entry = { ...descriptor, annotations: { ...descriptor.annotations, [REF_NAME]: ref } };
     await this.#write([...others, entry]);
+  }
+
+  /** Lists a manifest that has no name: one that refers to another. */
+  async list(descriptor: Descriptor): Promise<void> {
+    await mkdir(this.#root, { recursive: true });
+    using _ = await FileLock.take(join(this.#root, "lock.db"), `change ${this.#root}`);
+    const index = await this.index();
+    if (index.every(({ digest }) => digest !== descriptor.digest)) await this.#write([...index, descriptor]);
   }
 
   /** Nothing is ever collected here by itself. */
@@ -72,7 +89,8 @@ export class LayoutStore implements Store {
     return work(this);
   }
 
-  async #index(): Promise<Descriptor[]> {
+  /** The entries of its `index.json`. */
+  async index(): Promise<Descriptor[]> {
     const path = join(this.#root, "index.json");
     try {
       return parseLayoutIndex(await readFile(path, "utf8"), path).manifests;
@@ -89,11 +107,4 @@ export class LayoutStore implements Store {
       JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests }),
     );
   }
-}
-
-/** Readers see the old text or the new, never half of one. */
-export async function replaceFile(path: string, text: string): Promise<void> {
-  const next = `${path}.${crypto.randomUUID()}`;
-  await writeFile(next, text, { mode: 0o600, flush: true });
-  await rename(next, path);
 }

@@ -38,6 +38,15 @@ export function parseReference(text: string): Reference {
   return { host, repository, tag, digest };
 }
 
+/** A registry's host by itself. */
+export function checkHost(host: string): string {
+  if (HOST.test(host)) return host;
+  throw new DavitError(
+    "usage",
+    `Cannot use ${JSON.stringify(host.slice(0, 300))}: it is not a registry's host`,
+  );
+}
+
 function splitHost(path: string): { host: string; repository: string } {
   const [first = "", rest] = splitOnce(path, "/");
   const isHost =

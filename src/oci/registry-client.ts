@@ -1,7 +1,7 @@
 import type { Bytes } from "../bytes.ts";
 import { DavitError, hasCode } from "../errors.ts";
 import { registryCredentials } from "../http/credentials.ts";
-import type { Env } from "../http/docker-auth.ts";
+import type { Credentials, Env } from "../http/docker-auth.ts";
 import { listed, trustOf } from "../http/host-trust.ts";
 import type { RateLimit } from "../http/rate-limit.ts";
 import { RegistryAuth } from "../http/registry-auth.ts";
@@ -17,6 +17,8 @@ export interface RegistryOptions {
   rate?: RateLimit | undefined;
   /** Where profiles and uploads under way are kept; undefined keeps nothing. */
   state?: string | undefined;
+  /** In place of what docker's settings and the cloud say. */
+  credentials?: Credentials | undefined;
   /** Told of what a user may want to know: a resumed upload, a registry that lies about its own address. */
   onNote?: ((text: string) => void) | undefined;
 }
@@ -64,7 +66,7 @@ export class RegistryClient {
     this.options = options;
     this.#trust = trust;
     this.#auth = new RegistryAuth(new URL(origin), {
-      credentials: () => registryCredentials(host, options.env),
+      credentials: async () => options.credentials ?? (await registryCredentials(host, options)),
       trust,
       signal: options.signal,
       tokenHosts: listed(options.env["DAVIT_TOKEN_HOSTS"]),

@@ -37,6 +37,12 @@ export class RegistryStore implements Store, Referrers {
     return this.#repository;
   }
 
+  /** Another repository of the same host, by the same login. */
+  sibling(repository: string): RegistryStore {
+    const { reference, options } = this.#repository;
+    return new RegistryStore({ ...reference, repository }, options, this.#repository.client());
+  }
+
   async resolve(ref: string): Promise<Descriptor> {
     const { bytes, mediaType, digest, claimed } = await this.#repository.manifest(ref);
     const name = `${this.#repository.name}${isDigest(ref) ? "@" : ":"}${ref}`;

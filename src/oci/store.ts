@@ -36,6 +36,15 @@ export function hasReferrers(store: ReadStore): store is ReadStore & Referrers {
   return "referrers" in store && typeof store.referrers === "function";
 }
 
+/** A store that finds untagged manifests by a list: what refers to another has to be put on it. */
+export interface Listing {
+  list(descriptor: Descriptor): Promise<void>;
+}
+
+export function hasList(store: ReadStore): store is ReadStore & Listing {
+  return "list" in store && typeof store.list === "function";
+}
+
 /** Where bytes come from. One-shot content (a pipe) opens once, from 0. */
 export interface Content {
   open(from: number): Promise<ByteStream>;

@@ -2,12 +2,19 @@ import { DavitError } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { type Digest, parseDigest } from "../oci/digest.ts";
 import { isAbandoned, ownerText, thisProcess } from "../owner.ts";
-import { check, Type } from "../schema.ts";
+import { check, checkJson, Type } from "../schema.ts";
 import type { LedgerDatabase } from "./database.ts";
 import { ContentRow } from "./rows.ts";
 
 /** How long a lease outlives its last renewal, in milliseconds. */
 const LEASE = 24 * 60 * 60 * 1000;
+
+const IMPORT = "import ";
+
+/** What the leases of imports into an app begin with. */
+export function importLease(app: string): string {
+  return `${IMPORT}${app} `;
+}
 
 const DigestRow = Type.Object({ digest: Type.String() });
 const LeaseRow = Type.Object({ id: Type.String(), owner: Type.String(), until: Type.Integer() });
@@ -113,6 +120,35 @@ export class ContentLedger {
     return row === undefined ? undefined : check(ContentRow, row, "the ledger's tags");
   }
 
+  /** A manifest of the app, by digest. */
+  manifest(app: string, digest: Digest): ContentRow | undefined {
+    const row = this.#db.get(
+      `SELECT manifests.digest, media_type, manifests.size FROM manifests
+       JOIN members USING (app, digest) WHERE app = ? AND digest = ?`,
+      app,
+      digest,
+    );
+    return row === undefined ? undefined : check(ContentRow, row, "the ledger's manifests");
+  }
+
+  /** What in the app refers to a digest, oldest first. */
+  referrers(app: string, subject: Digest): Descriptor[] {
+    const rows = this.#db.all(
+      "SELECT digest, media_type, size, entry FROM manifests WHERE app = ? AND subject = ? ORDER BY rowid",
+      app,
+      subject,
+    );
+    return rows.map((row) => {
+      const { digest, media_type, size, entry } = check(EntryRow, row, "the ledger's manifests");
+      const { artifactType, annotations } = checkJson(Entry, entry || "{}", "the ledger's manifests");
+      return {
+        ...{ mediaType: media_type, digest: parseDigest(digest), size },
+        ...(artifactType ? { artifactType } : {}),
+        ...(annotations ? { annotations } : {}),
+      };
+    });
+  }
+
   /** The tags that end so, by name. */
   tagsOf(app: string, suffix: string): (ContentRow & { name: string })[] {
     return this.#db
@@ -163,6 +199,16 @@ export class ContentLedger {
     return row === undefined ? undefined : check(ContentRow, row, "the ledger's layers");
   }
 
+  /** Every blob that the app holds, sorted. */
+  blobsOf(app: string): Digest[] {
+    return this.#db
+      .all(
+        "SELECT digest FROM members JOIN blobs USING (digest) WHERE app = ? AND state = 'present' ORDER BY digest",
+        app,
+      )
+      .map(digestRow);
+  }
+
   /** Bytes of a blob that the pool holds. */
   sizeOf(digest: Digest): number | undefined {
     const blob = this.#blob(digest);
@@ -208,13 +254,30 @@ export class ContentLedger {
     });
   }
 
-  /** Leases whose process is gone, or whose time is up. */
+  /** What an import stored when it was cut stays for a day, for the next try to find. */
+  async keepLease(id: string): Promise<void> {
+    await this.#db.write(() =>
+      this.#db.run("UPDATE leases SET owner = 'kept', until = ? WHERE id = ?", this.#now() + LEASE, id),
+    );
+  }
+
+  /** The leases of imports into an app that were cut, or whose process is gone. */
+  cutLeases(app: string): string[] {
+    return this.#db
+      .all("SELECT * FROM leases WHERE substr(id, 1, length(?1)) = ?1", importLease(app))
+      .map((row) => check(LeaseRow, row, "the ledger's leases"))
+      .filter((lease) => isAbandoned(lease.owner, 0, this.#now()))
+      .map((lease) => lease.id);
+  }
+
+  /** Leases whose process is gone, or whose time is up. An import's content stays for its time: it may be tried again. */
   abandonedLeases(): string[] {
     const leases = this.#db
       .all("SELECT * FROM leases")
       .map((row) => check(LeaseRow, row, "the ledger's leases"));
     return leases
       .filter((lease) => isAbandoned(lease.owner, lease.until, this.#now()))
+      .filter((lease) => !lease.id.startsWith(IMPORT) || lease.until < this.#now())
       .map((lease) => lease.id);
   }
 
@@ -283,6 +346,11 @@ export class ContentLedger {
   }
 }
 
+const EntryRow = Type.Composite([ContentRow, Type.Object({ entry: Type.String() })]);
+const Entry = Type.Object({
+  artifactType: Type.Optional(Type.String()),
+  annotations: Type.Optional(Type.Record(Type.String(), Type.String())),
+});
 const TagRow = Type.Composite([ContentRow, Type.Object({ name: Type.String() })]);
 const ViewRow = Type.Object({ name: Type.String(), digest: Type.String(), size: Type.Integer() });
 

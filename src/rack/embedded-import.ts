@@ -1,38 +1,84 @@
-import { type BuildContent, readBuild, recordOf } from "../bundle/record.ts";
+import { type Archive, ingestArchive } from "../bundle/ingest.ts";
+import { type BuildContent, isBuildIndex, readBuild, servicesImages } from "../bundle/record.ts";
 import type { ByteStream } from "../bytes.ts";
 import { DavitError } from "../errors.ts";
+import { copy, readManifest } from "../oci/copy.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
-import { type Ingested, ingestLayout } from "../oci/ingest.ts";
-import { REF_NAME } from "../oci/layout-store.ts";
-import { makeManifest } from "../oci/manifest.ts";
-import { mediaTypes } from "../oci/media-types.ts";
-import { contentOf, type Store } from "../oci/store.ts";
+import type { ReadStore, Store } from "../oci/store.ts";
 import type { EmbeddedParts } from "./embedded.ts";
+import { foreignBuild } from "./foreign-build.ts";
 import { newId } from "./ids.ts";
 import type { NewBuild } from "./ledger.ts";
 import type { Build, ImportOptions } from "./rack.ts";
+import type { RackStore } from "./rack-store.ts";
 import { buildOf } from "./rows.ts";
 
+/** A build on its way in: what it is, and each service's image. */
+export interface Incoming {
+  content: BuildContent;
+  images: Map<string, Descriptor>;
+}
+
 /**
- * Reads a bundle from a stream into the rack. Nothing is visible before the one
- * transaction at the end; what came before it is swept when the lease ends.
+ * Reads the builds of an archive from a stream into the rack. Nothing is visible
+ * before the one transaction at the end; what came before it is swept when the
+ * lease ends, but for an archive that was cut: its content stays for the next try.
  */
 export async function importEmbedded(
   parts: EmbeddedParts,
   app: string,
   archive: ByteStream,
   options: ImportOptions,
+): Promise<Build[]> {
+  return await importFrom(parts, app, options, async (store) => {
+    const read = await ingestArchive(archive, store, progressOf(options));
+    return await incoming(store, app, read);
+  });
+}
+
+/** Takes a build or an image out of another store; only what is missing moves. */
+export async function copyEmbedded(
+  parts: EmbeddedParts,
+  app: string,
+  source: ReadStore,
+  root: Descriptor,
+  options: ImportOptions,
 ): Promise<Build> {
+  let done = 0;
+  const bytes = (count: number): void => {
+    done += count;
+    options.onProgress?.({ what: "Copying", done });
+  };
+  const on = { bytes, ...(options.onWarning ? { warning: options.onWarning } : {}) };
+  const [build] = await importFrom(parts, app, options, async (store) => {
+    await copy(source, root, store, { referrers: true, on });
+    const { manifest } = await readManifest(store, root);
+    if (!isBuildIndex(manifest))
+      return [await foreignBuild(store, app, { kind: "layout", roots: [{ descriptor: root, names: [] }] })];
+    const content = await readBuild(store, root);
+    return [{ content, images: await servicesImages(store, content) }];
+  });
+  if (!build) throw new DavitError("bad-archive", `Cannot import ${root.digest}: it holds no build`);
+  return build;
+}
+
+/** The same from any source of content: `bring` stores it, and says which builds it is. */
+export async function importFrom(
+  parts: EmbeddedParts,
+  app: string,
+  options: ImportOptions,
+  bring: (store: RackStore) => Promise<Incoming[]>,
+): Promise<Build[]> {
   parts.ledger.app(app);
   const before =
-    options.idempotencyKey === undefined ? undefined : parts.ledger.importedAs(app, options.idempotencyKey);
-  if (before) return buildOf(before);
+    options.idempotencyKey === undefined ? [] : parts.ledger.importedAs(app, options.idempotencyKey);
+  if (before.length > 0) return before.map(buildOf);
   try {
-    return await parts.store(app).lease(async (store) => {
-      const ingested = await ingestLayout(archive, store, progressOf(options));
-      const content = await readBuild(store, buildIndex(ingested));
+    return await parts.store(app).importLease(async (store) => {
+      const builds = await bring(store);
       options.signal?.throwIfAborted();
-      return await commit(parts, app, content, await serviceImages(ingested, content, store), options);
+      checkExpected(builds, options.expect ?? []);
+      return await commit(parts, app, builds, options);
     });
   } catch (error) {
     await parts.collector.run().catch(() => undefined);
@@ -52,100 +98,80 @@ function progressOf({ onWarning, onProgress, size, signal }: ImportOptions) {
   };
 }
 
-/** The one index in the archive that has a record. */
-function buildIndex({ index, manifests }: Ingested): Descriptor {
-  const builds = index.manifests.filter((entry) => {
-    const manifest = manifests.get(entry.digest)?.manifest;
-    return manifest?.kind === "index" && recordOf(manifest.manifests) !== undefined;
-  });
-  const [build, another] = builds;
-  if (!build)
-    throw new DavitError(
-      "bad-archive",
-      "Cannot import the archive: it holds images, and no build of davit's",
-      {
-        hint: "archives that `davit builds export` wrote can be imported",
-      },
-    );
-  if (another)
-    throw new DavitError("unsupported", `Cannot import the archive: it holds ${builds.length} builds`, {
-      hint: "export them one by one",
-    });
-  return { mediaType: build.mediaType, digest: build.digest, size: build.size };
-}
-
-/** Each service's image: as the archive names it, else put together from the build's index. */
-async function serviceImages(
-  ingested: Ingested,
-  content: BuildContent,
-  store: Store,
-): Promise<Map<string, Descriptor>> {
-  const images = new Map<string, Descriptor>();
-  for (const [service, entries] of content.services) {
-    const name = `${service}.`;
-    const named = ingested.index.manifests.find((entry) => {
-      const ref = entry.annotations?.[REF_NAME] ?? "";
-      return (
-        ref.startsWith(name) && !ref.slice(name.length).includes(".") && covers(ingested, entry, entries)
-      );
-    });
-    images.set(service, plain(named ?? (await joined(entries, store))));
+/** The builds in an archive: those of davit's that it names, else the one that its images make up. */
+async function incoming(store: Store, app: string, archive: Archive): Promise<Incoming[]> {
+  const found: Incoming[] = [];
+  for (const { descriptor } of archive.roots) {
+    const manifest = archive.layout?.manifests.get(descriptor.digest)?.manifest;
+    if (
+      !manifest ||
+      !isBuildIndex(manifest) ||
+      found.some(({ content }) => content.index.digest === descriptor.digest)
+    )
+      continue;
+    const content = await readBuild(store, descriptor);
+    found.push({ content, images: await servicesImages(store, content, archive.layout) });
   }
-  return images;
+  return found.length > 0 ? found : [await foreignBuild(store, app, archive)];
 }
 
-/** Whether a top-level entry is this service's image: the same manifest, or an index over just these. */
-function covers({ manifests }: Ingested, entry: Descriptor, expected: Descriptor[]): boolean {
-  const manifest = manifests.get(entry.digest)?.manifest;
-  const digests =
-    manifest?.kind === "index" ? manifest.manifests.map((child) => child.digest) : [entry.digest];
-  return digests.length === expected.length && expected.every((wanted) => digests.includes(wanted.digest));
-}
-
-async function joined(entries: Descriptor[], store: Store): Promise<Descriptor> {
-  const [only, second] = entries;
-  if (only && !second) return only;
-  const manifests = entries.map(({ mediaType, digest, size, platform }) => ({
-    mediaType,
-    digest,
-    size,
-    ...(platform ? { platform } : {}),
-  }));
-  const made = makeManifest(mediaTypes.ociIndex, { manifests });
-  await store.push(made.descriptor, contentOf(made.bytes));
-  return made.descriptor;
-}
-
-function plain({ mediaType, digest, size }: Descriptor): Descriptor {
-  return { mediaType, digest, size };
+/** Refuses an archive that holds anything else than what was expected. */
+function checkExpected(builds: Incoming[], expected: readonly string[]): void {
+  if (expected.length === 0) return;
+  const idsOf = ({ content, images }: Incoming) => [
+    content.index.digest,
+    ...[...images.values()].map(({ digest }) => digest),
+  ];
+  const known = builds.flatMap(idsOf);
+  const strange = expected.find((digest) => !known.some((id) => id === digest));
+  const surplus = builds.find((build) => !idsOf(build).some((digest) => expected.includes(digest)));
+  if (strange === undefined && !surplus) return;
+  const found = builds.map(({ content }) => content.index.digest).join(", ");
+  throw new DavitError(
+    "mismatch",
+    `Cannot import the archive: expected is ${expected.join(", ")}, it holds ${found}`,
+  );
 }
 
 async function commit(
   parts: EmbeddedParts,
   app: string,
-  content: BuildContent,
-  images: Map<string, Descriptor>,
+  builds: Incoming[],
   options: ImportOptions,
-): Promise<Build> {
-  const { record } = content;
-  const build: NewBuild = {
+): Promise<Build[]> {
+  const made = builds.map(({ content, images }) => ({
+    content,
+    images,
+    build: newBuild(parts, app, content),
+  }));
+  const releases = made.map(({ content }) => ({
+    manifest: content.manifest,
+    description: content.record.description,
+  }));
+  await parts.releases.inheritAll(app, releases, async (sealed) => {
+    const imports = made.flatMap(({ content, images, build }, i) => {
+      const release = sealed[i];
+      if (!release) return [];
+      const tags = [...images].map(([service, descriptor]) => ({
+        name: `${service}.${build.id}`,
+        descriptor,
+      }));
+      const { record, index, log } = content;
+      const done = { id: build.id, app, tags, release, index, log, ended: "" };
+      return [{ build, done: { ...done, entrypoint: record.entrypoint, engine: record.engine } }];
+    });
+    await parts.ledger.importBuilds(imports, options.idempotencyKey);
+  });
+  await parts.publish();
+  return made.map(({ build }) => buildOf(parts.ledger.build(app, build.id)));
+}
+
+function newBuild(parts: EmbeddedParts, app: string, { record }: BuildContent): NewBuild {
+  return {
     id: newId("B", parts.random),
     app,
     description: record.description,
     gitSha: record["git-sha"],
     wildcardDomain: record["wildcard-domain"],
   };
-  const tags = [...images].map(([service, descriptor]) => ({ name: `${service}.${build.id}`, descriptor }));
-  await parts.releases.inherit(app, content.manifest, record.description, (release) =>
-    parts.ledger.importBuild(
-      build,
-      {
-        ...{ id: build.id, app, tags, release, index: content.index, log: content.log },
-        ...{ entrypoint: record.entrypoint, engine: record.engine, ended: "" },
-      },
-      options.idempotencyKey,
-    ),
-  );
-  await parts.publish();
-  return buildOf(parts.ledger.build(app, build.id));
 }

@@ -2,17 +2,19 @@ import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Engine } from "../build/engine.ts";
-import { makeBundle } from "../bundle/write.ts";
 import { type ByteStream, type Bytes, encode } from "../bytes.ts";
 import { DavitError, systemError } from "../errors.ts";
 import { BlobPool } from "../oci/blob-pool.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { parseDigest } from "../oci/digest.ts";
-import { LAYOUT_FILE, REF_NAME, replaceFile } from "../oci/layout-store.ts";
+import { LAYOUT_FILE, REF_NAME } from "../oci/layout-store.ts";
 import { mediaTypes } from "../oci/media-types.ts";
+import type { ReadStore } from "../oci/store.ts";
+import { replaceFile } from "../write-file.ts";
 import { Collector } from "./collector.ts";
 import { runEmbeddedBuild } from "./embedded-build.ts";
-import { importEmbedded } from "./embedded-import.ts";
+import { exportEmbedded, imagesOf, readEmbedded } from "./embedded-export.ts";
+import { copyEmbedded, importEmbedded } from "./embedded-import.ts";
 import { type Env, Home, LOCAL, noRack } from "./home.ts";
 import { checkName, type RandomSource, secureRandom } from "./ids.ts";
 import { Ledger } from "./ledger.ts";
@@ -21,7 +23,9 @@ import type {
   Build,
   BuildEvents,
   BuildOptions,
+  BuildSource,
   Bundle,
+  ExportOptions,
   ImportOptions,
   NewRelease,
   Rack,
@@ -166,7 +170,9 @@ export class EmbeddedRack implements Rack {
     const row = this.#parts.ledger.build(app, id);
     return {
       ...buildOf(row),
-      images: Object.fromEntries([...this.#images(row)].map(([name, image]) => [name, image.digest])),
+      images: Object.fromEntries(
+        [...imagesOf(this.#parts, row)].map(([name, image]) => [name, image.digest]),
+      ),
     };
   }
 
@@ -219,7 +225,7 @@ export class EmbeddedRack implements Rack {
     return await runEmbeddedBuild(this.#parts, app, options, events, signal);
   }
 
-  async importBuild(app: string, archive: ByteStream, options: ImportOptions): Promise<Build> {
+  async importBuilds(app: string, archive: ByteStream, options: ImportOptions): Promise<Build[]> {
     await this.#recover();
     return await importEmbedded(this.#parts, app, archive, options);
   }
@@ -229,46 +235,22 @@ export class EmbeddedRack implements Rack {
     await this.#parts.collector.recover();
   }
 
-  async exportBuild(app: string, id: string): Promise<Bundle> {
-    const row = this.#parts.ledger.build(app, id);
-    if (row.index_digest === "")
-      throw new DavitError("conflict", `Cannot export build ${id}: it is ${row.status}`, {
-        hint: "only complete builds have images",
-      });
-    const { promise: plan, resolve, reject } = Promise.withResolvers<Bundle>();
-    const { promise: finished, resolve: finish } = Promise.withResolvers<void>();
-    const leased = this.#parts
-      .store(app)
-      .lease(async (store) => {
-        const index: Descriptor = {
-          mediaType: mediaTypes.ociIndex,
-          digest: parseDigest(row.index_digest),
-          size: row.index_size,
-        };
-        const images = this.#images(row);
-        if ((await store.exists(index)) !== "yes")
-          throw new DavitError("not-found", `build not found: ${id}`);
-        for (const image of images.values()) await store.exists(image);
-        resolve(await makeBundle(store, { id, index, images, prefix: `${this.name}/${app}` }));
-        await finished;
-      })
-      .catch(reject);
-    const { size, stream } = await plan;
-    const end = async (): Promise<void> => {
-      finish();
-      await leased;
-    };
-    return { size, stream: whenDone(stream, end) };
+  async exportBuilds(app: string, ids: readonly string[], options: ExportOptions = {}): Promise<Bundle> {
+    return await exportEmbedded(this.#parts, app, ids, options);
   }
 
-  /** The image behind each service's tag. */
-  #images(row: BuildRow): Map<string, Descriptor> {
-    const images = new Map<string, Descriptor>();
-    for (const tag of this.#parts.ledger.content.tagsOf(row.app, `.${row.id}`)) {
-      const descriptor = { mediaType: tag.media_type, digest: parseDigest(tag.digest), size: tag.size };
-      images.set(tag.name.slice(0, -row.id.length - 1), descriptor);
-    }
-    return images;
+  async readBuild<T>(app: string, id: string, work: (source: BuildSource) => Promise<T>): Promise<T> {
+    return await readEmbedded(this.#parts, app, id, work);
+  }
+
+  async importFrom(app: string, source: ReadStore, root: Descriptor, options: ImportOptions): Promise<Build> {
+    await this.#recover();
+    return await copyEmbedded(this.#parts, app, source, root, options);
+  }
+
+  async blobs(app: string): Promise<string[]> {
+    this.#parts.ledger.app(app);
+    return this.#parts.ledger.content.blobsOf(app);
   }
 
   async releases(app: string, limit = DEFAULT_LIMIT): Promise<Release[]> {
@@ -294,14 +276,6 @@ async function* skip(stream: ByteStream, count: number): AsyncGenerator<Bytes> {
       yield chunk.subarray(left);
       left = 0;
     }
-  }
-}
-
-async function* whenDone(stream: ByteStream, done: () => Promise<void>): AsyncGenerator<Bytes> {
-  try {
-    yield* stream;
-  } finally {
-    await done();
   }
 }
 

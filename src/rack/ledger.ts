@@ -197,11 +197,16 @@ export class Ledger {
     });
   }
 
-  /** The whole of an import: a finished build that never ran here. */
-  async importBuild(build: NewBuild, done: FinishedBuild, idempotencyKey: string | undefined): Promise<void> {
+  /** The whole of an import: finished builds that never ran here, all of them or none. */
+  async importBuilds(
+    imports: readonly { build: NewBuild; done: FinishedBuild }[],
+    key?: string,
+  ): Promise<void> {
     await this.#db.write(() => {
-      this.#insertBuild(build, idempotencyKey ?? null);
-      this.#complete({ ...done, ended: this.#stamp() });
+      for (const [i, { build, done }] of imports.entries()) {
+        this.#insertBuild(build, key === undefined ? null : keyOf(key, i));
+        this.#complete({ ...done, ended: this.#stamp() });
+      }
     });
   }
 
@@ -218,13 +223,18 @@ export class Ledger {
     );
   }
 
-  importedAs(app: string, idempotencyKey: string): BuildRow | undefined {
-    const row = this.#db.get(
-      "SELECT * FROM builds WHERE app = ? AND idempotency_key = ?",
-      app,
-      idempotencyKey,
-    );
-    return row === undefined ? undefined : buildRow(row);
+  /** The builds that an import with this key made. */
+  importedAs(app: string, key: string): BuildRow[] {
+    const found: BuildRow[] = [];
+    for (;;) {
+      const row = this.#db.get(
+        "SELECT * FROM builds WHERE app = ? AND idempotency_key = ?",
+        app,
+        keyOf(key, found.length),
+      );
+      if (row === undefined) return found;
+      found.push(buildRow(row));
+    }
   }
 
   async failBuild(id: string, reason: string, log?: Descriptor): Promise<void> {
@@ -338,4 +348,9 @@ const LogChunk = Type.Object({ seq: Type.Integer(), bytes: Type.String() });
 
 function releaseRow(row: unknown): ReleaseRow {
   return check(ReleaseRow, row, "the ledger's releases");
+}
+
+/** Each build of one import has a key of its own. */
+function keyOf(key: string, place: number): string {
+  return place === 0 ? key : `${key} ${place + 1}`;
 }

@@ -1,16 +1,16 @@
 import { type ByteStream, type Bytes, collect } from "../bytes.ts";
-import { DavitError } from "../errors.ts";
+import { DavitError, hasCode } from "../errors.ts";
 import type { BlobPool } from "../oci/blob-pool.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
-import { type Digest, isDigest, parseDigest } from "../oci/digest.ts";
+import { type Digest, digestAlgorithm, isDigest, parseDigest } from "../oci/digest.ts";
 import { children, MAX_MANIFEST, parseManifest, referrerEntry } from "../oci/manifest.ts";
 import { isManifestType } from "../oci/media-types.ts";
 import { pushToPool } from "../oci/pool-push.ts";
 import type { PoolWriter } from "../oci/pool-writer.ts";
-import { type BlobWriter, type Content, contentOf, type Store } from "../oci/store.ts";
+import { type BlobWriter, type Content, contentOf, type Referrers, type Store } from "../oci/store.ts";
 import { verified } from "../oci/verify.ts";
 import type { Collector } from "./collector.ts";
-import type { ContentLedger } from "./content-ledger.ts";
+import { type ContentLedger, importLease } from "./content-ledger.ts";
 
 /** Between renewals of a lease, in milliseconds. */
 const RENEWAL = 60 * 60 * 1000;
@@ -20,7 +20,7 @@ const RENEWAL = 60 * 60 * 1000;
  * every read, never cached. The blob's file comes first and its row second, so
  * that a row never points at nothing.
  */
-export class RackStore implements Store {
+export class RackStore implements Store, Referrers {
   readonly #app: string;
   readonly #pool: BlobPool;
   readonly #ledger: ContentLedger;
@@ -44,7 +44,7 @@ export class RackStore implements Store {
   }
 
   async resolve(ref: string): Promise<Descriptor> {
-    const row = isDigest(ref) ? undefined : this.#ledger.tag(this.#app, ref);
+    const row = isDigest(ref) ? this.#ledger.manifest(this.#app, ref) : this.#ledger.tag(this.#app, ref);
     if (!row)
       throw new DavitError(
         "not-found",
@@ -88,8 +88,12 @@ export class RackStore implements Store {
     await pushToPool(this.#pool, descriptor, content);
   }
 
-  async writer(): Promise<BlobWriter> {
-    const writer = await this.#pool.writer();
+  async referrers(subject: Digest): Promise<Descriptor[]> {
+    return this.#ledger.referrers(this.#app, subject);
+  }
+
+  async writer(wanted?: Descriptor): Promise<BlobWriter> {
+    const writer = await this.#pool.writer(wanted && digestAlgorithm(wanted.digest));
     return new RackWriter(writer, async (mediaType, digest, expected) =>
       this.#leased(async (lease) => {
         await this.#claim(digest, lease).catch(async (error: unknown) => {
@@ -123,12 +127,28 @@ export class RackStore implements Store {
   }
 
   async lease<T>(work: (store: RackStore) => Promise<T>): Promise<T> {
-    return await this.#leased((lease) => work(new RackStore(this.#app, this.#collector, lease, this.#keep)));
+    return await this.#leased((lease) => work(this.#under(lease)));
+  }
+
+  /** A lease for an import: what came before a cut stays for a day, so that the next try finds it. */
+  async importLease<T>(work: (store: RackStore) => Promise<T>): Promise<T> {
+    const before = this.#ledger.cutLeases(this.#app);
+    const result = await this.#newLease(importLease(this.#app), (lease) => work(this.#under(lease)));
+    for (const lease of before) await this.#endLease(lease);
+    if (before.length > 0) await this.#collector.run();
+    return result;
+  }
+
+  #under(lease: string): RackStore {
+    return new RackStore(this.#app, this.#collector, lease, this.#keep);
   }
 
   async #leased<T>(work: (lease: string) => Promise<T>): Promise<T> {
-    if (this.#lease !== undefined) return await work(this.#lease);
-    const lease = crypto.randomUUID();
+    return this.#lease === undefined ? await this.#newLease("", work) : await work(this.#lease);
+  }
+
+  async #newLease<T>(prefix: string, work: (lease: string) => Promise<T>): Promise<T> {
+    const lease = `${prefix}${crypto.randomUUID()}`;
     await this.#ledger.openLease(lease);
     const renewal = setInterval(() => void this.#ledger.renewLease(lease).catch(() => undefined), RENEWAL);
     renewal.unref();
@@ -138,7 +158,8 @@ export class RackStore implements Store {
       return result;
     } catch (error) {
       // What went wrong first is what the user must hear of, even if the disk is too full to tidy up.
-      await this.#endLease(lease).catch(() => undefined);
+      const end = prefix !== "" && isCut(error) ? this.#ledger.keepLease(lease) : this.#endLease(lease);
+      await end.catch(() => undefined);
       throw error;
     } finally {
       clearInterval(renewal);
@@ -153,6 +174,11 @@ export class RackStore implements Store {
   async #claim(digest: Digest, lease: string): Promise<void> {
     while (!(await this.#ledger.claim(lease, digest))) await this.#collector.run();
   }
+}
+
+/** Whether what was stored before an error is good, and worth keeping. */
+function isCut(error: unknown): boolean {
+  return hasCode(error, "cut-archive", "interrupted", "unavailable");
 }
 
 class RackWriter implements BlobWriter {

@@ -1,4 +1,6 @@
 import type { ByteStream } from "../bytes.ts";
+import type { Descriptor } from "../oci/descriptor.ts";
+import type { ReadStore } from "../oci/store.ts";
 import { type Static, Type } from "../schema.ts";
 
 /** How the wire writes "not yet". */
@@ -107,6 +109,8 @@ export interface ImportOptions {
   idempotencyKey?: string;
   /** Bytes of the archive, where known; for progress only. */
   size?: number;
+  /** Content ids: the archive must hold just these. */
+  expect?: readonly string[];
   signal?: AbortSignal;
   onWarning?(text: string): void;
   onProgress?(progress: Progress): void;
@@ -121,11 +125,31 @@ export interface NewRelease {
   parent?: string;
 }
 
+export interface ExportOptions {
+  /** Another build that the reader has: its blobs are left out. */
+  since?: string;
+  /** Digests that the reader has, as `blobs` lists them. */
+  have?: readonly string[];
+  /** What a Convox v3 rack imports, in place of a bundle. */
+  format?: "bundle" | "convox";
+}
+
 /** An export on its way. */
 export interface Bundle {
-  /** Bytes of the whole archive, known before the first. */
-  size: number;
+  /** Bytes of the whole archive, where they are known before the first. */
+  size: number | undefined;
+  /** Bytes of blobs that are left out, for the reader has them. */
+  omitted: number;
   stream: ByteStream;
+}
+
+/** A build's content, to be read by other stores. */
+export interface BuildSource {
+  store: ReadStore;
+  id: string;
+  index: Descriptor;
+  /** By service name. */
+  images: Map<string, Descriptor>;
 }
 
 /** Where apps, builds and releases live. Commands know nothing else; they cannot tell the kinds apart. */
@@ -145,8 +169,15 @@ export interface Rack extends AsyncDisposable {
   /** The stored log; of a build that still runs, what there is and what comes until it ends. */
   buildLog(app: string, id: string): Promise<ByteStream>;
   runBuild(app: string, options: BuildOptions, events: BuildEvents, signal: AbortSignal): Promise<Build>;
-  exportBuild(app: string, id: string): Promise<Bundle>;
-  importBuild(app: string, archive: ByteStream, options: ImportOptions): Promise<Build>;
+  exportBuilds(app: string, ids: readonly string[], options?: ExportOptions): Promise<Bundle>;
+  /** Hands a build's content to `work`, safe from the collector until it is done. */
+  readBuild<T>(app: string, id: string, work: (source: BuildSource) => Promise<T>): Promise<T>;
+  /** Takes a build, or an image, out of another store: only what is missing moves. */
+  importFrom(app: string, source: ReadStore, root: Descriptor, options: ImportOptions): Promise<Build>;
+  /** Digests of every blob the app holds, sorted: what an export need not carry. */
+  blobs(app: string): Promise<string[]>;
+  /** Every build of an archive, all of them or none. */
+  importBuilds(app: string, archive: ByteStream, options: ImportOptions): Promise<Build[]>;
 
   /** Newest first. */
   releases(app: string, limit?: number): Promise<Release[]>;

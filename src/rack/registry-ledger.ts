@@ -1,8 +1,7 @@
 import type { Descriptor } from "../oci/descriptor.ts";
 import { type Digest, parseDigest } from "../oci/digest.ts";
-import { check, checkJson, Type } from "../schema.ts";
+import { check, Type } from "../schema.ts";
 import type { LedgerDatabase } from "./database.ts";
-import { ContentRow } from "./rows.ts";
 
 const NameRow = Type.Object({ name: Type.String() });
 const SizeRow = Type.Object({ size: Type.Integer() });
@@ -20,17 +19,6 @@ const NamedRow = Type.Object({
   media_type: Type.String(),
   size: Type.Integer(),
 });
-const EntryRow = Type.Object({
-  digest: Type.String(),
-  media_type: Type.String(),
-  size: Type.Integer(),
-  entry: Type.String(),
-});
-const Entry = Type.Object({
-  artifactType: Type.Optional(Type.String()),
-  annotations: Type.Optional(Type.Record(Type.String(), Type.String())),
-});
-
 /** How long pins of the registry's visitors last at least, and how long one lease takes new ones, in milliseconds. */
 const PINNED = 24 * 60 * 60 * 1000;
 const BUCKET = 60 * 60 * 1000;
@@ -105,35 +93,6 @@ export class RegistryLedger {
       digest,
     );
     return row === undefined ? undefined : check(SizeRow, row, "the ledger's blobs").size;
-  }
-
-  manifest(app: string, digest: Digest): Descriptor | undefined {
-    const row = this.#db.get(
-      `SELECT manifests.digest, media_type, manifests.size FROM manifests
-       JOIN members USING (app, digest) WHERE app = ? AND digest = ?`,
-      app,
-      digest,
-    );
-    return row === undefined ? undefined : descriptorOf(check(ContentRow, row, "the ledger's manifests"));
-  }
-
-  /** What in the app refers to a digest, oldest first. */
-  referrers(app: string, subject: Digest): Descriptor[] {
-    return this.#db
-      .all(
-        "SELECT digest, media_type, size, entry FROM manifests WHERE app = ? AND subject = ? ORDER BY rowid",
-        app,
-        subject,
-      )
-      .map((row) => {
-        const found = check(EntryRow, row, "the ledger's manifests");
-        const { artifactType, annotations } = checkJson(Entry, found.entry || "{}", "the ledger's manifests");
-        return {
-          ...descriptorOf(found),
-          ...(artifactType ? { artifactType } : {}),
-          ...(annotations ? { annotations } : {}),
-        };
-      });
   }
 
   /** An app that may be read and holds this blob. */

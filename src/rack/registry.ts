@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { type ByteStream, type Bytes, collect } from "../bytes.ts";
 import { DavitError, hasCode, systemCode } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
-import { type Digest, isDigest } from "../oci/digest.ts";
+import type { Digest } from "../oci/digest.ts";
 import { MAX_MANIFEST } from "../oci/manifest.ts";
 import { PoolUpload } from "../oci/pool-upload.ts";
 import { contentOf } from "../oci/store.ts";
@@ -129,8 +129,8 @@ export class Repository {
   async manifest(ref: string, pin: boolean): Promise<{ descriptor: Descriptor; bytes: Bytes } | undefined> {
     const store = await this.#store();
     try {
-      const descriptor = isDigest(ref) ? this.#ledger.manifest(this.name, ref) : await store.resolve(ref);
-      if (!descriptor || (pin && (await store.exists(descriptor)) !== "yes")) return undefined;
+      const descriptor = await store.resolve(ref);
+      if (pin && (await store.exists(descriptor)) !== "yes") return undefined;
       const bytes = await collect(
         await store.fetch(descriptor),
         MAX_MANIFEST,
@@ -156,7 +156,7 @@ export class Repository {
   }
 
   referrers(digest: Digest): Descriptor[] {
-    return this.#ledger.referrers(this.name, digest);
+    return this.#registry.parts.ledger.content.referrers(this.name, digest);
   }
 
   async deleteTag(tag: string): Promise<boolean> {

@@ -38,10 +38,24 @@ export class Releases {
     description: string,
     commit: (release: SealedRelease) => Promise<void>,
   ): Promise<void> {
+    await this.inheritAll(app, [{ manifest, description }], async ([release]) => {
+      if (release) await commit(release);
+    });
+  }
+
+  /** The same for several releases that come one after the other. */
+  async inheritAll(
+    app: string,
+    wanted: readonly { manifest: string; description: string }[],
+    commit: (releases: SealedRelease[]) => Promise<void>,
+  ): Promise<void> {
     await this.#retry(async () => {
       const newest = this.#ledger.newestRelease(app);
       const env = newest ? await this.#open(newest) : "";
-      await commit(await this.#make(env, manifest, description, newest?.id ?? ""));
+      const releases: SealedRelease[] = [];
+      for (const { manifest, description } of wanted)
+        releases.push(await this.#make(env, manifest, description, releases.at(-1)?.id ?? newest?.id ?? ""));
+      await commit(releases);
     });
   }
 

@@ -1,5 +1,5 @@
 import { type ByteStream, type Bytes, concat } from "../bytes.ts";
-import { BLOCK, bad } from "./header.ts";
+import { BLOCK, cut } from "./header.ts";
 
 /** A source that can jump ahead, such as a file, implements this too. */
 export interface Skippable extends ByteStream {
@@ -54,7 +54,7 @@ export class BlockReader {
     const pieces: Bytes[] = [];
     for (let left = length; left > 0; ) {
       const piece = await this.piece(left);
-      if (piece === undefined) throw bad("it ends inside a header");
+      if (piece === undefined) throw cut("it ends inside a header");
       pieces.push(piece.slice());
       left -= piece.byteLength;
     }
@@ -77,7 +77,7 @@ export class BlockReader {
 
   /** Skips what fills the last block of a body of `size` bytes. */
   async skipPadding(size: number): Promise<void> {
-    if (!(await this.skip(-size & (BLOCK - 1)))) throw bad("it ends inside an entry's last block");
+    if (!(await this.skip(-size & (BLOCK - 1)))) throw cut("it ends inside an entry's last block");
   }
 
   /** Lets go of the source, wherever it is. */

@@ -37,6 +37,13 @@ export function bad(reason: string): DavitError {
   });
 }
 
+/** An archive that ends too early: the link broke, or its writer did. */
+export function cut(reason: string): DavitError {
+  return new DavitError("cut-archive", `Cannot read the archive: ${reason}`, {
+    hint: "the archive is cut; send it again, and what has arrived already is not stored twice",
+  });
+}
+
 /** Text that is safe to print: control characters, quotes and non-ASCII noise escaped, cut at 200. */
 export function shown(name: string): string {
   return JSON.stringify(name.length > 200 ? `${name.slice(0, 200)}…` : name).replace(

@@ -3,6 +3,7 @@ import { BlockReader } from "./block-reader.ts";
 import {
   BLOCK,
   bad,
+  cut,
   decodeName,
   type EntryType,
   entryType,
@@ -104,7 +105,7 @@ class Member implements TarEntry {
   async *#read(): AsyncGenerator<Bytes> {
     while (this.#left > 0) {
       const piece = await this.#reader.piece(this.#left);
-      if (piece === undefined) throw bad(`it ends inside entry ${shown(this.name)}`);
+      if (piece === undefined) throw cut(`it ends inside entry ${shown(this.name)}`);
       this.#left -= piece.byteLength;
       yield piece;
     }
@@ -113,7 +114,7 @@ class Member implements TarEntry {
   /** Skips what nobody read, and what fills the last block. */
   async leave(): Promise<void> {
     if (this.size === 0) return;
-    if (!(await this.#reader.skip(this.#left))) throw bad(`it ends inside entry ${shown(this.name)}`);
+    if (!(await this.#reader.skip(this.#left))) throw cut(`it ends inside entry ${shown(this.name)}`);
     this.#left = 0;
     await this.#reader.skipPadding(this.size);
   }

@@ -51,7 +51,7 @@ async function* exactly(body: ByteStream, { name, size = 0 }: NewEntry): AsyncGe
  * the header is asked of it: its own body streams queue 8 MiB and copy nothing,
  * so buffers could not be used again.
  */
-async function headerBlocks(entry: NewEntry): Promise<Bytes> {
+export async function headerBlocks(entry: NewEntry): Promise<Bytes> {
   const { readable, controller } = createTarPacker();
   const reader = readable.getReader();
   controller.add(header(entry));

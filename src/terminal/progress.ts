@@ -8,7 +8,7 @@ export type ProgressMode = "auto" | "plain" | "json" | "none";
 export interface Step {
   what: string;
   done: number;
-  total?: number;
+  total?: number | undefined;
 }
 
 /** Between redraws of a bar, and between lines where there is no terminal, in milliseconds. */

@@ -7,6 +7,7 @@ import { DavitError } from "../../src/errors.ts";
 import { digestOf } from "../../src/oci/digest.ts";
 import { readTar } from "../../src/tar/read.ts";
 import { sampleBundle } from "../support/bundles.ts";
+import { importOne } from "../support/import-one.ts";
 import { tempRack } from "../support/racks.ts";
 import { pax, type RawEntry, rawEntry, rawTar } from "../support/raw-tar.ts";
 
@@ -433,9 +434,9 @@ for (const { name, archive, says } of cases) {
     await using rack = await tempRack();
     await rack.createApp("shop");
     const made = await archive();
-    const result = await rack
-      .importBuild("shop", made instanceof Uint8Array ? streamOf(made) : made, {})
-      .catch((error: unknown) => error);
+    const result = await importOne(rack, made instanceof Uint8Array ? streamOf(made) : made, {}).catch(
+      (error: unknown) => error,
+    );
     if (!says) {
       expect(result).not.toBeInstanceOf(Error);
       return;
@@ -443,10 +444,11 @@ for (const { name, archive, says } of cases) {
     if (!(result instanceof DavitError)) throw new Error(`expected a refusal, got ${Bun.inspect(result)}`);
     expect(result.message).toMatch(says);
     expect(result.message).not.toContain("\n");
-    expect(result.code).toBe("bad-archive");
+    expect(["bad-archive", "cut-archive"]).toContain(result.code);
     expect(await rack.builds("shop")).toEqual([]);
     expect(await rack.releases("shop")).toEqual([]);
     const files = await readdir(join(rack.home, "racks/local/layout/blobs/sha256")).catch(() => []);
-    expect(files).toEqual([]);
+    // What came before a cut is good, and kept for the next try.
+    if (result.code !== "cut-archive") expect(files).toEqual([]);
   });
 }

@@ -1,6 +1,6 @@
 import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
-import { chmod, readdir } from "node:fs/promises";
+import { chmod, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { drain, streamOf } from "../../src/bytes.ts";
 import { BlobPool } from "../../src/oci/blob-pool.ts";
@@ -12,6 +12,7 @@ import { Seal } from "../../src/rack/seal.ts";
 import { testRack } from "../contract/rack.ts";
 import { testStore } from "../contract/store.ts";
 import { sampleBundle } from "../support/bundles.ts";
+import { importOne } from "../support/import-one.ts";
 import { tempRack } from "../support/racks.ts";
 import { tempDir } from "../support/temp.ts";
 
@@ -36,22 +37,47 @@ async function blobs(home: string): Promise<string[]> {
   return await readdir(join(home, "racks/local/layout/blobs/sha256"));
 }
 
-test("a failed import leaves no blob behind", async () => {
+/** A bundle whose last blob, or another part of it, is not what it says. */
+async function damaged(services = ["web", "api"]) {
+  const bundle = await sampleBundle(services);
+  const at = bundle.byteLength - 1024 - 512;
+  bundle[at] = (bundle[at] ?? 0) ^ 1;
+  return bundle;
+}
+
+test("an import of a damaged archive leaves no blob behind", async () => {
+  await using rack = await tempRack();
+  await rack.createApp("shop");
+  await importOne(rack, streamOf(await damaged()), {}).catch(() => undefined);
+  expect(await blobs(rack.home)).toEqual([]);
+});
+
+test("what came before a cut is not stored again by the next try, and swept when that is done", async () => {
   await using rack = await tempRack();
   await rack.createApp("shop");
   const bundle = await sampleBundle(["web", "api"]);
-  await rack
-    .importBuild("shop", streamOf(bundle.slice(0, bundle.byteLength - 3000)), {})
-    .catch(() => undefined);
+  await importOne(rack, streamOf(bundle.slice(0, bundle.byteLength - 3000)), {}).catch(() => undefined);
+  const kept = await blobs(rack.home);
+  expect(kept.length).toBeGreaterThan(0);
+  expect(await rack.builds("shop")).toEqual([]);
+  const written = await Promise.all(
+    kept.map((name) => stat(join(rack.home, "racks/local/layout/blobs/sha256", name))),
+  );
+  const build = await importOne(rack, streamOf(bundle), {});
+  for (const [i, name] of kept.entries())
+    expect((await stat(join(rack.home, "racks/local/layout/blobs/sha256", name))).ino).toBe(
+      written[i]?.ino ?? 0,
+    );
+  await rack.deleteBuild("shop", build.id);
   expect(await blobs(rack.home)).toEqual([]);
 });
 
 test("deleting the last build that needs a blob removes its file, deleting an app all of them", async () => {
   await using rack = await tempRack();
   await rack.createApp("shop");
-  const first = await rack.importBuild("shop", streamOf(await sampleBundle(["web"], "one")), {});
+  const first = await importOne(rack, streamOf(await sampleBundle(["web"], "one")), {});
   const count = (await blobs(rack.home)).length;
-  const second = await rack.importBuild("shop", streamOf(await sampleBundle(["web"], "two")), {});
+  const second = await importOne(rack, streamOf(await sampleBundle(["web"], "two")), {});
   await rack.deleteBuild("shop", second.id);
   expect((await blobs(rack.home)).length).toBe(count);
   await rack.deleteBuild("shop", first.id);
@@ -123,8 +149,8 @@ test("a ledger that a newer davit wrote is refused in one line, unless it says t
 test("an export that was read to its end holds nothing back from the collector", async () => {
   await using rack = await tempRack();
   await rack.createApp("shop");
-  const build = await rack.importBuild("shop", streamOf(await sampleBundle()), {});
-  await drain((await rack.exportBuild("shop", build.id)).stream);
+  const build = await importOne(rack, streamOf(await sampleBundle()), {});
+  await drain((await rack.exportBuilds("shop", [build.id])).stream);
   const db = new Database(join(rack.home, "racks/local/ledger.db"), { readonly: true });
   expect(db.query("SELECT count(*) AS n FROM leases").get()).toEqual({ n: 0 });
   db.close();

@@ -1,0 +1,130 @@
+import { streamPlan } from "../bundle/archive-plan.ts";
+import { writeConvox } from "../bundle/convox.ts";
+import { Graph } from "../bundle/graph.ts";
+import { type BundleBuild, planBundle } from "../bundle/write.ts";
+import type { ByteStream, Bytes } from "../bytes.ts";
+import { DavitError } from "../errors.ts";
+import type { Descriptor } from "../oci/descriptor.ts";
+import { parseDigest } from "../oci/digest.ts";
+import { mediaTypes } from "../oci/media-types.ts";
+import type { EmbeddedParts } from "./embedded.ts";
+import type { BuildSource, Bundle, ExportOptions } from "./rack.ts";
+import type { RackStore } from "./rack-store.ts";
+import { type BuildRow, buildOf } from "./rows.ts";
+
+/** Streams builds out of the rack; what they need is pinned until the last byte. */
+export async function exportEmbedded(
+  parts: EmbeddedParts,
+  app: string,
+  ids: readonly string[],
+  options: ExportOptions,
+): Promise<Bundle> {
+  const rows = ids.map((id) => exportable(parts, app, id));
+  const { promise: plan, resolve, reject } = Promise.withResolvers<Bundle>();
+  const { promise: finished, resolve: finish } = Promise.withResolvers<void>();
+  const leased = parts
+    .store(app)
+    .lease(async (store) => {
+      for (const row of rows) await pin(parts, store, row);
+      resolve(await bundleOf(parts, app, store, rows, options));
+      await finished;
+    })
+    .catch(reject);
+  const bundle = await plan;
+  const end = async (): Promise<void> => {
+    finish();
+    await leased;
+  };
+  return { ...bundle, stream: whenDone(bundle.stream, end) };
+}
+
+/** Hands a build's content to `work`, pinned until it is done. */
+export async function readEmbedded<T>(
+  parts: EmbeddedParts,
+  app: string,
+  id: string,
+  work: (source: BuildSource) => Promise<T>,
+): Promise<T> {
+  const row = exportable(parts, app, id);
+  return await parts.store(app).lease(async (store) => {
+    await pin(parts, store, row);
+    return await work({ store, id, index: indexOf(row), images: imagesOf(parts, row) });
+  });
+}
+
+function exportable(parts: EmbeddedParts, app: string, id: string): BuildRow {
+  const row = parts.ledger.build(app, id);
+  if (row.index_digest === "")
+    throw new DavitError("conflict", `Cannot export build ${id}: it is ${row.status}`, {
+      hint: "only complete builds have images",
+    });
+  return row;
+}
+
+/** A "yes" inside a lease pins; whatever a pinned root reaches is safe with it. */
+async function pin(parts: EmbeddedParts, store: RackStore, row: BuildRow): Promise<void> {
+  if ((await store.exists(indexOf(row))) !== "yes")
+    throw new DavitError("not-found", `build not found: ${row.id}`);
+  for (const image of imagesOf(parts, row).values()) await store.exists(image);
+}
+
+async function bundleOf(
+  parts: EmbeddedParts,
+  app: string,
+  store: RackStore,
+  rows: BuildRow[],
+  options: ExportOptions,
+): Promise<Bundle> {
+  if (options.format === "convox") {
+    const [row, another] = rows;
+    if (!row || another)
+      throw new DavitError("usage", "Cannot export several builds in Convox's format: it has room for one");
+    return { size: undefined, omitted: 0, stream: writeConvox(store, buildOf(row), imagesOf(parts, row)) };
+  }
+  const omit = await omitted(parts, app, store, options);
+  const builds = rows.map((row): BundleBuild => {
+    const images = imagesOf(parts, row);
+    return { id: row.id, index: indexOf(row), images, prefix: `${parts.name}/${app}` };
+  });
+  const plan = await planBundle(store, builds, { omit });
+  return { size: plan.size, omitted: plan.omitted, stream: streamPlan(plan) };
+}
+
+/** The blobs a reader has: those it listed, and those of a build it is known to have. */
+async function omitted(
+  parts: EmbeddedParts,
+  app: string,
+  store: RackStore,
+  { since, have = [] }: ExportOptions,
+): Promise<Set<string>> {
+  const omit = new Set(have);
+  if (since === undefined) return omit;
+  const row = exportable(parts, app, since);
+  const graph = new Graph(store);
+  await graph.add(indexOf(row));
+  for (const image of imagesOf(parts, row).values()) await graph.add(image);
+  for (const { digest } of [...graph.configs, ...graph.layers]) omit.add(digest);
+  return omit;
+}
+
+function indexOf(row: BuildRow): Descriptor {
+  return { mediaType: mediaTypes.ociIndex, digest: parseDigest(row.index_digest), size: row.index_size };
+}
+
+/** The image behind each service's tag. */
+export function imagesOf(parts: EmbeddedParts, row: BuildRow): Map<string, Descriptor> {
+  const images = new Map<string, Descriptor>();
+  for (const tag of parts.ledger.content.tagsOf(row.app, `.${row.id}`)) {
+    const descriptor = { mediaType: tag.media_type, digest: parseDigest(tag.digest), size: tag.size };
+    images.set(tag.name.slice(0, -row.id.length - 1), descriptor);
+  }
+  return images;
+}
+
+async function* whenDone(stream: ByteStream, done: () => Promise<void>): AsyncGenerator<Bytes> {
+  try {
+    yield* stream;
+  } finally {
+    await done();
+  }
+}
