@@ -9,6 +9,8 @@ export interface ArchiveFileEvents {
   warning?(text: string): void;
 }
 
+/** Bytes written at a time. */
+const PIECE = 1024 * 1024;
 /** Entries under way at once. */
 const WIDTH = 4;
 
@@ -65,18 +67,37 @@ async function writeEntry(
   }
 }
 
+/** While one piece is on its way to the disk, the next one is read and hashed. */
 async function writeBody(
   file: FileHandle,
   entry: PlannedEntry,
   offset: number,
   on: ArchiveFileEvents,
 ): Promise<void> {
-  let at = offset;
+  const length = Math.max(1, Math.min(PIECE, entry.size));
+  let [filling, spare] = [new Uint8Array(length), new Uint8Array(entry.size > PIECE ? length : 0)];
+  let [filled, at] = [0, offset];
+  let writing = Promise.resolve();
+  const turn = async (): Promise<void> => {
+    await writing;
+    writing = writeAt(file, filling.subarray(0, filled), at);
+    writing.catch(() => undefined);
+    at += filled;
+    filled = 0;
+    [filling, spare] = [spare, filling];
+  };
   for await (const chunk of await entry.open()) {
-    await writeAt(file, chunk, at);
-    at += chunk.byteLength;
+    for (let done = 0; done < chunk.byteLength; ) {
+      const part = chunk.subarray(done, done + length - filled);
+      filling.set(part, filled);
+      filled += part.byteLength;
+      done += part.byteLength;
+      if (filled === length) await turn();
+    }
     on.bytes?.(chunk.byteLength);
   }
+  if (filled > 0) await turn();
+  await writing;
 }
 
 async function writeAt(file: FileHandle, bytes: Uint8Array, offset: number): Promise<void> {

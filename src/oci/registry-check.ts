@@ -181,7 +181,7 @@ function learned(profile: Profile): Finding[] {
         ? undefined
         : profile.mount === "mounted"
           ? "yes"
-          : "it answered 202: the blob is sent",
+          : "only from a repository that is named",
     ],
     ["HEAD", profile.head === false ? "refused" : undefined],
     [

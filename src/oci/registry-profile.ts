@@ -15,8 +15,8 @@ export const Profile = Type.Object({
   upload: Type.Optional(Type.Union([Type.Literal("stream"), Type.Literal("chunks"), Type.Literal("put")])),
   /** Whether an upload that was cut can be gone on with. */
   resumes: Type.Optional(Type.Boolean()),
-  /** How a mount was answered: 201 mounted, 202 not. */
-  mount: Type.Optional(Type.Union([Type.Literal("mounted"), Type.Literal("refused")])),
+  /** Whether blobs were mounted, or a mount must name the repository it is from. */
+  mount: Type.Optional(Type.Union([Type.Literal("mounted"), Type.Literal("named")])),
   /** Whether HEAD requests are answered. */
   head: Type.Optional(Type.Boolean()),
   /** What its Location headers look like. */

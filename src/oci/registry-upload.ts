@@ -50,15 +50,23 @@ export class RegistryUpload {
     return this.#target.client;
   }
 
-  /** Begins the upload, goes on with one that was left, or has the blob mounted: then there is nothing to send. */
+  /**
+   * Begins the upload, goes on with one that was left, or has the blob mounted:
+   * then there is nothing to send. A mount is always asked for where the digest is
+   * known: a registry that cannot begins an upload in its place, and nothing is lost.
+   */
   async begin(digest?: Digest, mountFrom: readonly string[] = []): Promise<"mounted" | "open"> {
     if (await this.#resumeLeft()) return "open";
-    for (const from of mountFrom) {
-      const query = `?mount=${digest}&from=${encodeURIComponent(from)}`;
-      const response = await this.#post(query, ` repository:${from}:pull`);
-      await this.#client.profile.learn({ mount: response.status === 201 ? "mounted" : "refused" });
+    const { profile } = this.#client;
+    const anywhere = digest !== undefined && profile.seen.mount !== "named" ? [undefined] : [];
+    for (const from of digest === undefined ? [] : [...mountFrom, ...anywhere]) {
+      const source = from === undefined ? "" : `&from=${encodeURIComponent(from)}`;
+      const more = from === undefined ? "" : ` repository:${from}:pull`;
+      const response = await this.#post(`?mount=${digest}${source}`, more);
+      if (response.status === 201) await profile.learn({ mount: "mounted" });
       if (response.status === 201) return "mounted";
       if (response.status === 202) return "open";
+      if (from === undefined && response.status === 400) await profile.learn({ mount: "named" });
       await discard(response);
     }
     await this.#restart();

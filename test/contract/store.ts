@@ -93,8 +93,13 @@ export function testStore(name: string, open: () => Promise<Store & Partial<Asyn
 
     test("absence is not-found, for tags, blobs and tagging", () =>
       using(async (store) => {
-        for (const absent of [store.resolve("none"), store.tag(descriptor, "x"), drainFetch(store)])
-          expect(hasCode(await absent.catch((e: unknown) => e), "not-found")).toBe(true);
+        const absent = [
+          () => store.resolve("none"),
+          () => store.tag(descriptor, "x"),
+          () => drainFetch(store),
+        ];
+        for (const ask of absent)
+          expect(hasCode(await ask().catch((e: unknown) => e), "not-found")).toBe(true);
       }));
 
     test("tag() moves a name to its newest content", () =>
