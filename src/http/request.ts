@@ -32,6 +32,8 @@ export interface HttpRequest {
   trust?: Trust | undefined;
   /** How long the answer may take once the request is out, in milliseconds, where it is more than the idle timeout. */
   patience?: number;
+  /** On a connection of its own. */
+  alone?: boolean;
 }
 
 const MAX_REDIRECTS = 5;
@@ -114,6 +116,7 @@ async function send(url: URL, options: HttpRequest, ours: boolean): Promise<Resp
       body,
       redirect: "manual",
       decompress: false,
+      keepalive: !options.alone,
       signal,
       ...transport(url, options.trust),
     });

@@ -169,6 +169,12 @@ function learned(profile: Profile): Finding[] {
       "largest body",
       profile.chunkMax === undefined ? undefined : `${profile.chunkMax} bytes: larger ones were refused`,
     ],
+    [
+      "broken uploads",
+      profile.chunkSafe === undefined
+        ? undefined
+        : `lost: large blobs go in requests of ${profile.chunkSafe} bytes`,
+    ],
     ["smallest chunk", profile.chunkMin === undefined ? undefined : `${profile.chunkMin} bytes`],
     [
       "PATCH",

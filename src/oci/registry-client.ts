@@ -39,6 +39,8 @@ export interface RegistryRequest {
   retry?: boolean;
   /** In place of the client's. */
   signal?: AbortSignal;
+  /** On a connection of its own. */
+  alone?: boolean;
 }
 
 /** Answers to one 401 after another; with more, the registry takes none. */
@@ -122,6 +124,7 @@ export class RegistryClient {
       ...(wanted.headers ? { headers: wanted.headers } : {}),
       ...(body === undefined ? {} : { body: typeof body === "function" ? await body() : body }),
       ...(wanted.patience === undefined ? {} : { patience: wanted.patience }),
+      ...(wanted.alone ? { alone: true } : {}),
       authorization,
       signal: wanted.signal ?? this.options.signal,
       trust: this.#trust,

@@ -11,6 +11,8 @@ export const Profile = Type.Object({
   chunkMin: Type.Optional(Type.Integer({ minimum: 1 })),
   /** Largest body it takes, in bytes. */
   chunkMax: Type.Optional(Type.Integer({ minimum: 1 })),
+  /** Bytes in one request, and a connection for each, where a request that breaks loses the whole upload. */
+  chunkSafe: Type.Optional(Type.Integer({ minimum: 1 })),
   /** How blobs are sent: in one PATCH, in several, or in one PUT. */
   upload: Type.Optional(Type.Union([Type.Literal("stream"), Type.Literal("chunks"), Type.Literal("put")])),
   /** Whether an upload that was cut can be gone on with. */

@@ -10,6 +10,8 @@ import type { UploadJournal } from "./upload-journal.ts";
 
 /** Chunk sizes that are tried after a body was refused, in bytes. GitHub's registry takes 4 MiB. */
 const SMALLER = [64, 32, 16, 8, 4, 1, 0.25].map((mib) => mib * 1024 * 1024);
+/** Requests that are tried where a broken one loses the upload, in bytes. */
+const SAFER = [16, 8, 4, 2, 1].map((mib) => mib * 1024 * 1024);
 /** How fast a registry must be able to put a blob in its place, in bytes a millisecond. */
 const COMMIT_SPEED = 64 * 1024;
 
@@ -161,10 +163,26 @@ export class RegistryUpload {
   }
 
   async #goOn(before: number): Promise<void> {
-    if (!(await this.#status())) return await this.#restart();
+    if (!(await this.#status())) {
+      await this.#learnLoss();
+      return await this.#restart();
+    }
     if (this.offset <= before) return;
     this.#retries.progress();
     await this.#client.profile.learn({ resumes: true });
+  }
+
+  /** Some registries (distribution before version 3) lose an upload with the request that breaks: then requests are kept short. */
+  async #learnLoss(): Promise<void> {
+    if (this.#finishing) return;
+    const { chunkSafe = Number.POSITIVE_INFINITY } = this.#client.profile.seen;
+    const next = SAFER.find((size) => size < chunkSafe);
+    if (next !== undefined) await this.#client.profile.learn({ chunkSafe: next });
+  }
+
+  get #limit(): number {
+    const { chunkMax, chunkSafe } = this.#client.profile.seen;
+    return Math.min(chunkMax ?? Number.POSITIVE_INFINITY, chunkSafe ?? Number.POSITIVE_INFINITY);
   }
 
   /** The answer to the last PUT may have been lost, and the blob be there. */
@@ -178,7 +196,7 @@ export class RegistryUpload {
   async #sendOnce(end: number, parts: Parts, total: number | undefined): Promise<"sent" | "refused"> {
     while (this.offset < end) {
       const from = this.offset;
-      const to = Math.min(end, from + (this.#client.profile.seen.chunkMax ?? Number.POSITIVE_INFINITY));
+      const to = Math.min(end, from + this.#limit);
       const body = parts(from, to);
       if (body === undefined) throw this.#lost(from);
       const response = await this.#patch(from, to, body, from === 0 && to === total);
@@ -201,6 +219,7 @@ export class RegistryUpload {
       },
       body,
       retry: false,
+      alone: this.#client.profile.seen.chunkSafe !== undefined,
     });
     if (isPassing(response.status)) throw await this.#error(response);
     return response;

@@ -3,21 +3,21 @@ import { createServer } from "node:net";
 import { tempDir } from "./temp.ts";
 
 /** Debian's docker-registry on a free port of loopback, for anyone or for one user. */
-export async function startRegistry(user?: {
-  name: string;
-  password: string;
-}): Promise<AsyncDisposable & { host: string }> {
+export async function startRegistry(
+  user?: { name: string; password: string },
+  program = "docker-registry",
+): Promise<AsyncDisposable & { host: string }> {
   const dir = tempDir();
   const port = await freePort();
   await mkdir(dir.join("data"));
-  const config = `version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: ${dir.join("data")}}}\nhttp: {addr: "127.0.0.1:${port}"}\n`;
+  const config = `version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: ${dir.join("data")}}, delete: {enabled: true}}\nhttp: {addr: "127.0.0.1:${port}"}\n`;
   const auth = user ? `auth: {htpasswd: {realm: test, path: ${dir.join("htpasswd")}}}\n` : "";
   if (user) {
     const hash = await Bun.password.hash(user.password, { algorithm: "bcrypt", cost: 4 });
     await writeFile(dir.join("htpasswd"), `${user.name}:${hash}\n`);
   }
   await writeFile(dir.join("config.yml"), config + auth);
-  const server = Bun.spawn(["docker-registry", "serve", dir.join("config.yml")], {
+  const server = Bun.spawn([program, "serve", dir.join("config.yml")], {
     stdout: "ignore",
     stderr: "ignore",
   });
