@@ -1,6 +1,8 @@
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
-import { hasCode, systemError } from "../errors.ts";
+import { DavitError, hasCode, systemError } from "../errors.ts";
 import { eachOf } from "../oci/copy.ts";
+import { digestAlgorithm } from "../oci/digest.ts";
+import { DiskWriter } from "../oci/disk-writer.ts";
 import { headerBlocks } from "../tar/write.ts";
 import { type ArchivePlan, type PlannedEntry, tarEntry, tarSize } from "./archive-plan.ts";
 
@@ -9,10 +11,16 @@ export interface ArchiveFileEvents {
   warning?(text: string): void;
 }
 
-/** Bytes written at a time. */
-const PIECE = 1024 * 1024;
+/** What is smaller is not worth another thread, in bytes. */
+const LARGE = 4 * 1024 * 1024;
 /** Entries under way at once. */
-const WIDTH = 4;
+const WIDTH = 3;
+
+interface Target {
+  file: FileHandle;
+  disk(): DiskWriter;
+  on: ArchiveFileEvents;
+}
 
 /**
  * Writes a planned archive to a file. Every entry's place is known beforehand, so
@@ -24,13 +32,19 @@ export async function writeArchiveFile(
   plan: ArchivePlan,
   on: ArchiveFileEvents = {},
 ): Promise<void> {
+  let started: DiskWriter | undefined;
+  const disk = (): DiskWriter => {
+    started ??= new DiskWriter();
+    return started;
+  };
   const part = `${path}.${crypto.randomUUID().slice(0, 8)}.part`;
   try {
     const file = await open(part, "wx", 0o644);
     try {
       await file.truncate(plan.size);
+      const target = { file, disk, on };
       await eachOf([...placed(plan.entries)], WIDTH, ({ entry, offset }) =>
-        writeEntry(file, entry, offset, on),
+        writeEntry(target, entry, offset),
       );
     } finally {
       await file.close();
@@ -39,6 +53,8 @@ export async function writeArchiveFile(
   } catch (error) {
     await rm(part, { force: true });
     throw systemError(`Cannot write ${path}`, error);
+  } finally {
+    started?.[Symbol.dispose]();
   }
 }
 
@@ -50,54 +66,59 @@ function* placed(entries: PlannedEntry[]): Generator<{ entry: PlannedEntry; offs
   }
 }
 
-async function writeEntry(
-  file: FileHandle,
-  entry: PlannedEntry,
-  offset: number,
-  on: ArchiveFileEvents,
-): Promise<void> {
+async function writeEntry({ file, disk, on }: Target, entry: PlannedEntry, offset: number): Promise<void> {
   const header = await headerBlocks(tarEntry(entry));
   await writeAt(file, header, offset);
+  const body = () => writeBody({ file, disk, on }, entry, offset + header.byteLength);
   try {
-    await writeBody(file, entry, offset + header.byteLength, on);
+    await body();
   } catch (error) {
     if (!hasCode(error, "mismatch")) throw error;
     on.warning?.(`${error.message}; fetching it once more`);
-    await writeBody(file, entry, offset + header.byteLength, on);
+    await body();
   }
 }
 
-/** While one piece is on its way to the disk, the next one is read and hashed. */
-async function writeBody(
-  file: FileHandle,
-  entry: PlannedEntry,
-  offset: number,
-  on: ArchiveFileEvents,
-): Promise<void> {
-  const length = Math.max(1, Math.min(PIECE, entry.size));
-  let [filling, spare] = [new Uint8Array(length), new Uint8Array(entry.size > PIECE ? length : 0)];
-  let [filled, at] = [0, offset];
-  let writing = Promise.resolve();
-  const turn = async (): Promise<void> => {
-    await writing;
-    writing = writeAt(file, filling.subarray(0, filled), at);
-    writing.catch(() => undefined);
-    at += filled;
-    filled = 0;
-    [filling, spare] = [spare, filling];
-  };
+/** What is large is hashed and written on another thread, while its next bytes come. */
+async function writeBody(target: Target, entry: PlannedEntry, offset: number): Promise<void> {
+  const { file, on } = target;
+  if (entry.unverified && entry.size > LARGE)
+    return await writeLarge(target, entry, entry.unverified, offset);
+  let at = offset;
   for await (const chunk of await entry.open()) {
-    for (let done = 0; done < chunk.byteLength; ) {
-      const part = chunk.subarray(done, done + length - filled);
-      filling.set(part, filled);
-      filled += part.byteLength;
-      done += part.byteLength;
-      if (filled === length) await turn();
-    }
+    await writeAt(file, chunk, at);
+    at += chunk.byteLength;
     on.bytes?.(chunk.byteLength);
   }
-  if (filled > 0) await turn();
-  await writing;
+}
+
+async function writeLarge(
+  { file, disk, on }: Target,
+  entry: PlannedEntry,
+  { digest, open: fetch }: NonNullable<PlannedEntry["unverified"]>,
+  offset: number,
+): Promise<void> {
+  const region = disk().region(file.fd, offset, digestAlgorithm(digest));
+  try {
+    for await (const chunk of await fetch()) {
+      const length = chunk.byteLength;
+      if (region.size + length > entry.size) break;
+      await region.give(chunk);
+      on.bytes?.(length);
+    }
+  } catch (error) {
+    region.abort();
+    throw error;
+  }
+  const found = await region.finish();
+  if (found !== digest || region.size !== entry.size)
+    throw new DavitError(
+      "mismatch",
+      `Cannot verify ${digest}: got ${region.size} bytes with digest ${found}`,
+      {
+        hint: "the content is damaged where it comes from; make or fetch it again",
+      },
+    );
 }
 
 async function writeAt(file: FileHandle, bytes: Uint8Array, offset: number): Promise<void> {

@@ -5,7 +5,7 @@ import { OMITTED } from "../oci/ingest.ts";
 import { LAYOUT_FILE } from "../oci/layout-store.ts";
 import { renderManifest } from "../oci/manifest.ts";
 import { mediaTypes } from "../oci/media-types.ts";
-import type { ReadStore } from "../oci/store.ts";
+import { hasUnverified, type ReadStore } from "../oci/store.ts";
 import { type NewEntry, writeTar } from "../tar/write.ts";
 import type { Graph } from "./graph.ts";
 
@@ -18,6 +18,8 @@ export interface PlannedEntry {
   name: string;
   size: number;
   open(): Promise<ByteStream>;
+  /** The same unverified, and the digest it must have. */
+  unverified?: { digest: Digest; open(): Promise<ByteStream> };
 }
 
 /** What the classic `docker load` reads in `manifest.json`. */
@@ -60,9 +62,7 @@ export function planArchive(store: ReadStore, graph: Graph, content: ArchiveCont
     inline("index.json", renderManifest(index)),
     ...(second ? [second] : []),
     ...graph.manifests.map(([digest, bytes]) => inline(blobPath(digest), bytes)),
-    ...blobs
-      .filter(({ digest }) => !omit.has(digest))
-      .map((blob) => ({ name: blobPath(blob.digest), size: blob.size, open: () => store.fetch(blob) })),
+    ...blobs.filter(({ digest }) => !omit.has(digest)).map((blob) => blobEntry(store, blob)),
   ];
   return {
     size: entries.reduce((sum, entry) => sum + tarSize(entry.size), END),
@@ -77,6 +77,12 @@ export function streamPlan({ entries }: ArchivePlan): AsyncGenerator<Bytes> {
 
 export function tarEntry(entry: PlannedEntry): NewEntry {
   return { name: entry.name, type: "file", size: entry.size, body: () => entry.open() };
+}
+
+function blobEntry(store: ReadStore, blob: Descriptor): PlannedEntry {
+  const entry = { name: blobPath(blob.digest), size: blob.size, open: () => store.fetch(blob) };
+  if (!hasUnverified(store)) return entry;
+  return { ...entry, unverified: { digest: blob.digest, open: () => store.fetchUnverified(blob) } };
 }
 
 function omitted(blobs: Descriptor[]): PlannedEntry {

@@ -13,10 +13,18 @@ export async function pull(
   descriptor: Descriptor,
   from: number,
 ): Promise<ByteStream> {
+  const stream = await pullUnverified(repository, descriptor, from);
+  return from === 0 ? verified(stream, descriptor) : stream;
+}
+
+export async function pullUnverified(
+  repository: RegistryRepository,
+  descriptor: Descriptor,
+  from = 0,
+): Promise<ByteStream> {
   const body = resumed(repository, descriptor, from, await open(repository, descriptor, from));
   const { rate } = repository.options;
-  const limited = rate ? rate.limit(body) : body;
-  return from === 0 ? verified(limited, descriptor) : limited;
+  return rate ? rate.limit(body) : body;
 }
 
 /** Goes on at the byte where a link broke. */
@@ -33,7 +41,7 @@ async function* resumed(
     try {
       response ??= await open(repository, descriptor, at);
       for await (const chunk of rest(response, descriptor, at, repository.options.signal)) {
-        at += chunk.byteLength;
+        at += chunk.byteLength; // Before it is handed on: whoever gets it may give it away.
         retries.progress();
         yield chunk;
       }

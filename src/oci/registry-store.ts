@@ -8,12 +8,19 @@ import { isManifestType, mediaTypes } from "./media-types.ts";
 import type { Reference } from "./reference.ts";
 import type { RegistryClient } from "./registry-client.ts";
 import { registryError } from "./registry-error.ts";
-import { pathOf, pull } from "./registry-pull.ts";
+import { pathOf, pull, pullUnverified } from "./registry-pull.ts";
 import { referrersOf, referrersTag, taggedReferrers, tagsOf } from "./registry-referrers.ts";
 import { MANIFEST_TYPES, RegistryRepository, type RepositoryOptions } from "./registry-repository.ts";
 import { checkDigest, type Parts, RegistryUpload } from "./registry-upload.ts";
 import { CHUNK, RegistryWriter, SMALL } from "./registry-writer.ts";
-import { type BlobWriter, type Content, contentOf, type Referrers, type Store } from "./store.ts";
+import {
+  type BlobWriter,
+  type Content,
+  contentOf,
+  type Referrers,
+  type Store,
+  type Unverified,
+} from "./store.ts";
 import { UploadJournal } from "./upload-journal.ts";
 import { verified } from "./verify.ts";
 
@@ -23,7 +30,7 @@ const JOURNALED = 1024 * 1024;
 const MAX_KEPT = 64;
 
 /** One repository of a registry: https://github.com/opencontainers/distribution-spec/blob/main/spec.md */
-export class RegistryStore implements Store, Referrers {
+export class RegistryStore implements Store, Referrers, Unverified {
   readonly #repository: RegistryRepository;
   /** What the registry has just said it lacks. */
   readonly #absent = new Set<Digest>();
@@ -89,6 +96,10 @@ export class RegistryStore implements Store, Referrers {
 
   fetch(descriptor: Descriptor, from = 0): Promise<ByteStream> {
     return pull(this.#repository, descriptor, from);
+  }
+
+  fetchUnverified(descriptor: Descriptor): Promise<ByteStream> {
+    return pullUnverified(this.#repository, descriptor);
   }
 
   async push(descriptor: Descriptor, content: Content): Promise<void> {

@@ -36,6 +36,15 @@ export function hasReferrers(store: ReadStore): store is ReadStore & Referrers {
   return "referrers" in store && typeof store.referrers === "function";
 }
 
+/** A store whose bytes can be had unverified, by those who take their digest themselves. The chunks are theirs to keep. */
+export interface Unverified {
+  fetchUnverified(descriptor: Descriptor): Promise<ByteStream>;
+}
+
+export function hasUnverified(store: ReadStore): store is ReadStore & Unverified {
+  return "fetchUnverified" in store && typeof store.fetchUnverified === "function";
+}
+
 /** A store that finds untagged manifests by a list: what refers to another has to be put on it. */
 export interface Listing {
   list(descriptor: Descriptor): Promise<void>;
