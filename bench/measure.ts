@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 
 /** What one command took. */
 export interface Measured {
@@ -34,9 +34,10 @@ export async function measure(command: string[], { piped, ...options }: Options 
 }
 
 /** The kernel's own high-water mark of each process, added up. (`ru_maxrss` would count the parent's before exec.) */
-class Memory {
+export class Memory {
   readonly #root: number;
   readonly #peaks = new Map<number, number>();
+  readonly #programs = new Map<number, string>();
 
   constructor(root: number) {
     this.#root = root;
@@ -47,6 +48,7 @@ class Memory {
     for (let pid = pending.pop(); pid !== undefined; pid = pending.pop()) {
       try {
         const kib = Number(/^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0);
+        this.#programs.set(pid, readlinkSync(`/proc/${pid}/exe`));
         this.#peaks.set(pid, Math.max(this.#peaks.get(pid) ?? 0, kib));
         for (const task of readdirSync(`/proc/${pid}/task`))
           pending.push(
@@ -61,7 +63,11 @@ class Memory {
     }
   }
 
-  peak(): number {
-    return [...this.#peaks.values()].reduce((sum, kib) => sum + kib, 0) / 1024;
+  /** In MiB; of one program only, by its path, where others merely watch it. */
+  peak(program?: string): number {
+    const counted = [...this.#peaks].filter(
+      ([pid]) => program === undefined || this.#programs.get(pid) === program,
+    );
+    return counted.reduce((sum, [, kib]) => sum + kib, 0) / 1024;
   }
 }

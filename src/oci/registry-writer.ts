@@ -7,7 +7,7 @@ import type { RegistryUpload } from "./registry-upload.ts";
 import type { BlobWriter } from "./store.ts";
 
 /** Bytes kept for sending again until the registry has them. */
-export const CHUNK = 8 * 1024 * 1024;
+export const CHUNK = 4 * 1024 * 1024;
 /** What is smaller goes in the body of the last request. */
 export const SMALL = 128 * 1024;
 
