@@ -129,11 +129,9 @@ function isNested(name: string): boolean {
   return /^[^/]+\.tar$/.test(name) && !/^[0-9a-f]{64}\.tar$/.test(name);
 }
 
-/** Entries of the archive `docker save` writes, and of podman's and skopeo's. */
+/** Entries of the archive `docker save` writes, and of podman's, skopeo's and crane's. */
 function isSaved(name: string): boolean {
-  return /^(manifest\.json|repositories|(sha256:)?[0-9a-f]{64}\.(json|tar)|[0-9a-f]{64}(\/.*)?|[0-9a-f]{64}\/?)$/.test(
-    name,
-  );
+  return /^(manifest\.json|repositories|(sha256:)?[0-9a-f]{64}(\.json|\.tar|\.tar\.gz|\/.*)?)$/.test(name);
 }
 
 function layoutArchive(layout: Ingested): Archive {

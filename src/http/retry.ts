@@ -5,6 +5,8 @@ const TRIES = 6;
 const FIRST_WAIT = 200;
 /** Tries that may end in silence: each has cost a whole idle timeout. */
 const SILENT_TRIES = 3;
+/** Tries of a host where nobody listens, or that nobody knows. */
+const ABSENT_TRIES = 4;
 /** The longest `Retry-After` that is waited for, in milliseconds. */
 const LONGEST_WAIT = 60_000;
 
@@ -34,7 +36,7 @@ export class Retries {
   async after(error: unknown): Promise<void> {
     if (!hasCode(error, "unavailable") || this.#signal?.aborted) throw error;
     if (/silent|nothing came/.test(error.message) && ++this.#silent >= SILENT_TRIES) throw error;
-    if (++this.#failures >= TRIES) throw error;
+    if (++this.#failures >= (isAbsent(error) ? ABSENT_TRIES : TRIES)) throw error;
     const asked = error.retryAfter ?? 0;
     if (asked > LONGEST_WAIT) throw tooLong(error, asked);
     await this.#wait(Math.max(asked, this.#backoff()));
@@ -54,6 +56,12 @@ export class Retries {
     this.#signal?.removeEventListener("abort", end);
     if (this.#signal?.aborted) throw new DavitError("interrupted", "Interrupted");
   }
+}
+
+/** Whether there was no connection at all. */
+function isAbsent({ cause }: DavitError): boolean {
+  const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
+  return /ConnectionRefused|ECONNREFUSED|ENOTFOUND|EAI_|FailedToOpenSocket|DNS/.test(code);
 }
 
 function tooLong(cause: DavitError, wait: number): DavitError {

@@ -40,8 +40,8 @@ const Config = Type.Object({
   rootfs: Type.Object({ diff_ids: Type.Union([Type.Array(Type.String()), Type.Null()]) }),
 });
 
-/** Where docker, docker 25 and podman put layers. */
-const LAYER = /^([0-9a-f]{64}\/layer\.tar|blobs\/.*|[0-9a-f]{64}\.tar)$/;
+/** Where docker, docker 25, podman and crane put layers. */
+const LAYER = /^([0-9a-f]{64}\/layer\.tar|blobs\/.*|[0-9a-f]{64}\.tar(\.gz)?)$/;
 const MAX_JSON = 8 * 1024 * 1024;
 const MAX_JSON_TOTAL = 32 * 1024 * 1024;
 

@@ -89,7 +89,8 @@ export class RegistryStore implements Store, Referrers, Unverified {
       if (response.status === 200 && length !== null && Number(length) !== descriptor.size) return 0;
       return response.status;
     } catch (error) {
-      if (hasCode(error, "unavailable")) return 0;
+      // A registry that answers with errors may still take the blob; one that does not answer will not.
+      if (hasCode(error, "unavailable") && error.cause === undefined) return 0;
       throw error;
     }
   }
