@@ -125,7 +125,7 @@ async function send(url: URL, options: HttpRequest, ours: boolean): Promise<Resp
   } catch (cause) {
     if (options.signal?.aborted) throw interrupted(cause);
     if (watch.sourceFailure !== undefined) throw watch.sourceFailure;
-    const why = watch.expired ? `it was silent for ${Math.round(watch.limit / 1000)} s` : reasonOf(cause);
+    const why = watch.expired ? `it was silent for ${Math.round(watch.limit / 1000)} s` : wordsFor(cause);
     throw new DavitError(isUntrusted(cause) ? "denied" : "unavailable", `Cannot reach ${url.host}: ${why}`, {
       cause,
       ...(isUntrusted(cause)
@@ -144,6 +144,18 @@ function transport(url: URL, trust: Trust | undefined) {
     proxy: proxyFor(url, process.env),
     ...(url.protocol === "https:" && trust?.tls ? { tls: trust.tls } : {}),
   };
+}
+
+const WORDS: Record<string, string> = {
+  ECONNREFUSED: "nobody listens there",
+  ConnectionRefused: "nobody listens there",
+  ENOTFOUND: "there is no such host",
+  ECONNRESET: "the connection was reset",
+};
+
+function wordsFor(cause: unknown): string {
+  const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
+  return WORDS[code] ?? reasonOf(cause);
 }
 
 function isUntrusted(cause: unknown): boolean {

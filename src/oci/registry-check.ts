@@ -177,6 +177,12 @@ function learned(profile: Profile): Finding[] {
     ],
     ["smallest chunk", profile.chunkMin === undefined ? undefined : `${profile.chunkMin} bytes`],
     [
+      "chunks",
+      profile.upload === "stream"
+        ? "refused: from a pipe a blob goes in one body, and cannot be tried again"
+        : undefined,
+    ],
+    [
       "PATCH",
       profile.upload === "put" ? "refused: blobs go in one PUT, and a broken upload begins anew" : undefined,
     ],

@@ -13,8 +13,8 @@ export const Profile = Type.Object({
   chunkMax: Type.Optional(Type.Integer({ minimum: 1 })),
   /** Bytes in one request, and a connection for each, where a request that breaks loses the whole upload. */
   chunkSafe: Type.Optional(Type.Integer({ minimum: 1 })),
-  /** How blobs are sent: in one PATCH, in several, or in one PUT. */
-  upload: Type.Optional(Type.Union([Type.Literal("stream"), Type.Literal("chunks"), Type.Literal("put")])),
+  /** Where not every way of sending is taken: one PATCH for a whole blob, or one PUT. */
+  upload: Type.Optional(Type.Union([Type.Literal("stream"), Type.Literal("put")])),
   /** Whether an upload that was cut can be gone on with. */
   resumes: Type.Optional(Type.Boolean()),
   /** Whether blobs were mounted, or a mount must name the repository it is from. */

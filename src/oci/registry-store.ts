@@ -153,11 +153,14 @@ export class RegistryStore implements Store, Referrers, Unverified {
   }
 
   async writer(expected?: Descriptor): Promise<BlobWriter> {
-    const { chunkMin = 0, chunkMax = CHUNK } = (await this.#repository.client()).profile.seen;
+    const { profile } = await this.#repository.client();
+    const { chunkMin = 0, chunkMax = CHUNK, upload } = profile.seen;
     const { rate, mountFrom } = this.#repository.options;
     return new RegistryWriter(await this.#upload(expected), {
       chunk: Math.max(chunkMin, Math.min(CHUNK, chunkMax)),
       ...{ expected, rate, mountFrom },
+      stream: upload === "stream",
+      onlyStreams: () => profile.learn({ upload: "stream" }),
     });
   }
 

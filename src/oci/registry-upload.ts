@@ -139,6 +139,22 @@ export class RegistryUpload {
     });
   }
 
+  /** Begins anew and sends everything in the body of one PATCH, however long it is: it cannot be tried again. */
+  async stream(body: StreamBody): Promise<void> {
+    if (this.offset > 0) await this.#restart();
+    const response = await this.#request({
+      method: "PATCH",
+      path: this.#location,
+      scope: this.#target.scope,
+      headers: { "content-type": "application/octet-stream" },
+      body: async () => body,
+      retry: false,
+    });
+    if (!isTaken(response.status)) throw await this.#error(response);
+    this.offset = endOf(response) ?? body.length ?? 0;
+    await this.#moved(response, this.#location);
+  }
+
   /** The whole blob in the body of the one PUT. */
   async completeAtOnce(blob: Descriptor, part: Part): Promise<void> {
     await this.#persist(async () => {
@@ -228,7 +244,7 @@ export class RegistryUpload {
   /** A body that was not taken is cut smaller, if the registry stands where it stood. */
   async #cutSmaller(response: Response, from: number, to: number): Promise<void> {
     const error = await this.#error(response);
-    if (![202, 400, 411, 413, 416].includes(response.status)) throw error;
+    if (![202, 411, 413, 416].includes(response.status)) throw error;
     if (!(await this.#status())) await this.#restart();
     if (this.offset !== from) return;
     const smaller = SMALLER.find((size) => size < to - from);

@@ -1,6 +1,7 @@
 import { type Bytes, concat } from "../bytes.ts";
-import { DavitError } from "../errors.ts";
+import { DavitError, hasCode } from "../errors.ts";
 import type { RateLimit } from "../http/rate-limit.ts";
+import { BytePipe } from "./byte-pipe.ts";
 import type { Descriptor } from "./descriptor.ts";
 import { type Digest, Digester, digestAlgorithm } from "./digest.ts";
 import type { RegistryUpload } from "./registry-upload.ts";
@@ -17,6 +18,10 @@ export interface WriterOptions {
   expected?: Descriptor | undefined;
   rate?: RateLimit | undefined;
   mountFrom?: readonly string[] | undefined;
+  /** The registry takes a blob in one body only. */
+  stream?: boolean;
+  /** Told when that is found out. */
+  onlyStreams?: (() => Promise<void>) | undefined;
 }
 
 /**
@@ -36,6 +41,11 @@ export class RegistryWriter implements BlobWriter {
   #sending: Promise<void> | undefined;
   #begun = false;
   #mounted = false;
+  #first: Bytes | undefined;
+  #kept: Bytes | undefined;
+  #second: Bytes | undefined;
+  #pipe: BytePipe | undefined;
+  #putOnly = false;
   offset = 0;
 
   constructor(upload: RegistryUpload, options: WriterOptions) {
@@ -50,9 +60,12 @@ export class RegistryWriter implements BlobWriter {
   async write(chunk: Bytes): Promise<void> {
     this.#digester.update(chunk);
     this.offset += chunk.byteLength;
+    if (this.#pipe) return await this.#pipe.write(chunk);
     for (let at = 0; at < chunk.byteLength; ) {
       if (this.#filled === this.#chunk) await this.#turn();
-      const part = chunk.subarray(at, at + this.#chunk - this.#filled);
+      const rest = chunk.subarray(at);
+      if (this.#pipe) return await this.#writeOn(rest);
+      const part = rest.subarray(0, this.#chunk - this.#filled);
       this.#filling.set(part, this.#filled);
       this.#filled += part.byteLength;
       at += part.byteLength;
@@ -61,15 +74,56 @@ export class RegistryWriter implements BlobWriter {
 
   /** Sends the full buffer on its way and fills the other one. */
   async #turn(): Promise<void> {
-    await this.#sending;
+    if (!(await this.#isSent())) return await this.#switch();
     if (!this.#begun) await this.#begin();
+    if (this.#options.stream) return await this.#switch();
     const [base, buffer] = [this.#base, this.#filling];
     this.#sending = this.#send(base, buffer);
     this.#sending.catch(() => undefined);
     this.#base += buffer.byteLength;
+    // The first chunk is kept until the second one is taken: some registries take no second one.
+    const isSecond = base === buffer.byteLength;
+    this.#kept = isSecond ? this.#first : undefined;
+    this.#second = isSecond ? buffer : undefined;
+    this.#first = base === 0 ? buffer : undefined;
     this.#filling = this.#spare ?? new Uint8Array(this.#chunk);
-    this.#spare = buffer;
+    this.#spare = base === 0 || isSecond ? undefined : buffer;
     this.#filled = 0;
+  }
+
+  /** False: the registry has refused this way of sending, and all that was sent is still here. */
+  async #isSent(): Promise<boolean> {
+    try {
+      await this.#sending;
+      return true;
+    } catch (error) {
+      const held = this.#putOnly ? this.#first : this.#second && this.#kept;
+      if (!held || !hasCode(error, "registry")) throw error;
+      return false;
+    }
+  }
+
+  /** From chunks to one long body, which begins with what is still here. */
+  async #switch(): Promise<void> {
+    const sent = this.#putOnly ? [this.#first] : [this.#kept, this.#second];
+    const held = [...sent, this.#filling.subarray(0, this.#filled)];
+    this.#filled = 0;
+    if (!this.#putOnly) await this.#options.onlyStreams?.();
+    const pipe = new BytePipe();
+    this.#pipe = pipe;
+    const { expected } = this.#options;
+    const body = { stream: pipe.stream, ...(expected ? { length: expected.size } : {}) };
+    this.#sending =
+      this.#putOnly && expected
+        ? this.#upload.completeAtOnce(expected, async () => body)
+        : this.#upload.stream(body);
+    this.#sending.catch(() => pipe.end());
+    for (const part of held) if (part && part.byteLength > 0) await this.#writeOn(part);
+  }
+
+  async #writeOn(part: Bytes): Promise<void> {
+    await this.#options.rate?.pass(part.byteLength);
+    await this.#pipe?.write(part);
   }
 
   async #begin(): Promise<void> {
@@ -85,6 +139,7 @@ export class RegistryWriter implements BlobWriter {
     const parts = (from: number, to: number) =>
       from < base ? undefined : buffer.subarray(from - base, to - base);
     const result = await this.#upload.send(base + buffer.byteLength, parts);
+    this.#putOnly = result === "refused" && this.#options.expected !== undefined;
     if (result === "refused")
       throw new DavitError("registry", "Cannot push from a pipe: the registry takes no PATCH requests", {
         hint: "push from a file",
@@ -96,7 +151,7 @@ export class RegistryWriter implements BlobWriter {
     try {
       if (expected && (expected.digest !== actual.digest || expected.size !== actual.size))
         throw differs(expected, actual);
-      await this.#sending;
+      if (!(await this.#isSent())) await this.#switch();
       await this.#finish(actual);
       return actual;
     } catch (error) {
@@ -106,6 +161,12 @@ export class RegistryWriter implements BlobWriter {
   }
 
   async #finish(actual: Descriptor): Promise<void> {
+    if (this.#pipe) {
+      this.#pipe.end();
+      await this.#sending;
+      if (!this.#putOnly) await this.#upload.complete(actual, () => undefined);
+      return;
+    }
     const rest = this.#filling.subarray(0, this.#filled);
     if (!this.#begun) {
       await this.#begin();
@@ -116,11 +177,17 @@ export class RegistryWriter implements BlobWriter {
     const base = this.#base;
     const parts = (from: number, to: number) =>
       from < base ? undefined : rest.subarray(from - base, to - base);
-    if ((await this.#upload.complete(actual, parts)) === "refused")
-      await this.#upload.completeAtOnce(actual, concat([rest]));
+    try {
+      if ((await this.#upload.complete(actual, parts)) === "sent") return;
+    } catch (error) {
+      if (!this.#first || !hasCode(error, "registry")) throw error;
+      await this.#options.onlyStreams?.();
+    }
+    await this.#upload.completeAtOnce(actual, concat(this.#first ? [this.#first, rest] : [rest]));
   }
 
   async abort(): Promise<void> {
+    this.#pipe?.end();
     await this.#sending?.catch(() => undefined);
     if (this.#begun) await this.#upload.cancel();
   }

@@ -13,12 +13,15 @@ import { tempDir } from "../support/temp.ts";
 const LAYER = 5 * 1024 * 1024;
 let registry: FaultRegistry;
 let image: MemoryStore;
+/** An image whose layer takes several chunks. */
+let long: MemoryStore;
 let runs = 0;
 
 beforeAll(async () => {
   process.env["DAVIT_IDLE_TIMEOUT"] = "1";
   registry = await new FaultRegistry(faults).listen();
   image = await bigImage([LAYER, 1000]);
+  long = await bigImage([14 * 1024 * 1024], 5);
 });
 afterAll(async () => {
   delete process.env["DAVIT_IDLE_TIMEOUT"];
@@ -64,19 +67,13 @@ const push =
   async (store: RegistryStore, warn: (text: string) => void) =>
     copy(source, await image.resolve("image"), store, { as: "v1", on: { warning: warn } });
 
-/** The same content as from a pipe: it can be read once. */
-const once: ReadStore = {
-  resolve: (ref) => image.resolve(ref),
-  exists: (descriptor) => image.exists(descriptor),
-  fetch: (descriptor, from) => image.fetch(descriptor, from),
-};
-
-async function pushOnce(store: RegistryStore): Promise<void> {
-  const root = await image.resolve("image");
-  const { manifest } = await readManifest(image, root);
+/** The same as from a pipe, which can be read once. */
+async function pushOnce(store: RegistryStore, _?: unknown, source = image): Promise<void> {
+  const root = await source.resolve("image");
+  const { manifest } = await readManifest(source, root);
   const blobs = manifest.kind === "image" ? [manifest.config, ...manifest.layers] : [];
-  for (const blob of blobs) await store.push(blob, oneShot(await once.fetch(blob)));
-  await store.push(root, oneShot(await once.fetch(root)));
+  for (const blob of blobs) await store.push(blob, oneShot(await source.fetch(blob)));
+  await store.push(root, oneShot(await source.fetch(root)));
   await store.tag(root, "v1");
 }
 
@@ -144,6 +141,17 @@ describe("a push survives", () => {
       const outcome = await attempt(fault, pushOnce);
       expect(outcome.error).toBeUndefined();
       intact(outcome.repository);
+    },
+  );
+
+  test.each(["p5-rst", "q-gar", "q-ghcr", "q-proxy", "q-stale-state", "q-ecr"])(
+    "%s, many chunks read from a pipe",
+    async (fault) => {
+      const outcome = await attempt(fault, (store) => pushOnce(store, undefined, long));
+      expect(outcome.error).toBeUndefined();
+      const state = registry.state(outcome.repository);
+      for (const digest of long.blobs.keys())
+        expect(state.blobs.has(digest) || state.manifests.has(digest)).toBe(true);
     },
   );
 
