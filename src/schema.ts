@@ -2,7 +2,7 @@ import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { DavitError, type ErrorCode, reasonOf } from "./errors.ts";
 
-export { type Static, Type };
+export { type Static, type TSchema, Type };
 
 /** Checks a value that came from outside against its schema, once, at the edge. */
 export function check<T extends TSchema>(
@@ -27,7 +27,7 @@ export function checkJson<T extends TSchema>(
   return check(schema, parseJson(text, what, code), what, code);
 }
 
-function parseJson(text: string, what: string, code: ErrorCode): unknown {
+export function parseJson(text: string, what: string, code: ErrorCode): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {

@@ -95,12 +95,12 @@ async function writeBody(target: Target, entry: PlannedEntry, offset: number): P
 async function writeLarge(
   { file, disk, on }: Target,
   entry: PlannedEntry,
-  { digest, open: fetch }: NonNullable<PlannedEntry["unverified"]>,
+  { digest, open: begin }: NonNullable<PlannedEntry["unverified"]>,
   offset: number,
 ): Promise<void> {
   const region = disk().region(file.fd, offset, digestAlgorithm(digest));
   try {
-    for await (const chunk of await fetch()) {
+    for await (const chunk of await begin()) {
       const length = chunk.byteLength;
       if (region.size + length > entry.size) break;
       await region.give(chunk);

@@ -7,7 +7,8 @@ import { REF_NAME } from "../oci/layout-store.ts";
 import { type Manifest, makeManifest } from "../oci/manifest.ts";
 import { isIndexType, mediaTypes } from "../oci/media-types.ts";
 import { contentOf, type ReadStore, type Store } from "../oci/store.ts";
-import { checkJson, type Static, Type } from "../schema.ts";
+import { type Static, Type } from "../schema.ts";
+import { checkStrictJson } from "../strict-json.ts";
 
 /** Annotations of a build's index. */
 export const SERVICE = "dev.davit.service";
@@ -144,7 +145,7 @@ export async function readBuild(store: ReadStore, index: Descriptor): Promise<Bu
   }
   return {
     index,
-    record: checkJson(BuildRecord, await text(BUILD_JSON), "build.json", "bad-archive"),
+    record: checkStrictJson(BuildRecord, await text(BUILD_JSON), "build.json", "bad-archive"),
     manifest: await text(CONVOX_YML),
     log: layer(BUILD_LOG),
     services,

@@ -2,6 +2,7 @@ import { type ByteStream, type Bytes, collect, decode, drain, peek } from "../by
 import { decompressed } from "../compression.ts";
 import { DavitError, hasCode } from "../errors.ts";
 import { checkJson, Type } from "../schema.ts";
+import { decodeStrict } from "../strict-json.ts";
 import { bad, shown } from "../tar/header.ts";
 import { readTar, type TarEntry } from "../tar/read.ts";
 import { blobDigest, checkedName } from "./archive-names.ts";
@@ -120,7 +121,7 @@ export class LayoutReader {
   }
 
   async #file(name: string, entry: TarEntry): Promise<void> {
-    const text = decode(await collect(entry.body, MAX_MANIFEST, name));
+    const text = decodeStrict(await collect(entry.body, MAX_MANIFEST, name), name, "bad-archive");
     const before = this.#files.get(name);
     if (before !== undefined && before !== text) throw bad(`${name} is in it twice, with different content`);
     this.#files.set(name, text);

@@ -1,6 +1,7 @@
-import { type Bytes, decode } from "../bytes.ts";
+import type { Bytes } from "../bytes.ts";
 import { DavitError } from "../errors.ts";
-import { check, checkJson, type Static, Type } from "../schema.ts";
+import { check, type Static, Type } from "../schema.ts";
+import { checkStrictJson } from "../strict-json.ts";
 import { type Descriptor, parseDescriptor, WireDescriptor } from "./descriptor.ts";
 import { digestOf } from "./digest.ts";
 import { isForeignLayer, isIndexType } from "./media-types.ts";
@@ -63,7 +64,7 @@ export function parseManifest(bytes: Uint8Array, descriptor: Descriptor): Manife
   const what = `manifest ${descriptor.digest}`;
   if (bytes.byteLength > MAX_MANIFEST)
     throw new DavitError("invalid", `Cannot read ${what}: it is larger than ${MAX_MANIFEST} bytes`);
-  const value = checkJson(Loose, decode(bytes), what);
+  const value = checkStrictJson(Loose, bytes, what);
   if ("manifests" in value && ("layers" in value || "config" in value))
     throw new DavitError("invalid", `Cannot read ${what}: it is both an image and an index`);
   const own = value["mediaType"];
@@ -126,7 +127,7 @@ export function children(manifest: Manifest): Descriptor[] {
 
 /** `index.json` of a layout: an index whose own media type may be missing. */
 export function parseLayoutIndex(text: string, what: string): ImageIndex {
-  const value = checkJson(Loose, text, what, "bad-archive");
+  const value = checkStrictJson(Loose, text, what, "bad-archive");
   if ("layers" in value || "config" in value)
     throw new DavitError("bad-archive", `Cannot read ${what}: it is both an image and an index`);
   return parseIndex(value, what);

@@ -5,7 +5,8 @@ import { encode } from "../bytes.ts";
 import { DavitError } from "../errors.ts";
 import { type Descriptor, describe } from "../oci/descriptor.ts";
 import { contentOf, type Store } from "../oci/store.ts";
-import { checkJson, Type } from "../schema.ts";
+import { Type } from "../schema.ts";
+import { checkStrictJson } from "../strict-json.ts";
 import { bad } from "../tar/header.ts";
 import type { Incoming } from "./embedded-import.ts";
 
@@ -36,7 +37,7 @@ async function convoxBuild(
   app: string,
   convox: NonNullable<Archive["convox"]>,
 ): Promise<Incoming> {
-  const build = checkJson(ConvoxBuild, convox.build, "build.json", "bad-archive");
+  const build = checkStrictJson(ConvoxBuild, convox.build, "build.json", "bad-archive");
   const images = new Map<string, Descriptor>();
   for (const { name, archive } of convox.parts)
     for (const { descriptor, names } of archive.roots)

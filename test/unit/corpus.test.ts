@@ -92,6 +92,11 @@ function withManifest(edit: (manifest: Record<string, unknown>) => unknown, medi
   ]);
 }
 
+/** The bundle with the text of its index.json changed. */
+function withText(edit: (text: string) => string): Bytes {
+  return changed(replace(index, (entry) => ({ ...entry, body: encode(edit(decode(index.body))) })));
+}
+
 async function* endless(start: Bytes, filler: Bytes, times: number): AsyncGenerator<Bytes> {
   yield start;
   for (let i = 0; i < times; i++) yield filler;
@@ -425,6 +430,37 @@ const cases: Case[] = [
   {
     name: "64 gzip of several members",
     archive: () => concat([gz(whole.slice(0, 3000)), gz(whole.slice(3000))]),
+  },
+  {
+    name: "65 JSON nested 100,000 deep",
+    archive: () =>
+      withText((text) => text.replace("{", `{"x":${"[".repeat(100_000)}${"]".repeat(100_000)},`)),
+    says: /nested deeper than 64/,
+  },
+  {
+    name: "66 JSON with a string of 50 MiB",
+    archive: () => withText((text) => text.replace("{", `{"x":"${"y".repeat(50 * MiB)}",`)),
+    says: /larger than 4194304 bytes/,
+  },
+  {
+    name: "67 a manifest with the same key twice",
+    archive: () => withText((text) => text.replace("{", '{"schemaVersion":2,')),
+    says: /key "schemaVersion" is in it twice/,
+  },
+  {
+    name: "68 keys like __proto__ and constructor",
+    archive: () => withText((text) => text.replace("{", '{"__proto__":{"manifests":[]},"constructor":{},')),
+  },
+  {
+    name: "69 a byte order mark",
+    archive: () => withText((text) => `\ufeff${text}`),
+    says: /byte order mark/,
+  },
+  { name: "70 lone surrogates", archive: () => withText((text) => text.replace("{", '{"x":"\\ud800",')) },
+  {
+    name: "71 JSON that is cut",
+    archive: () => withText((text) => text.slice(0, 200)),
+    says: /Cannot read index\.json: /,
   },
   { name: "zstd around a bundle", archive: () => new Uint8Array(Bun.zstdCompressSync(whole)) },
 ];
