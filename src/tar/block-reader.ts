@@ -1,5 +1,5 @@
 import { type ByteStream, type Bytes, concat } from "../bytes.ts";
-import { BLOCK, cut } from "./header.ts";
+import { BLOCK, bad, cut } from "./header.ts";
 
 /** A source that can jump ahead, such as a file, implements this too. */
 export interface Skippable extends ByteStream {
@@ -54,7 +54,8 @@ export class BlockReader {
     const pieces: Bytes[] = [];
     for (let left = length; left > 0; ) {
       const piece = await this.piece(left);
-      if (piece === undefined) throw cut("it ends inside a header");
+      if (piece === undefined)
+        throw this.offset < BLOCK ? bad("it ends inside a header") : cut("it ends inside a header");
       pieces.push(piece.slice());
       left -= piece.byteLength;
     }
