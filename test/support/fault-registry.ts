@@ -81,6 +81,11 @@ export class FaultRegistry {
     return found;
   }
 
+  /** Lets go of what a repository holds. */
+  forget(repository: string): void {
+    this.#states.delete(repository);
+  }
+
   /** The requests a repository has had. */
   requests(repository: string, method?: string): LogEntry[] {
     return this.log.filter(
