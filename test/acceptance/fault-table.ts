@@ -160,6 +160,7 @@ async function run(command: string[], limit: number): Promise<number | "hangs"> 
 async function push(client: Client, fault: string): Promise<Outcome> {
   const repository = `${fault}/${client.name}${++count}`;
   const code = await run(client.push(`${registry.host}/${repository}:v1`), PATIENCE);
+  if (code !== 0) registry.forget(repository);
   if (code === "hangs") return "hangs";
   if (code !== 0) return "refused";
   const { blobs, manifests } = registry.state(repository);
@@ -168,6 +169,7 @@ async function push(client: Client, fault: string): Promise<Outcome> {
   const whole =
     stored !== undefined &&
     [named.config, ...named.layers].every(({ digest }: { digest: string }) => blobs.has(digest));
+  registry.forget(repository);
   // A registry that says it stored something else must not be taken at its word.
   return whole && !["p12-digest", "p13-digest"].includes(fault) ? "whole" : "wrong";
 }
