@@ -1,69 +1,12 @@
 import { Memory } from "../../bench/measure.ts";
-import { encode } from "../../src/bytes.ts";
-import { describe } from "../../src/oci/descriptor.ts";
-import { Digester } from "../../src/oci/digest.ts";
-import { makeManifest } from "../../src/oci/manifest.ts";
-import { mediaTypes } from "../../src/oci/media-types.ts";
-import { writeTar } from "../../src/tar/write.ts";
 import { davitCommand, sandbox } from "../support/davit.ts";
 import { answer, FaultRegistry, readBody } from "../support/fault-registry.ts";
+import { generatedArchive } from "../support/generated-archive.ts";
 import { verdict } from "./verdict.ts";
 
 /* `cat bundle | davit push - REF` with 20 GB from a generator, into a registry that throws it away. Nothing may be written, and little kept in memory. */
 const SIZE = Number(process.env["GB"] ?? 20) * 1_000_000_000;
-const LAYERS = 4;
-const piece = crypto.getRandomValues(new Uint8Array(65536));
-const big = new Uint8Array(1024 * 1024);
-for (let at = 0; at < big.byteLength; at += piece.byteLength) big.set(piece, at);
-const PER = Math.floor(SIZE / LAYERS / big.byteLength) * big.byteLength;
-
-/** A layer is its number and then the same noise again and again. */
-async function* layer(number: number) {
-  const first = big.slice();
-  first.set(encode(`layer ${number}`));
-  for (let at = 0; at < PER; at += big.byteLength) yield at === 0 ? first : big;
-}
-
-const layers = [];
-for (let i = 0; i < LAYERS; i++) {
-  const digester = new Digester();
-  for await (const chunk of layer(i)) digester.update(chunk);
-  layers.push({ mediaType: mediaTypes.ociLayerGzip, digest: digester.digest(), size: PER });
-}
-const config = encode(
-  JSON.stringify({
-    architecture: "amd64",
-    os: "linux",
-    rootfs: { type: "layers", diff_ids: layers.map(({ digest }) => digest) },
-  }),
-);
-const configDescriptor = describe(mediaTypes.ociConfig, config);
-const image = makeManifest(mediaTypes.ociManifest, { config: configDescriptor, layers });
-const index = encode(
-  JSON.stringify({
-    schemaVersion: 2,
-    manifests: [{ ...image.descriptor, annotations: { "org.opencontainers.image.ref.name": "v1" } }],
-  }),
-);
-const entry = (name: string, bytes: Uint8Array<ArrayBuffer>) => ({
-  ...{ name, type: "file" as const, size: bytes.byteLength },
-  body: async function* () {
-    yield bytes;
-  },
-});
-const blob = (digest: string) => `blobs/${digest.replace(":", "/")}`;
-const archive = writeTar([
-  entry("oci-layout", encode('{"imageLayoutVersion":"1.0.0"}')),
-  entry("index.json", index),
-  entry(blob(image.descriptor.digest), image.bytes),
-  entry(blob(configDescriptor.digest), config),
-  ...layers.map(({ digest }, i) => ({
-    name: blob(digest),
-    type: "file" as const,
-    size: PER,
-    body: () => layer(i),
-  })),
-]);
+const archive = await generatedArchive(SIZE);
 
 /** Takes everything, keeps the sizes. */
 const sizes = new Map<string, number>();
@@ -110,7 +53,7 @@ const child = Bun.spawn(
 const memory = new Memory(child.pid);
 const timer = setInterval(() => memory.sample(), 50);
 const began = performance.now();
-for await (const chunk of archive) {
+for await (const chunk of archive.stream) {
   child.stdin.write(chunk);
   await child.stdin.flush();
 }
@@ -127,7 +70,7 @@ const written = trace
 // What davit learns of registries and where uploads stand is kept: a few hundred bytes each.
 const strange = written.filter((line) => !line.includes(box.join("home")));
 verdict(
-  code === 0 && stored >= PER * LAYERS,
+  code === 0 && stored >= archive.bytes,
   `${(SIZE / 1e9).toFixed(0)} GB from a pipe into a registry`,
   `exit ${code} ${stderr.trim().slice(-200)}, ${(stored / 1e9).toFixed(2)} GB in ${seconds.toFixed(1)} s`,
 );
