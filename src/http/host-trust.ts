@@ -49,5 +49,11 @@ async function readDirectory(dir: string): Promise<Trust["tls"]> {
   const pair = names.find((name) => name.endsWith(".cert"))?.slice(0, -".cert".length);
   if (ca.length === 0 && pair === undefined) return undefined;
   const own = pair === undefined ? {} : { cert: await read(`${pair}.cert`), key: await read(`${pair}.key`) };
-  return { ...(ca.length > 0 ? { ca } : {}), ...own };
+  return { ...(ca.length > 0 ? { ca: [...(await systemRoots()), ...ca] } : {}), ...own };
+}
+
+/** A list of CAs takes the place of the usual ones, and a host's own CA is meant beside them. */
+async function systemRoots(): Promise<readonly string[]> {
+  const { rootCertificates } = await import("node:tls");
+  return rootCertificates;
 }
