@@ -15,6 +15,8 @@ import type { RegistryLedger } from "./registry-ledger.ts";
 /** Uploads one principal may have under way. */
 const MAX_UPLOADS = 100;
 const UNTYPED = "application/octet-stream";
+/** How long a request waits for the one before it, in milliseconds: that one's link has likely broken, and the server hears of it soon. */
+const TURN = 10_000;
 /** Between looks for what may be swept, in milliseconds. */
 const SWEEP_EVERY = 10 * 60 * 1000;
 
@@ -29,10 +31,10 @@ export interface RegistryParts {
   changed(): Promise<void>;
 }
 
-/** An upload under way: who is at it right now, and its file. */
+/** An upload under way: its file, and the end of the request that is at it right now. */
 interface Upload {
   file: PoolUpload;
-  busy: boolean;
+  busy: Promise<void> | undefined;
 }
 
 /** A rack's content as a registry's repositories, one for each app. */
@@ -196,18 +198,29 @@ export class Repository {
   ): Promise<T | undefined> {
     if (!this.#ledger.hasUpload(id, this.name, principal)) return undefined;
     const upload = await this.#upload(id);
-    if (upload.busy) throw new DavitError("busy", `Cannot go on with upload ${id}: another request is at it`);
-    upload.busy = true;
+    const end = performance.now() + TURN;
+    while (upload.busy !== undefined) {
+      if (performance.now() >= end)
+        throw new DavitError("busy", `Cannot go on with upload ${id}: another request is at it`);
+      await Promise.race([upload.busy, Bun.sleep(end - performance.now())]);
+    }
+    const { promise, resolve } = Promise.withResolvers<void>();
+    upload.busy = promise;
     try {
-      return await work(upload.file);
+      // The request before this one may have ended the upload.
+      return this.#ledger.hasUpload(id, this.name, principal) ? await work(upload.file) : undefined;
     } finally {
-      upload.busy = false;
+      upload.busy = undefined;
+      resolve();
     }
   }
 
   async #upload(id: string): Promise<Upload> {
     const { uploads, parts } = this.#registry;
-    const open = uploads.get(id) ?? { file: await PoolUpload.open(parts.collector.pool, id), busy: false };
+    const open = uploads.get(id) ?? {
+      file: await PoolUpload.open(parts.collector.pool, id),
+      busy: undefined,
+    };
     const known = uploads.get(id) ?? open;
     uploads.set(id, known);
     return known;
