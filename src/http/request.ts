@@ -1,19 +1,10 @@
-import type { ByteStream, Bytes } from "../bytes.ts";
-import { toReadable } from "../bytes.ts";
+import type { Bytes } from "../bytes.ts";
 import { DavitError, reasonOf } from "../errors.ts";
-import { Garbage } from "../garbage.ts";
 import { isLoopback, proxyFor } from "./proxy.ts";
-
-export { isLoopback } from "./proxy.ts";
+import { outgoing, type StreamBody, Watch } from "./request-body.ts";
+import { interrupted } from "./silence.ts";
 
 export type Method = "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
-
-/** A body that is read as it is sent. */
-export interface StreamBody {
-  stream: ByteStream;
-  /** In bytes; without it the body goes out in HTTP chunks. */
-  length?: number;
-}
 
 /** What a user asked for, or a certificate directory holds, about one host. */
 export interface Trust {
@@ -37,12 +28,6 @@ export interface HttpRequest {
 }
 
 const MAX_REDIRECTS = 5;
-
-/** How long a connection may be silent, in milliseconds. */
-export function idleTimeout(): number {
-  const seconds = Number(process.env["DAVIT_IDLE_TIMEOUT"]);
-  return (seconds > 0 ? seconds : 30) * 1000;
-}
 
 /**
  * The one way out to registries: redirects are followed by hand, credentials
@@ -161,130 +146,4 @@ function wordsFor(cause: unknown): string {
 function isUntrusted(cause: unknown): boolean {
   const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
   return /CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ALTNAME/.test(code);
-}
-
-function interrupted(cause: unknown): DavitError {
-  return new DavitError("interrupted", "Interrupted", { cause });
-}
-
-/** Ends a request on which nothing has moved for too long. */
-class Watch {
-  readonly #controller = new AbortController();
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  limit = idleTimeout();
-  /** What the body's own source failed with: its error, not the link's. */
-  sourceFailure: unknown;
-
-  get signal(): AbortSignal {
-    return this.#controller.signal;
-  }
-
-  get expired(): boolean {
-    return this.#controller.signal.aborted;
-  }
-
-  start(patience = 0): void {
-    clearTimeout(this.#timer);
-    this.limit = Math.max(patience, idleTimeout());
-    this.#timer = setTimeout(() => this.#controller.abort(), this.limit);
-  }
-
-  /** While the source is asked for bytes, the other side cannot be blamed for silence. */
-  stop(): void {
-    clearTimeout(this.#timer);
-  }
-}
-
-function outgoing(body: HttpRequest["body"], watch: Watch) {
-  const { promise: ended, resolve: end } = Promise.withResolvers<void>();
-  if (body === undefined || typeof body === "string" || body instanceof Uint8Array)
-    return { body: body ?? null, headers: {}, ended };
-  const headers: Record<string, string> =
-    body.length === undefined ? {} : { "content-length": String(body.length) };
-  return { body: toReadable(watched(body.stream, watch, end)), headers, ended };
-}
-
-async function* watched(stream: ByteStream, watch: Watch, end: () => void): AsyncGenerator<Bytes> {
-  const garbage = new Garbage();
-  try {
-    watch.stop();
-    for await (const chunk of stream) {
-      watch.start();
-      yield chunk;
-      garbage.made(chunk.byteLength);
-      watch.stop();
-    }
-  } catch (error) {
-    watch.sourceFailure = error;
-    throw error;
-  }
-  end();
-}
-
-/** A response's body; silence for too long, and a link that breaks, are errors of code `unavailable`. */
-export async function* bodyOf(response: Response, what: string, signal?: AbortSignal): AsyncGenerator<Bytes> {
-  const body: ReadableStream<Bytes> | null = response.body;
-  if (!body) return;
-  const reader = body.getReader();
-  const garbage = new Garbage();
-  using watch = new ReadWatch(() => void reader.cancel().catch(() => undefined), signal);
-  try {
-    for (;;) {
-      watch.waiting();
-      const { done, value } = await reader.read();
-      watch.served();
-      if (watch.expired) throw silent(what);
-      if (signal?.aborted) throw interrupted(signal.reason);
-      if (done) return;
-      yield value;
-      // What was given away, to another thread, has no length any more and is no garbage here.
-      garbage.made(value.byteLength);
-    }
-  } catch (cause) {
-    if (cause instanceof DavitError) throw cause;
-    if (signal?.aborted) throw interrupted(cause);
-    throw new DavitError("unavailable", `Cannot read ${what}: ${reasonOf(cause)}`, { cause });
-  } finally {
-    void reader.cancel().catch(() => undefined);
-  }
-}
-
-function silent(what: string): DavitError {
-  return new DavitError("unavailable", `Cannot read ${what}: nothing came for ${idleTimeout() / 1000} s`);
-}
-
-/** Ends a reading that waits for too long, or that nobody wants any more. One clock for all its chunks: a timer for each costs more than the chunk. */
-class ReadWatch implements Disposable {
-  readonly #cancel: () => void;
-  readonly #signal: AbortSignal | undefined;
-  readonly #timer: ReturnType<typeof setInterval>;
-  readonly #limit = idleTimeout();
-  #since: number | undefined;
-  expired = false;
-
-  constructor(cancel: () => void, signal: AbortSignal | undefined) {
-    this.#cancel = cancel;
-    this.#signal = signal;
-    this.#timer = setInterval(() => this.#look(), Math.min(1000, this.#limit / 10));
-    signal?.addEventListener("abort", cancel);
-  }
-
-  waiting(): void {
-    this.#since = performance.now();
-  }
-
-  served(): void {
-    this.#since = undefined;
-  }
-
-  #look(): void {
-    if (this.#since === undefined || performance.now() - this.#since < this.#limit) return;
-    this.expired = true;
-    this.#cancel();
-  }
-
-  [Symbol.dispose](): void {
-    clearInterval(this.#timer);
-    this.#signal?.removeEventListener("abort", this.#cancel);
-  }
 }

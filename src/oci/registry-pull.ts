@@ -1,6 +1,7 @@
 import type { ByteStream, Bytes } from "../bytes.ts";
 import { DavitError, hasCode } from "../errors.ts";
-import { bodyOf, discard } from "../http/request.ts";
+import { discard } from "../http/request.ts";
+import { bodyOf } from "../http/response-body.ts";
 import { Retries } from "../http/retry.ts";
 import type { Descriptor } from "./descriptor.ts";
 import { isManifestType } from "./media-types.ts";

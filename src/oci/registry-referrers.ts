@@ -1,6 +1,7 @@
 import { type Bytes, collect, decode } from "../bytes.ts";
 import { hasCode } from "../errors.ts";
-import { bodyOf, discard } from "../http/request.ts";
+import { discard } from "../http/request.ts";
+import { bodyOf } from "../http/response-body.ts";
 import { checkJson, Type } from "../schema.ts";
 import type { Descriptor } from "./descriptor.ts";
 import { type Digest, digestAlgorithm, digestHex } from "./digest.ts";

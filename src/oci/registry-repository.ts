@@ -1,6 +1,6 @@
 import { type Bytes, collect } from "../bytes.ts";
 import type { RateLimit } from "../http/rate-limit.ts";
-import { bodyOf } from "../http/request.ts";
+import { bodyOf } from "../http/response-body.ts";
 import { type Digest, digestAlgorithm, digestOf, isDigest } from "./digest.ts";
 import { MAX_MANIFEST } from "./manifest.ts";
 import { mediaTypes } from "./media-types.ts";

@@ -1,7 +1,9 @@
 import type { Bytes } from "../bytes.ts";
 import { DavitError } from "../errors.ts";
-import { discard, idleTimeout, type StreamBody } from "../http/request.ts";
+import { discard } from "../http/request.ts";
+import type { StreamBody } from "../http/request-body.ts";
 import { isPassing, Retries } from "../http/retry.ts";
+import { idleTimeout } from "../http/silence.ts";
 import type { Descriptor } from "./descriptor.ts";
 import type { Digest } from "./digest.ts";
 import type { RegistryClient, RegistryRequest } from "./registry-client.ts";

@@ -29,8 +29,8 @@ export class Collector {
 
   /** Ends what processes that are gone held, then collects if there was anything. */
   async recover(): Promise<void> {
-    const leases = this.ledger.abandonedLeases();
-    for (const lease of leases) await this.ledger.closeLease(lease);
+    const leases = this.ledger.leases.abandoned();
+    for (const lease of leases) await this.ledger.leases.close(lease);
     if (leases.length > 0) await this.run();
   }
 }

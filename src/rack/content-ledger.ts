@@ -1,23 +1,12 @@
 import { DavitError } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { type Digest, parseDigest } from "../oci/digest.ts";
-import { isAbandoned, ownerText, thisProcess } from "../owner.ts";
 import { check, checkJson, Type } from "../schema.ts";
 import type { LedgerDatabase } from "./database.ts";
+import { LeaseLedger } from "./lease-ledger.ts";
 import { ContentRow } from "./rows.ts";
 
-/** How long a lease outlives its last renewal, in milliseconds. */
-const LEASE = 24 * 60 * 60 * 1000;
-
-const IMPORT = "import ";
-
-/** What the leases of imports into an app begin with. */
-export function importLease(app: string): string {
-  return `${IMPORT}${app} `;
-}
-
 const DigestRow = Type.Object({ digest: Type.String() });
-const LeaseRow = Type.Object({ id: Type.String(), owner: Type.String(), until: Type.Integer() });
 const BlobRow = Type.Object({ size: Type.Integer(), state: Type.String() });
 
 /** A manifest as it is recorded. */
@@ -38,12 +27,12 @@ export interface NewManifest {
  * being collected: tags and builds, and the pins of leases under way.
  */
 export class ContentLedger {
+  readonly leases: LeaseLedger;
   readonly #db: LedgerDatabase;
-  readonly #now: () => number;
 
   constructor(db: LedgerDatabase, now: () => number) {
     this.#db = db;
-    this.#now = now;
+    this.leases = new LeaseLedger(db, now);
   }
 
   /** Whether the app holds this blob; a "yes" inside a lease pins it in the same transaction. */
@@ -222,63 +211,6 @@ export class ContentLedger {
         ...[diffId, layer.digest, layer.mediaType, layer.size],
       ),
     );
-  }
-
-  async openLease(id: string): Promise<void> {
-    await this.#db.write(() =>
-      this.#db.run(
-        "INSERT INTO leases (id, owner, until) VALUES (?, ?, ?)",
-        id,
-        ownerText(thisProcess()),
-        this.#now() + LEASE,
-      ),
-    );
-  }
-
-  async renewLease(id: string): Promise<void> {
-    await this.#db.write(() =>
-      this.#db.run("UPDATE leases SET until = ? WHERE id = ?", this.#now() + LEASE, id),
-    );
-  }
-
-  /** Ends a lease; what it pinned and never recorded is left to the collector. Returns how much that is. */
-  async closeLease(id: string): Promise<number> {
-    return await this.#db.write(() => {
-      const orphans = this.#db.run(
-        `INSERT INTO blobs (digest, size, state) SELECT digest, 0, 'deleting' FROM pins WHERE lease = ?1
-         AND digest NOT IN (SELECT digest FROM blobs) AND digest NOT IN (SELECT digest FROM pins WHERE lease <> ?1)`,
-        id,
-      );
-      this.#db.run("DELETE FROM leases WHERE id = ?", id);
-      return orphans;
-    });
-  }
-
-  /** What an import stored when it was cut stays for a day, for the next try to find. */
-  async keepLease(id: string): Promise<void> {
-    await this.#db.write(() =>
-      this.#db.run("UPDATE leases SET owner = 'kept', until = ? WHERE id = ?", this.#now() + LEASE, id),
-    );
-  }
-
-  /** The leases of imports into an app that were cut, or whose process is gone. */
-  cutLeases(app: string): string[] {
-    return this.#db
-      .all("SELECT * FROM leases WHERE substr(id, 1, length(?1)) = ?1", importLease(app))
-      .map((row) => check(LeaseRow, row, "the ledger's leases"))
-      .filter((lease) => isAbandoned(lease.owner, 0, this.#now()))
-      .map((lease) => lease.id);
-  }
-
-  /** Leases whose process is gone, or whose time is up. An import's content stays for its time: it may be tried again. */
-  abandonedLeases(): string[] {
-    const leases = this.#db
-      .all("SELECT * FROM leases")
-      .map((row) => check(LeaseRow, row, "the ledger's leases"));
-    return leases
-      .filter((lease) => isAbandoned(lease.owner, lease.until, this.#now()))
-      .filter((lease) => !lease.id.startsWith(IMPORT) || lease.until < this.#now())
-      .map((lease) => lease.id);
   }
 
   /**

@@ -10,7 +10,8 @@ import type { PoolWriter } from "../oci/pool-writer.ts";
 import { type BlobWriter, type Content, contentOf, type Referrers, type Store } from "../oci/store.ts";
 import { verified } from "../oci/verify.ts";
 import type { Collector } from "./collector.ts";
-import { type ContentLedger, importLease } from "./content-ledger.ts";
+import type { ContentLedger } from "./content-ledger.ts";
+import { importLease } from "./lease-ledger.ts";
 
 /** Between renewals of a lease, in milliseconds. */
 const RENEWAL = 60 * 60 * 1000;
@@ -132,7 +133,7 @@ export class RackStore implements Store, Referrers {
 
   /** A lease for an import: what came before a cut stays for a day, so that the next try finds it. */
   async importLease<T>(work: (store: RackStore) => Promise<T>): Promise<T> {
-    const before = this.#ledger.cutLeases(this.#app);
+    const before = this.#ledger.leases.cut(this.#app);
     const result = await this.#newLease(importLease(this.#app), (lease) => work(this.#under(lease)));
     for (const lease of before) await this.#endLease(lease);
     if (before.length > 0) await this.#collector.run();
@@ -149,8 +150,8 @@ export class RackStore implements Store, Referrers {
 
   async #newLease<T>(prefix: string, work: (lease: string) => Promise<T>): Promise<T> {
     const lease = `${prefix}${crypto.randomUUID()}`;
-    await this.#ledger.openLease(lease);
-    const renewal = setInterval(() => void this.#ledger.renewLease(lease).catch(() => undefined), RENEWAL);
+    await this.#ledger.leases.open(lease);
+    const renewal = setInterval(() => void this.#ledger.leases.renew(lease).catch(() => undefined), RENEWAL);
     renewal.unref();
     try {
       const result = await work(lease);
@@ -158,7 +159,7 @@ export class RackStore implements Store, Referrers {
       return result;
     } catch (error) {
       // What went wrong first is what the user must hear of, even if the disk is too full to tidy up.
-      const end = prefix !== "" && isCut(error) ? this.#ledger.keepLease(lease) : this.#endLease(lease);
+      const end = prefix !== "" && isCut(error) ? this.#ledger.leases.keep(lease) : this.#endLease(lease);
       await end.catch(() => undefined);
       throw error;
     } finally {
@@ -167,7 +168,7 @@ export class RackStore implements Store, Referrers {
   }
 
   async #endLease(lease: string): Promise<void> {
-    if ((await this.#ledger.closeLease(lease)) > 0) await this.#collector.run();
+    if ((await this.#ledger.leases.close(lease)) > 0) await this.#collector.run();
   }
 
   /** While a collector is deleting this very blob, the deletion is seen through first. */

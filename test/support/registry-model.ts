@@ -11,7 +11,8 @@ import { contentOf } from "../../src/oci/store.ts";
 import { Collector } from "../../src/rack/collector.ts";
 import { Ledger } from "../../src/rack/ledger.ts";
 import { RackStore } from "../../src/rack/rack-store.ts";
-import { Registry, type Repository } from "../../src/rack/registry.ts";
+import { Registry } from "../../src/rack/registry.ts";
+import type { Repository } from "../../src/rack/repository.ts";
 import { tempDir } from "./temp.ts";
 
 const HOUR = 60 * 60 * 1000;

@@ -3,7 +3,7 @@ import { hasCode } from "../../errors.ts";
 import { Garbage } from "../../garbage.ts";
 import { type Digest, isDigest } from "../../oci/digest.ts";
 import type { PoolUpload } from "../../oci/pool-upload.ts";
-import type { Repository } from "../../rack/registry.ts";
+import type { Repository } from "../../rack/repository.ts";
 import { type Call, noRepository } from "./call.ts";
 import { problem } from "./problem.ts";
 

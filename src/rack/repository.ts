@@ -1,0 +1,199 @@
+import { type ByteStream, type Bytes, collect } from "../bytes.ts";
+import { DavitError, hasCode } from "../errors.ts";
+import type { Descriptor } from "../oci/descriptor.ts";
+import type { Digest } from "../oci/digest.ts";
+import { MAX_MANIFEST } from "../oci/manifest.ts";
+import { PoolUpload } from "../oci/pool-upload.ts";
+import { contentOf } from "../oci/store.ts";
+import type { Collector } from "./collector.ts";
+import type { Ledger } from "./ledger.ts";
+import { RackStore } from "./rack-store.ts";
+import type { RegistryLedger } from "./registry-ledger.ts";
+
+/** Uploads one principal may have under way. */
+const MAX_UPLOADS = 100;
+const UNTYPED = "application/octet-stream";
+/** How long a request waits for the one before it, in milliseconds: that one's link has likely broken, and the server hears of it soon. */
+const TURN = 10_000;
+export interface RegistryParts {
+  ledger: Ledger;
+  collector: Collector;
+  /** Whether a repository comes into being by the first push to it. */
+  createsRepositories: boolean;
+  /** Children of an index may be missing. */
+  sparse: boolean;
+  /** Told after every change of names. */
+  changed(): Promise<void>;
+}
+
+/** An upload under way: its file, and the end of the request that is at it right now. */
+export interface Upload {
+  file: PoolUpload;
+  busy: Promise<void> | undefined;
+}
+
+/** What the repositories of one registry share. */
+interface Shared {
+  parts: RegistryParts;
+  ledger: RegistryLedger;
+  uploads: Map<string, Upload>;
+}
+
+/** One app's content, as a registry's visitors see it. */
+export class Repository {
+  readonly name: string;
+  readonly #registry: Shared;
+
+  constructor(registry: Shared, name: string) {
+    this.#registry = registry;
+    this.name = name;
+  }
+
+  get #ledger(): RegistryLedger {
+    return this.#registry.ledger;
+  }
+
+  /** What visitors store through it stays for a day at least, and their manifests until they are deleted. */
+  async #store(): Promise<RackStore> {
+    const { collector, sparse } = this.#registry.parts;
+    return new RackStore(this.name, collector, await this.#ledger.lease(), { root: true, sparse });
+  }
+
+  /** A blob's size. Who is told that it is here may count on it for a day. */
+  async blob(digest: Digest, pin: boolean): Promise<number | undefined> {
+    const size = this.#ledger.blob(this.name, digest);
+    if (size === undefined || !pin) return size;
+    const pinned = await (await this.#store()).exists({ mediaType: UNTYPED, digest, size });
+    return pinned === "yes" ? size : undefined;
+  }
+
+  /** Where a blob of the repository lies. */
+  path(digest: Digest): string {
+    return this.#registry.parts.collector.pool.path(digest);
+  }
+
+  /** A manifest by tag or digest, whole and verified. */
+  async manifest(ref: string, pin: boolean): Promise<{ descriptor: Descriptor; bytes: Bytes } | undefined> {
+    const store = await this.#store();
+    try {
+      const descriptor = await store.resolve(ref);
+      if (pin && (await store.exists(descriptor)) !== "yes") return undefined;
+      const bytes = await collect(
+        await store.fetch(descriptor),
+        MAX_MANIFEST,
+        `manifest ${descriptor.digest}`,
+      );
+      return { descriptor, bytes };
+    } catch (error) {
+      if (hasCode(error, "not-found")) return undefined;
+      throw error;
+    }
+  }
+
+  /** Stores a manifest, with its names. */
+  async putManifest(descriptor: Descriptor, bytes: Bytes, tags: string[]): Promise<void> {
+    const store = await this.#store();
+    await store.push(descriptor, contentOf(bytes));
+    for (const tag of tags) await store.tag(descriptor, tag);
+    await this.#registry.parts.changed();
+  }
+
+  tags(after: string, limit: number): string[] {
+    return this.#ledger.tags(this.name, after, limit);
+  }
+
+  referrers(digest: Digest): Descriptor[] {
+    return this.#registry.parts.ledger.content.referrers(this.name, digest);
+  }
+
+  async deleteTag(tag: string): Promise<boolean> {
+    const done = await this.#ledger.deleteTag(this.name, tag);
+    if (done) await this.#registry.parts.changed();
+    return done;
+  }
+
+  async deleteManifest(digest: Digest): Promise<boolean> {
+    const done = await this.#ledger.deleteManifest(this.name, digest);
+    if (done) await this.#registry.parts.changed();
+    return done;
+  }
+
+  deleteBlob(digest: Digest): Promise<"deleted" | "absent" | Digest> {
+    return this.#ledger.deleteBlob(this.name, digest);
+  }
+
+  /** Has the blob that another repository holds, without its bytes. */
+  async mount(digest: Digest, from: string): Promise<boolean> {
+    const size = this.#ledger.blob(from, digest);
+    if (size === undefined) return false;
+    return await (await this.#store()).adopt({ mediaType: UNTYPED, digest, size });
+  }
+
+  /** The id of a new upload; undefined when this principal has too many. */
+  async beginUpload(principal: string): Promise<string | undefined> {
+    const id = crypto.randomUUID();
+    return (await this.#ledger.beginUpload(id, this.name, principal, MAX_UPLOADS)) ? id : undefined;
+  }
+
+  /** Runs `work` on an upload, alone. Undefined: there is no such upload here, for this principal. */
+  async withUpload<T>(
+    id: string,
+    principal: string,
+    work: (upload: PoolUpload) => Promise<T>,
+  ): Promise<T | undefined> {
+    if (!this.#ledger.hasUpload(id, this.name, principal)) return undefined;
+    const upload = await this.#upload(id);
+    const end = performance.now() + TURN;
+    while (upload.busy !== undefined) {
+      if (performance.now() >= end)
+        throw new DavitError("busy", `Cannot go on with upload ${id}: another request is at it`);
+      await Promise.race([upload.busy, Bun.sleep(end - performance.now())]);
+    }
+    const { promise, resolve } = Promise.withResolvers<void>();
+    upload.busy = promise;
+    try {
+      // The request before this one may have ended the upload.
+      return this.#ledger.hasUpload(id, this.name, principal) ? await work(upload.file) : undefined;
+    } finally {
+      upload.busy = undefined;
+      resolve();
+    }
+  }
+
+  async #upload(id: string): Promise<Upload> {
+    const { uploads, parts } = this.#registry;
+    const open = uploads.get(id) ?? {
+      file: await PoolUpload.open(parts.collector.pool, id),
+      busy: undefined,
+    };
+    const known = uploads.get(id) ?? open;
+    uploads.set(id, known);
+    return known;
+  }
+
+  /** Takes bytes in; a disk that is full gets its space back at once. */
+  async append(id: string, upload: PoolUpload, stream: ByteStream): Promise<void> {
+    try {
+      await upload.append(stream);
+    } catch (error) {
+      if (hasCode(error, "no-space")) await this.endUpload(id, upload);
+      throw error;
+    }
+  }
+
+  /** Puts an upload in its place as a blob of the repository. Whatever comes of it, the upload is over. */
+  async commitUpload(id: string, upload: PoolUpload, digest: Digest): Promise<Descriptor> {
+    const expected = { mediaType: UNTYPED, digest, size: upload.offset };
+    try {
+      return await (await this.#store()).take(expected, () => upload.commit(expected));
+    } finally {
+      await this.endUpload(id, upload);
+    }
+  }
+
+  async endUpload(id: string, upload: PoolUpload): Promise<void> {
+    this.#registry.uploads.delete(id);
+    await this.#ledger.endUpload(id);
+    await upload.remove();
+  }
+}
