@@ -74,7 +74,8 @@ export class Repository {
 
   /** A manifest by tag or digest, whole and verified. */
   async manifest(ref: string, pin: boolean): Promise<{ descriptor: Descriptor; bytes: Bytes } | undefined> {
-    const store = await this.#store();
+    // Only a promise pins; what is merely read may be deleted the moment after.
+    const store = pin ? await this.#store() : new RackStore(this.name, this.#registry.parts.collector);
     try {
       const descriptor = await store.resolve(ref);
       if (pin && (await store.exists(descriptor)) !== "yes") return undefined;

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
+import { sampleBundle } from "../support/bundles.ts";
 import { DOCKER, peer, sandbox, sh } from "../support/davit.ts";
 import { BASE, project } from "../support/projects.ts";
 import { type Served, serve } from "../support/server.ts";
@@ -179,6 +180,53 @@ test("what was acknowledged is there after kill -9, and an upload goes on where 
   expect(put.status).toBe(201);
   expect(await (await fetch(`${server.url}/v2/app/blobs/${digest}`)).text()).toBe("first, second");
 });
+
+test("a rack that is served is joined by the commands beside it: what they import is there to pull", async () => {
+  using box = sandbox();
+  await using server = await serve(box, ["rack", "start", "--password-stdin"], { stdin: "s3cret-enough\n" });
+  const build = JSON.parse(
+    await box.ok(["builds", "import", "-a", "shop", "--json"], { stdin: await sampleBundle(["web"]) }),
+  );
+  const authorization = `Basic ${Buffer.from("x:s3cret-enough").toString("base64")}`;
+  const get = (path: string) => fetch(`${server.url}/v2/shop/${path}`, { headers: { authorization } });
+  expect((await get(`manifests/${build.digest}`)).headers.get("docker-content-digest")).toBe(build.digest);
+  expect(await (await get("tags/list")).json()).toEqual({ name: "shop", tags: [`web.${build.id}`] });
+  await box.ok(["builds", "delete", build.id, "-a", "shop", "--yes"]);
+  expect((await get(`manifests/${build.digest}`)).status).toBe(404);
+  const wrong = { authorization: `Basic ${Buffer.from("x:wrong").toString("base64")}` };
+  const tries = await Promise.all(
+    Array.from({ length: 9 }, () => fetch(`${server.url}/v2/`, { headers: wrong })),
+  );
+  expect(tries.map(({ status }) => status).sort()).toEqual([401, 401, 401, 401, 401, 429, 429, 429, 429]);
+});
+
+test("a layout that another tool has changed is taken over at the next start", async () => {
+  using box = sandbox();
+  const layout = box.join("shop");
+  await box.ok(["copy", `archive:${await bundleFile(box)}:web.BSAMPLEBLD`, `oci:${layout}:v1`]);
+  {
+    await using server = await serve(box, ["registry", "serve", layout]);
+    expect((await fetch(`${server.url}/v2/shop/manifests/v1`)).status).toBe(200);
+    await box.ok(["push", box.join("b.tar"), `${server.host}/team/app`]);
+  }
+  const index = JSON.parse(await readFile(`${layout}/index.json`, "utf8"));
+  const names = index.manifests.map(
+    (entry: { annotations: Record<string, string> }) =>
+      entry.annotations["org.opencontainers.image.ref.name"],
+  );
+  expect(names).toContain("shop:v1");
+  expect(names).toContain("team/app:web.BSAMPLEBLD");
+  index.manifests = index.manifests.filter((_: unknown, i: number) => names[i] !== "shop:v1");
+  await writeFile(`${layout}/index.json`, JSON.stringify(index));
+  await using server = await serve(box, ["registry", "serve", layout]);
+  expect((await fetch(`${server.url}/v2/shop/manifests/v1`)).status).toBe(404);
+  expect((await fetch(`${server.url}/v2/team/app/manifests/web.BSAMPLEBLD`)).status).toBe(200);
+});
+
+async function bundleFile(box: ReturnType<typeof sandbox>): Promise<string> {
+  await writeFile(box.join("b.tar"), await sampleBundle(["web"]));
+  return box.join("b.tar");
+}
 
 test("a second server on one directory is refused, and told which process has it", async () => {
   using box = sandbox();

@@ -69,6 +69,14 @@ test("a token is fetched where the registry says, with docker's own credentials"
   expect(asked).toBe(`Basic ${auth} repository:app:pull`);
 });
 
+test("nor to another port of this machine", async () => {
+  await using registry = await fakeRegistry((_, url) => {
+    const realm = `http://127.0.0.1:${Number(url.port) === 1 ? 2 : 1}/token`;
+    return new Response(null, { status: 401, headers: { "www-authenticate": `Bearer realm="${realm}"` } });
+  });
+  await expect(registry.open().resolve("v1")).rejects.toMatchObject({ code: "denied" });
+});
+
 test.each([
   "http://169.254.169.254/latest",
   "http://127.0.0.2:1/token",
