@@ -18,9 +18,11 @@ const WIDTH = 3;
 
 interface Target {
   file: FileHandle;
-  disk(): DiskWriter;
+  disk: DiskWriter | undefined;
   on: ArchiveFileEvents;
 }
+
+type LargeTarget = Omit<Target, "disk"> & { disk: DiskWriter };
 
 /**
  * Writes a planned archive to a file. Every entry's place is known beforehand, so
@@ -32,11 +34,9 @@ export async function writeArchiveFile(
   plan: ArchivePlan,
   on: ArchiveFileEvents = {},
 ): Promise<void> {
-  let started: DiskWriter | undefined;
-  const disk = (): DiskWriter => {
-    started ??= new DiskWriter();
-    return started;
-  };
+  // The thread comes up while the small entries are fetched.
+  const needed = plan.entries.some(({ size, unverified }) => unverified && size > LARGE);
+  const disk = needed ? new DiskWriter() : undefined;
   const part = `${path}.${crypto.randomUUID().slice(0, 8)}.part`;
   try {
     const file = await open(part, "wx", 0o644);
@@ -54,7 +54,7 @@ export async function writeArchiveFile(
     await rm(part, { force: true });
     throw systemError(`Cannot write ${path}`, error);
   } finally {
-    started?.[Symbol.dispose]();
+    disk?.[Symbol.dispose]();
   }
 }
 
@@ -93,12 +93,12 @@ async function writeBody(target: Target, entry: PlannedEntry, offset: number): P
 }
 
 async function writeLarge(
-  { file, disk, on }: Target,
+  { file, disk, on }: LargeTarget,
   entry: PlannedEntry,
   { digest, open: begin }: NonNullable<PlannedEntry["unverified"]>,
   offset: number,
 ): Promise<void> {
-  const region = disk().region(file.fd, offset, digestAlgorithm(digest));
+  const region = disk.region(file.fd, offset, digestAlgorithm(digest));
   try {
     for await (const chunk of await begin()) {
       const length = chunk.byteLength;

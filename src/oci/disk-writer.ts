@@ -26,7 +26,7 @@ export class DiskWriter implements Disposable {
   #next = 0;
 
   constructor() {
-    this.#worker = new Worker(workerUrl(), { smol: true });
+    this.#worker = new Worker(workerUrl());
     this.#worker.onmessage = ({ data }: MessageEvent<DiskResult>) => this.#heard(data);
     this.#worker.onerror = (event) => {
       for (const region of this.#regions.values()) region.fail(new Error(event.message));

@@ -26,7 +26,7 @@ import { verified } from "./verify.ts";
 
 /** What is larger is worth a note of where its upload stands, in bytes. */
 const JOURNALED = 1024 * 1024;
-/** Manifests kept from their push to their tag. */
+/** Manifests kept at hand. */
 const MAX_KEPT = 64;
 
 /** One repository of a registry: https://github.com/opencontainers/distribution-spec/blob/main/spec.md */
@@ -61,6 +61,7 @@ export class RegistryStore implements Store, Referrers, Unverified {
         "mismatch",
         `Cannot use ${name}: ${this.#repository.reference.host} says ${promised}, its bytes are ${digest}`,
       );
+    this.#keep(digest, bytes);
     return { mediaType, digest, size: bytes.byteLength };
   }
 
@@ -95,8 +96,10 @@ export class RegistryStore implements Store, Referrers, Unverified {
     }
   }
 
-  fetch(descriptor: Descriptor, from = 0): Promise<ByteStream> {
-    return pull(this.#repository, descriptor, from);
+  async fetch(descriptor: Descriptor, from = 0): Promise<ByteStream> {
+    const kept = this.#kept.get(descriptor.digest);
+    if (kept) return await contentOf(kept).open(from);
+    return await pull(this.#repository, descriptor, from);
   }
 
   fetchUnverified(descriptor: Descriptor): Promise<ByteStream> {
@@ -179,7 +182,12 @@ export class RegistryStore implements Store, Referrers, Unverified {
   async #pushManifest(descriptor: Descriptor, content: Content): Promise<void> {
     const bytes = await collect(verified(await content.open(0), descriptor), MAX_MANIFEST, descriptor.digest);
     await this.#put(descriptor, bytes, descriptor.digest);
-    this.#kept.set(descriptor.digest, bytes);
+    this.#keep(descriptor.digest, bytes);
+  }
+
+  /** Manifests are wanted again soon: to be read after they were resolved, to be tagged after they were pushed. */
+  #keep(digest: Digest, bytes: Bytes): void {
+    this.#kept.set(digest, bytes);
     const [oldest] = this.#kept.keys();
     if (oldest && this.#kept.size > MAX_KEPT) this.#kept.delete(oldest);
   }
