@@ -81,9 +81,9 @@ async function writeEntry({ file, disk, on }: Target, entry: PlannedEntry, offse
 
 /** What is large is hashed and written on another thread, while its next bytes come. */
 async function writeBody(target: Target, entry: PlannedEntry, offset: number): Promise<void> {
-  const { file, on } = target;
-  if (entry.unverified && entry.size > LARGE)
-    return await writeLarge(target, entry, entry.unverified, offset);
+  const { file, disk, on } = target;
+  if (disk && entry.unverified && entry.size > LARGE)
+    return await writeLarge({ file, disk, on }, entry, entry.unverified, offset);
   let at = offset;
   for await (const chunk of await entry.open()) {
     await writeAt(file, chunk, at);
