@@ -1,6 +1,7 @@
 import { read } from "node:fs";
 import type { ByteStream, Bytes } from "./bytes.ts";
 import { systemCode, systemError } from "./errors.ts";
+import { blockingTwin, knownTwin, widen } from "./pipes.ts";
 
 const PIECE = 256 * 1024;
 
@@ -11,6 +12,7 @@ const PIECE = 256 * 1024;
  */
 export async function* readFd(fd: number, what: string): AsyncGenerator<Bytes> {
   let [filling, used] = [new Uint8Array(PIECE), new Uint8Array(PIECE)];
+  await widen(fd);
   let next = readOnce(fd, filling, what);
   for (;;) {
     const length = await next;
@@ -22,7 +24,8 @@ export async function* readFd(fd: number, what: string): AsyncGenerator<Bytes> {
   }
 }
 
-async function readOnce(fd: number, buffer: Bytes, what: string): Promise<number> {
+async function readOnce(input: number, buffer: Bytes, what: string): Promise<number> {
+  let fd = knownTwin(input);
   for (;;) {
     const { promise, resolve, reject } = Promise.withResolvers<number>();
     read(fd, buffer, 0, buffer.byteLength, null, (error, length) =>
@@ -34,7 +37,9 @@ async function readOnce(fd: number, buffer: Bytes, what: string): Promise<number
       const code = systemCode(error);
       if (code === "EOF") return 0; // how Windows ends a pipe
       if (code !== "EAGAIN") throw systemError(`Cannot read ${what}`, error);
-      await Bun.sleep(5);
+      const twin = blockingTwin(input);
+      if (twin === undefined) await Bun.sleep(1);
+      fd = twin ?? fd;
     }
   }
 }

@@ -1,7 +1,11 @@
 import { fstatSync, write as writeFd } from "node:fs";
 import { encode } from "../bytes.ts";
 import { systemCode } from "../errors.ts";
+import { blockingTwin, knownTwin, widen } from "../pipes.ts";
 import { type Paint, PLAIN } from "./color.ts";
+
+/** What is larger is no text, in bytes. */
+const SMALL = 32 * 1024;
 
 /** One of the process's two outputs: text and bytes, in order, whole. A reader that goes away ends the process quietly. */
 export class Output {
@@ -41,7 +45,9 @@ export class Output {
   }
 }
 
-async function writeAll(fd: number, bytes: Uint8Array): Promise<void> {
+async function writeAll(output: number, bytes: Uint8Array): Promise<void> {
+  if (bytes.byteLength > SMALL) await widen(output);
+  let fd = knownTwin(output);
   for (let done = 0; done < bytes.byteLength; ) {
     const { promise, resolve, reject } = Promise.withResolvers<number>();
     writeFd(fd, bytes, done, bytes.byteLength - done, null, (error, written) =>
@@ -51,7 +57,9 @@ async function writeAll(fd: number, bytes: Uint8Array): Promise<void> {
       done += await promise;
     } catch (error) {
       if (systemCode(error) !== "EAGAIN") throw error;
-      await Bun.sleep(5);
+      const twin = blockingTwin(output);
+      if (twin === undefined) await Bun.sleep(1);
+      fd = twin ?? fd;
     }
   }
 }
