@@ -35,6 +35,9 @@ async function fresh(dir: Dir, kind: "davit" | "distribution"): Promise<Running>
       ? [davit, "registry", "serve", data, "--listen", host]
       : [peer("registry3") ?? "docker-registry", "serve", dir.join("registry.yml")];
   const server = Bun.spawn(command, { stdout: "ignore", stderr: "ignore" });
+  // What was just deleted is work for the disk too.
+  Bun.spawnSync(["sync"]);
+  await Bun.sleep(1000);
   const up = () =>
     fetch(`http://${host}/v2/`).then(
       () => true,
@@ -56,8 +59,8 @@ export async function registryBench(options: RegistryBenchOptions): Promise<Row[
   const rows: Row[] = [];
   for (let round = 0; round < options.rounds; round++) {
     const row: Row = {};
-    await pushes(dir, archive, row);
-    await servers(dir, archive, row);
+    await pushes(dir, archive, row, round);
+    await servers(dir, archive, row, round);
     await piped(dir, archive, row);
     rows.push(row);
     options.onRound?.(round);
@@ -79,8 +82,14 @@ async function benchArchive(dir: Dir, scale: number): Promise<string> {
   return dir.join("image.tar");
 }
 
+/** Whoever goes first meets another disk than whoever goes last, so they take turns. */
+function rotated<T>(list: readonly T[], by: number): T[] {
+  const at = by % list.length;
+  return [...list.slice(at), ...list.slice(0, at)];
+}
+
 /** Each client pushes into a distribution that has nothing, and the last one's image is pulled by all. */
-async function pushes(dir: Dir, archive: string, row: Row): Promise<void> {
+async function pushes(dir: Dir, archive: string, row: Row, round: number): Promise<void> {
   const [davit = ""] = davitCommand();
   const [regctl, crane] = [peer("regctl"), peer("crane")];
   const env = { ...process.env, DAVIT_HOME: dir.join("home"), DOCKER_CONFIG: dir.path };
@@ -111,7 +120,7 @@ async function pushes(dir: Dir, archive: string, row: Row): Promise<void> {
         archive,
       ],
     ]);
-  for (const [name, command] of clients) {
+  for (const [name, command] of rotated(clients, round)) {
     await using registry = await fresh(dir, "distribution");
     row[name] = await measure(command(registry.host), { env });
   }
@@ -123,27 +132,20 @@ async function pushes(dir: Dir, archive: string, row: Row): Promise<void> {
     row[name] = await measure(command, { env });
     await rm(out, { recursive: true, force: true });
   };
-  await pull("davit pull", [davit, "pull", `${host}/bench/app:v1`, "-o", out]);
-  if (regctl)
-    await pull("regctl pull", [
-      regctl,
-      "image",
-      "export",
-      "--host",
-      `reg=${host},tls=disabled`,
-      `${host}/bench/app:v1`,
-      out,
-    ]);
+  const pulls: [string, string[]][] = [["davit pull", [davit, "pull", `${host}/bench/app:v1`, "-o", out]]];
+  const plain = ["--host", `reg=${host},tls=disabled`];
+  if (regctl) pulls.push(["regctl pull", [regctl, "image", "export", ...plain, `${host}/bench/app:v1`, out]]);
   if (crane)
-    await pull("crane pull", [crane, "pull", "--insecure", "--format", "oci", `${host}/bench/app:v1`, out]);
+    pulls.push(["crane pull", [crane, "pull", "--insecure", "--format", "oci", `${host}/bench/app:v1`, out]]);
+  for (const [name, command] of rotated(pulls, round)) await pull(name, command);
 }
 
 /** The same clients, davit's registry and distribution's in turn. */
-async function servers(dir: Dir, archive: string, row: Row): Promise<void> {
+async function servers(dir: Dir, archive: string, row: Row, round: number): Promise<void> {
   const [regctl, crane] = [peer("regctl"), peer("crane")];
   if (!regctl || !crane) return;
   const env = { ...process.env, DOCKER_CONFIG: dir.path };
-  for (const kind of ["davit", "distribution"] as const) {
+  for (const kind of rotated(["davit", "distribution"] as const, round)) {
     await using registry = await fresh(dir, kind);
     const { host } = registry;
     const push = [
