@@ -7,6 +7,7 @@ import { type Digest, Digester, digestAlgorithm, digestHex } from "./digest.ts";
 import { LAYOUT_FILE, REF_NAME } from "./layout-store.ts";
 import { renderManifest } from "./manifest.ts";
 import { mediaTypes } from "./media-types.ts";
+import { pushThrough } from "./push-through.ts";
 import type { BlobWriter, Content, Store } from "./store.ts";
 import { verified } from "./verify.ts";
 
@@ -76,14 +77,7 @@ export class ArchiveFileStore implements Store {
 
   async push(descriptor: Descriptor, content: Content): Promise<void> {
     if ((await this.exists(descriptor)) === "yes") return;
-    const writer = await this.writer(descriptor);
-    try {
-      for await (const chunk of await content.open(0)) await writer.write(chunk);
-    } catch (error) {
-      await writer.abort();
-      throw error;
-    }
-    await writer.commit(descriptor.mediaType, descriptor);
+    await pushThrough(await this.writer(descriptor), descriptor, content);
   }
 
   /** One at a time: what follows in the file begins where this one ends. */

@@ -5,6 +5,7 @@ import type { Descriptor } from "./descriptor.ts";
 import { type Digest, digestAlgorithm, isDigest, parseDigest } from "./digest.ts";
 import { children, MAX_MANIFEST, makeManifest, parseManifest, referrerEntry } from "./manifest.ts";
 import { isManifestType, mediaTypes } from "./media-types.ts";
+import { pushThrough } from "./push-through.ts";
 import type { Reference } from "./reference.ts";
 import type { RegistryClient } from "./registry-client.ts";
 import { registryError } from "./registry-error.ts";
@@ -110,7 +111,7 @@ export class RegistryStore implements Store, Referrers, Unverified {
     if (isManifestType(descriptor.mediaType)) return await this.#pushManifest(descriptor, content);
     if ((await this.exists(descriptor)) === "yes") return;
     if (content.replayable) await this.#pushBlob(descriptor, content);
-    else await this.#pushOnce(descriptor, content);
+    else await pushThrough(await this.writer(descriptor), descriptor, content);
     this.#absent.delete(descriptor.digest);
   }
 
@@ -142,17 +143,6 @@ export class RegistryStore implements Store, Referrers, Unverified {
     const part = to === descriptor.size ? opened : firstBytes(opened, to - from);
     const { rate } = this.#repository.options;
     return { stream: rate ? rate.limit(part) : part, length: to - from };
-  }
-
-  async #pushOnce(descriptor: Descriptor, content: Content): Promise<void> {
-    const writer = await this.writer(descriptor);
-    try {
-      for await (const chunk of await content.open(0)) await writer.write(chunk);
-    } catch (error) {
-      await writer.abort();
-      throw error;
-    }
-    await writer.commit(descriptor.mediaType, descriptor);
   }
 
   async writer(expected?: Descriptor): Promise<BlobWriter> {
