@@ -1,15 +1,12 @@
-import type { Bytes } from "../bytes.ts";
 import type { EngineClient } from "../docker-api/client.ts";
 import { imageConfig } from "../docker-api/image-config.ts";
 import { EngineImages } from "../docker-api/images.ts";
 import { DavitError, reasonOf } from "../errors.ts";
 import { type Descriptor, describe } from "../oci/descriptor.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
-import { ingestDockerSave } from "../oci/docker-save.ts";
+import { ingestDockerSave, putImage, putManifest } from "../oci/docker-save.ts";
 import { GzipPool } from "../oci/gzip-pool.ts";
-import { makeManifest } from "../oci/manifest.ts";
 import { mediaTypes } from "../oci/media-types.ts";
-import { contentOf } from "../oci/store.ts";
 import type { ImageTarget } from "./engine.ts";
 import { ownTag } from "./engine-tags.ts";
 import { PushRegistry } from "./push-registry.ts";
@@ -53,7 +50,7 @@ export class EngineImageMover {
     for (const diffId of diffIds) if (!(await target.layer(diffId))) missing.push(diffId);
     const config = isDigest(Id) ? await target.blob(Id, mediaTypes.ociConfig) : undefined;
     if (config && missing.length === 0)
-      return await putManifest(target, config, await layersOf(target, diffIds));
+      return await putManifest(target.store, config, await layersOf(target, diffIds));
     if (isDigest(Id) && (await this.#paysToPush(Id, missing.length)))
       return await this.#pushOrSave({ id: Id, diffIds, missing }, target, signal);
     return await this.#save(Id, target, signal);
@@ -101,7 +98,7 @@ export class EngineImageMover {
     if (image.missing.length > 0) await this.#pushMissing(registry, name, signal);
     const config = await imageConfig(this.#client, `${name.repository}:${name.tag}`);
     if (describe(mediaTypes.ociConfig, config).digest !== image.id) return undefined;
-    return await putImage(target, config, await layersOf(target, image.diffIds));
+    return await putImage(target.store, config, await layersOf(target, image.diffIds));
   }
 
   async #pushMissing(registry: PushRegistry, { repository, tag }: Name, signal: AbortSignal): Promise<void> {
@@ -135,7 +132,7 @@ export class EngineImageMover {
     });
     if (!image)
       throw new DavitError("engine", `Cannot read ${id} from the engine: its archive holds no image`);
-    return await putImage(target, image.config, image.layers);
+    return await putImage(target.store, image.config, image.layers);
   }
 }
 
@@ -155,18 +152,3 @@ async function layersOf(target: ImageTarget, diffIds: Digest[]): Promise<Descrip
 }
 
 /** Stores config and manifest of an image whose layers are in the store. */
-async function putImage(target: ImageTarget, config: Bytes, layers: Descriptor[]): Promise<Descriptor> {
-  const descriptor = describe(mediaTypes.ociConfig, config);
-  await target.store.push(descriptor, contentOf(config));
-  return await putManifest(target, descriptor, layers);
-}
-
-async function putManifest(
-  target: ImageTarget,
-  config: Descriptor,
-  layers: Descriptor[],
-): Promise<Descriptor> {
-  const { descriptor, bytes } = makeManifest(mediaTypes.ociManifest, { config, layers });
-  await target.store.push(descriptor, contentOf(bytes));
-  return descriptor;
-}

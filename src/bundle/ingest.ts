@@ -1,15 +1,13 @@
-import { type ByteStream, type Bytes, collect, decode } from "../bytes.ts";
+import { type ByteStream, collect, decode } from "../bytes.ts";
 import { decompressed } from "../compression.ts";
 import { DavitError } from "../errors.ts";
-import { type Descriptor, describe } from "../oci/descriptor.ts";
+import type { Descriptor } from "../oci/descriptor.ts";
 import type { Digest } from "../oci/digest.ts";
-import { SaveReader } from "../oci/docker-save.ts";
+import { putImage, SaveReader } from "../oci/docker-save.ts";
 import { GzipPool } from "../oci/gzip-pool.ts";
 import { asArchiveError, count, type Ingested, type IngestOptions, LayoutReader } from "../oci/ingest.ts";
 import { REF_NAME } from "../oci/layout-store.ts";
-import { makeManifest } from "../oci/manifest.ts";
-import { mediaTypes } from "../oci/media-types.ts";
-import { contentOf, type Store } from "../oci/store.ts";
+import type { Store } from "../oci/store.ts";
 import { bad, shown } from "../tar/header.ts";
 import { readTar, type TarEntry } from "../tar/read.ts";
 
@@ -104,8 +102,7 @@ class ArchiveReader {
     if (this.#layout.isLayout) return layoutArchive(await this.#layout.finish());
     if (this.#build !== undefined || this.#parts.length > 0) return this.#convox();
     if (this.#save.hasManifest) return await this.#docker();
-    const layout = await this.#layout.finish();
-    return layoutArchive(layout);
+    return layoutArchive(await this.#layout.finish());
   }
 
   #convox(): Archive {
@@ -141,15 +138,6 @@ function layoutArchive(layout: Ingested): Archive {
     return { descriptor: { mediaType, digest, size }, names: name === undefined ? [] : [name] };
   });
   return { kind: "layout", roots, layout };
-}
-
-/** Stores an image of a docker archive as an OCI image. */
-export async function putImage(store: Store, config: Bytes, layers: Descriptor[]): Promise<Descriptor> {
-  const descriptor = describe(mediaTypes.ociConfig, config);
-  await store.push(descriptor, contentOf(config));
-  const made = makeManifest(mediaTypes.ociManifest, { config: descriptor, layers });
-  await store.push(made.descriptor, contentOf(made.bytes));
-  return made.descriptor;
 }
 
 /** The only root, or the only one with a record: what a single name for the archive can mean. */

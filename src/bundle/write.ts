@@ -1,8 +1,7 @@
-import type { ByteStream } from "../bytes.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { REF_NAME } from "../oci/layout-store.ts";
 import type { ReadStore } from "../oci/store.ts";
-import { type ArchivePlan, type DockerEntry, planArchive, streamPlan } from "./archive-plan.ts";
+import { type ArchivePlan, type DockerEntry, planArchive } from "./archive-plan.ts";
 import { Graph } from "./graph.ts";
 
 /** A build to be written: the names its index and images go by. */
@@ -42,15 +41,6 @@ export async function planBundle(
   }
   await graph.addReferrers();
   return planArchive(store, graph, { index: [...index, ...graph.referrers], docker, ...options });
-}
-
-/** One build's bundle. */
-export async function makeBundle(
-  store: ReadStore,
-  build: BundleBuild,
-): Promise<{ size: number; stream: ByteStream }> {
-  const plan = await planBundle(store, [build]);
-  return { size: plan.size, stream: streamPlan(plan) };
 }
 
 function indexEntries(build: BundleBuild, services: [string, Descriptor][]): Descriptor[] {

@@ -4,11 +4,12 @@ import { Garbage } from "../garbage.ts";
 import { checkJson, Type } from "../schema.ts";
 import { bad, shown } from "../tar/header.ts";
 import { readTar, type TarEntry } from "../tar/read.ts";
-import type { Descriptor } from "./descriptor.ts";
+import { type Descriptor, describe } from "./descriptor.ts";
 import { type Digest, Digester, isDigest } from "./digest.ts";
 import type { GzipPool } from "./gzip-pool.ts";
+import { makeManifest } from "./manifest.ts";
 import { mediaTypes } from "./media-types.ts";
-import type { BlobWriter, Store } from "./store.ts";
+import { type BlobWriter, contentOf, type Store } from "./store.ts";
 
 /** An image out of a docker-save archive, its layers already in the store. */
 export interface SavedImage {
@@ -205,4 +206,22 @@ export class SaveReader {
 
 function typeOf(head: Bytes): string {
   return sniff(head) === "zstd" ? "application/vnd.oci.image.layer.v1.tar+zstd" : mediaTypes.ociLayerGzip;
+}
+
+/** Stores a saved image as an OCI image: its own config, and the layers the store has. */
+export async function putImage(store: Store, config: Bytes, layers: Descriptor[]): Promise<Descriptor> {
+  const descriptor = describe(mediaTypes.ociConfig, config);
+  await store.push(descriptor, contentOf(config));
+  return await putManifest(store, descriptor, layers);
+}
+
+/** The same where the config is in the store already. */
+export async function putManifest(
+  store: Store,
+  config: Descriptor,
+  layers: Descriptor[],
+): Promise<Descriptor> {
+  const { descriptor, bytes } = makeManifest(mediaTypes.ociManifest, { config, layers });
+  await store.push(descriptor, contentOf(bytes));
+  return descriptor;
 }

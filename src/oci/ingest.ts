@@ -1,10 +1,9 @@
 import { type ByteStream, type Bytes, collect, decode, drain, peek } from "../bytes.ts";
-import { decompressed } from "../compression.ts";
 import { DavitError, hasCode } from "../errors.ts";
 import { checkJson, Type } from "../schema.ts";
 import { decodeStrict } from "../strict-json.ts";
 import { bad, shown } from "../tar/header.ts";
-import { readTar, type TarEntry } from "../tar/read.ts";
+import type { TarEntry } from "../tar/read.ts";
 import { blobDigest, checkedName } from "./archive-names.ts";
 import { type Descriptor, parseDescriptor, WireDescriptor } from "./descriptor.ts";
 import type { Digest } from "./digest.ts";
@@ -50,28 +49,6 @@ const UNTYPED = "application/octet-stream";
 export const OMITTED = "omitted.json";
 const Omitted = Type.Object({ omitted: Type.Array(WireDescriptor, { maxItems: 1_000_000 }) });
 
-/**
- * Reads an OCI image layout from a stream that cannot seek, into a store: blobs
- * as they come, whatever their order, then the manifests, children first. Names
- * are only compared, never used as paths. The caller tags, and holds the lease.
- */
-export async function ingestLayout(
-  stream: ByteStream,
-  store: Store,
-  options: IngestOptions = {},
-): Promise<Ingested> {
-  const reader = new LayoutReader(store, options);
-  const counted = options.onBytes ? count(stream, options.onBytes) : stream;
-  try {
-    for await (const entry of readTar(decompressed(counted), options)) await reader.take(entry);
-    return await reader.finish();
-  } catch (error) {
-    throw asArchiveError(error);
-  } finally {
-    await reader.settle();
-  }
-}
-
 /** What is wrong with a manifest or a digest is here what is wrong with the archive. */
 export function asArchiveError(error: unknown): unknown {
   if (!hasCode(error, "invalid", "mismatch")) return error;
@@ -88,7 +65,11 @@ export async function* count(stream: ByteStream, onBytes: (bytes: number) => voi
   }
 }
 
-/** Takes a layout's entries one by one, in whatever order. */
+/**
+ * Takes the entries of an OCI image layout one by one: blobs as they come, whatever
+ * their order, and in the end the manifests, children first. Names are only
+ * compared, never used as paths. The caller tags, and holds the lease.
+ */
 export class LayoutReader {
   readonly #store: Store;
   readonly #options: IngestOptions;

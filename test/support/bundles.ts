@@ -1,12 +1,13 @@
+import { streamPlan } from "../../src/bundle/archive-plan.ts";
 import { BUILD_LOG, type BuildRecord, putBuild } from "../../src/bundle/record.ts";
-import { makeBundle } from "../../src/bundle/write.ts";
+import { type BundleBuild, planBundle } from "../../src/bundle/write.ts";
 import { type Bytes, collect, encode } from "../../src/bytes.ts";
 import { copy } from "../../src/oci/copy.ts";
 import { type Descriptor, describe } from "../../src/oci/descriptor.ts";
 import { makeManifest } from "../../src/oci/manifest.ts";
 import { mediaTypes } from "../../src/oci/media-types.ts";
 import { MemoryStore } from "../../src/oci/memory-store.ts";
-import { contentOf } from "../../src/oci/store.ts";
+import { contentOf, type ReadStore } from "../../src/oci/store.ts";
 import { sampleImage } from "./images.ts";
 
 export const RECORD: BuildRecord = {
@@ -57,6 +58,12 @@ export async function multiPlatformBuild(): Promise<SampleBuild> {
   await store.push(log, contentOf(encode(LOG)));
   const images = new Map([["web", made.descriptor]]);
   return { store, index: await putBuild(store, RECORD, MANIFEST, log, images), images };
+}
+
+/** One build's bundle, and the size it says it has. */
+export async function makeBundle(store: ReadStore, build: BundleBuild) {
+  const plan = await planBundle(store, [build]);
+  return { size: plan.size, stream: streamPlan(plan) };
 }
 
 /** A build as a bundle's bytes. */

@@ -1,14 +1,14 @@
 import { expect, test } from "bun:test";
+import { ingestArchive } from "../../src/bundle/ingest.ts";
 import { readBuild } from "../../src/bundle/record.ts";
-import { makeBundle } from "../../src/bundle/write.ts";
 import { collect, decode, streamOf } from "../../src/bytes.ts";
-import { ingestLayout } from "../../src/oci/ingest.ts";
 import { MemoryStore } from "../../src/oci/memory-store.ts";
 import { readTar } from "../../src/tar/read.ts";
 import {
   bundleOf,
   LOG,
   MANIFEST,
+  makeBundle,
   multiPlatformBuild,
   RECORD,
   sampleBuild,
@@ -77,7 +77,7 @@ test("the record comes back as it was, and the size is known before the first by
   const bytes = await collect(stream, 1e9, "bundle");
   expect(bytes.byteLength).toBe(size);
   const target = new MemoryStore();
-  await ingestLayout(streamOf(bytes), target);
+  await ingestArchive(streamOf(bytes), target);
   const build = await readBuild(target, index);
   expect(build).toMatchObject({ record: RECORD, manifest: MANIFEST });
   expect(decode(await collect(await target.fetch(build.log), 1e6, "log"))).toBe(LOG);
@@ -87,7 +87,7 @@ test("the record comes back as it was, and the size is known before the first by
 test("a re-run of an ingest moves nothing that is there", async () => {
   const bytes = await sampleBundle(["web"]);
   const target = new MemoryStore();
-  await ingestLayout(streamOf(bytes), target);
+  await ingestArchive(streamOf(bytes), target);
   const before = target.blobs.size;
   let writers = 0;
   const watched = Object.assign(target, {
@@ -96,6 +96,6 @@ test("a re-run of an ingest moves nothing that is there", async () => {
       return MemoryStore.prototype.writer.call(target);
     },
   });
-  await ingestLayout(streamOf(bytes), watched);
+  await ingestArchive(streamOf(bytes), watched);
   expect([writers, target.blobs.size]).toEqual([0, before]);
 });
