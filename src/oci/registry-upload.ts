@@ -281,7 +281,8 @@ export class RegistryUpload {
     const again = this.#resumed && response.status === 400;
     if (!again) throw error;
     this.#resumed = false;
-    this.#location = `${this.#client.origin}/v2/`;
+    this.#finishing = false;
+    await this.#restart();
     throw new DavitError("unavailable", error.message, { cause: error });
   }
 

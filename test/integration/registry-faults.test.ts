@@ -289,3 +289,25 @@ describe("what was learned about a host", () => {
     expect(refused.length).toBeLessThanOrEqual(2);
   });
 });
+
+test("an upload that was left with other bytes is begun anew", async () => {
+  using dir = tempDir();
+  const repository = `fine/left${++runs}`;
+  const state = registry.state(repository);
+  state.uploads.set("left", Buffer.from("other bytes"));
+  const root = await image.resolve("image");
+  const { manifest } = await readManifest(image, root);
+  const layer = manifest.kind === "image" ? manifest.layers[0] : undefined;
+  const name = new Bun.CryptoHasher("sha256")
+    .update(`${registry.host}/${repository}@${layer?.digest}`)
+    .digest("hex");
+  const location = `http://${registry.host}/v2/${repository}/blobs/uploads/left`;
+  const owner = "another-boot.0.1.1";
+  await Bun.write(
+    dir.join("uploads", `${name}.json`),
+    JSON.stringify({ location, owner, until: Date.now() + 60_000 }),
+  );
+  await push()(open(repository, dir.path), () => undefined);
+  expect(registry.requests(repository, "PATCH").some(({ path }) => path.endsWith("/left"))).toBe(true);
+  intact(repository);
+});
