@@ -1,5 +1,6 @@
 import { type ByteStream, type Bytes, peek } from "./bytes.ts";
 import { DavitError, reasonOf } from "./errors.ts";
+import { Garbage } from "./garbage.ts";
 
 /** A stream may grow this many times when decompressed, once past the allowance. */
 const MAX_RATIO = 200;
@@ -24,11 +25,13 @@ export function sniff(head: Uint8Array): Format {
 }
 
 async function* limited(stream: ByteStream, format: "gzip" | "zstd"): AsyncGenerator<Bytes> {
+  const garbage = new Garbage();
   let input = 0;
   let output = 0;
   async function* counted(): AsyncGenerator<Bytes> {
     for await (const chunk of stream) {
       input += chunk.byteLength;
+      garbage.made(chunk.byteLength);
       yield chunk.slice();
     }
   }
@@ -38,6 +41,7 @@ async function* limited(stream: ByteStream, format: "gzip" | "zstd"): AsyncGener
     if (output > ALLOWANCE && output > input * MAX_RATIO)
       throw bad(`it grows more than ${MAX_RATIO} times when decompressed`);
     yield chunk;
+    garbage.free(chunk);
   }
 }
 

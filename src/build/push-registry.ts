@@ -143,8 +143,8 @@ export class PushRegistry implements AsyncDisposable {
     if (!body) return;
     for await (const chunk of body) {
       await upload.writer.write(chunk);
-      this.#garbage.made(chunk.byteLength);
       this.#target.onBytes(chunk.byteLength);
+      this.#garbage.free(chunk);
       while (upload.writer.offset >= this.#round) await this.#wait(upload);
     }
   }

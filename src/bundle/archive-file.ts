@@ -103,7 +103,7 @@ async function writeLarge(
     for await (const chunk of await begin()) {
       const length = chunk.byteLength;
       if (region.size + length > entry.size) break;
-      await region.give(chunk);
+      await region.write(chunk);
       on.bytes?.(length);
     }
   } catch (error) {

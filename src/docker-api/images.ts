@@ -1,5 +1,6 @@
 import type { ByteStream, Bytes } from "../bytes.ts";
 import { DavitError, hasCode, reasonOf } from "../errors.ts";
+import { Garbage } from "../garbage.ts";
 import { type Static, Type } from "../schema.ts";
 import type { EngineClient } from "./client.ts";
 import { type EngineLine, engineLines } from "./messages.ts";
@@ -148,8 +149,12 @@ function escapeRef(ref: string): string {
 }
 
 async function* broken(stream: ByteStream, doing: string): AsyncGenerator<Bytes> {
+  const garbage = new Garbage();
   try {
-    yield* stream;
+    for await (const chunk of stream) {
+      yield chunk;
+      garbage.free(chunk);
+    }
   } catch (error) {
     if (error instanceof DavitError) throw error;
     if (error instanceof Error && error.name === "AbortError")

@@ -19,8 +19,7 @@ export async function* bodyOf(response: Response, what: string, signal?: AbortSi
       if (signal?.aborted) throw interrupted(signal.reason);
       if (done) return;
       yield value;
-      // What was given away, to another thread, has no length any more and is no garbage here.
-      garbage.made(value.byteLength);
+      garbage.free(value);
     }
   } catch (cause) {
     if (cause instanceof DavitError) throw cause;

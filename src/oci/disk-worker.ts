@@ -4,50 +4,53 @@ import { Digester } from "./digest.ts";
 
 declare const self: DedicatedWorkerGlobalScope;
 
-/** A piece to hash and to write at its place in a file; without a buffer the region is over. */
+/** The first message: memory that both threads see, in slots. */
+export interface DiskSlots {
+  slots: SharedArrayBuffer[];
+}
+/** What fills part of a slot, to hash and to write at its place in a file; without a slot the region is over. */
 export interface DiskTask {
   region: number;
   algorithm: "sha256" | "sha512";
   fd: number;
   at: number;
+  slot?: number;
   length: number;
-  buffer?: ArrayBuffer;
-  /** The buffer comes back, to be filled again. */
-  returned: boolean;
 }
-/** What was done, and the buffer back, or a region's digest, or what the disk said. */
+/** A slot that is free again, or a region's digest, or what the disk said. */
 export interface DiskResult {
   region: number;
-  done?: number;
-  buffer?: ArrayBuffer;
+  slot?: number;
   digest?: string;
   failure?: { code: string; message: string };
 }
 
 const digesters = new Map<number, Digester>();
+let slots: Uint8Array<SharedArrayBuffer>[] = [];
 
-self.onmessage = ({ data }: MessageEvent<DiskTask>) => {
-  const { region, buffer } = data;
-  const digester = digesters.get(region) ?? new Digester(data.algorithm);
-  digesters.set(region, digester);
-  if (!buffer) {
-    digesters.delete(region);
-    self.postMessage({ region, digest: digester.digest() } satisfies DiskResult);
-    return;
-  }
-  const failure = write(data, new Uint8Array(buffer, 0, data.length), digester);
-  const result: DiskResult = { region, done: data.length, ...(failure ? { failure } : {}) };
-  if (data.returned) self.postMessage({ ...result, buffer }, [buffer]);
-  else self.postMessage(result);
+self.onmessage = ({ data }: MessageEvent<DiskSlots | DiskTask>) => {
+  if ("slots" in data) slots = data.slots.map((slot) => new Uint8Array(slot));
+  else self.postMessage(done(data));
 };
 
-function write({ fd, at, length }: DiskTask, piece: Uint8Array, digester: Digester): DiskResult["failure"] {
+function done(task: DiskTask): DiskResult {
+  const { region, slot } = task;
+  const digester = digesters.get(region) ?? new Digester(task.algorithm);
+  digesters.set(region, digester);
+  const piece = slot === undefined ? undefined : slots[slot]?.subarray(0, task.length);
+  if (slot !== undefined && piece) return { region, slot, ...write(task, piece, digester) };
+  digesters.delete(region);
+  return { region, digest: digester.digest() };
+}
+
+function write({ fd, at }: DiskTask, piece: Uint8Array, digester: Digester): Pick<DiskResult, "failure"> {
   try {
     digester.update(piece);
+    const { length } = piece;
     for (let done = 0; done < length; ) done += writeSync(fd, piece, done, length - done, at + done);
-    return undefined;
+    return {};
   } catch (error) {
     const code = error instanceof Error && "code" in error ? String(error.code) : "";
-    return { code, message: error instanceof Error ? error.message : String(error) };
+    return { failure: { code, message: error instanceof Error ? error.message : String(error) } };
   }
 }

@@ -1,15 +1,11 @@
 import type { Bytes } from "../bytes.ts";
 import { systemError } from "../errors.ts";
 import { type Digest, parseDigest } from "./digest.ts";
-import type { DiskResult, DiskTask } from "./disk-worker.ts";
+import type { DiskResult, DiskSlots, DiskTask } from "./disk-worker.ts";
 
-/** Small chunks are gathered into buffers of this size, which go round and round. */
-const PIECE = 512 * 1024;
-const BUFFERS = 6;
-/** A chunk of this size is handed over as it is. */
-const WORTH_GIVING = 32 * 1024;
-/** Bytes that may be under way to the thread. */
-const MOST = 8 * 1024 * 1024;
+/** Chunks are gathered in slots that both threads see: what is copied there is hot, and nothing is left to collect. */
+const SLOT = 512 * 1024;
+const SLOTS = 8;
 
 /**
  * Hashes and writes on a thread of its own, so that the network is read meanwhile.
@@ -17,12 +13,10 @@ const MOST = 8 * 1024 * 1024;
  */
 export class DiskWriter implements Disposable {
   readonly #worker: Worker;
-  readonly #free: ArrayBuffer[] = [];
-  readonly #wanting: ((buffer: ArrayBuffer) => void)[] = [];
+  readonly #slots = Array.from({ length: SLOTS }, () => new Uint8Array(new SharedArrayBuffer(SLOT)));
+  readonly #free = [...this.#slots.keys()];
+  readonly #wanting: ((slot: number) => void)[] = [];
   readonly #regions = new Map<number, Region>();
-  readonly #blocked: (() => void)[] = [];
-  #underWay = 0;
-  #buffers = 0;
   #next = 0;
 
   constructor() {
@@ -31,56 +25,48 @@ export class DiskWriter implements Disposable {
     this.#worker.onerror = (event) => {
       for (const region of this.#regions.values()) region.fail(new Error(event.message));
     };
+    this.#worker.postMessage({ slots: this.#slots.map(({ buffer }) => buffer) } satisfies DiskSlots);
   }
 
   /** A part of a file that begins at `at`; `fd` stays open until its end. */
   region(fd: number, at: number, algorithm: "sha256" | "sha512"): Region {
-    const region = new Region(this, { region: this.#next++, fd, at, algorithm, length: 0, returned: true });
-    this.#regions.set(region.id, region);
+    const id = this.#next++;
+    const region = new Region(this, { region: id, fd, at, algorithm, length: 0 });
+    this.#regions.set(id, region);
     return region;
   }
 
-  #heard(result: DiskResult): void {
-    const region = this.#regions.get(result.region);
-    if (result.failure)
-      region?.fail(Object.assign(new Error(result.failure.message), { code: result.failure.code }));
-    if (result.digest !== undefined) region?.end(parseDigest(result.digest));
-    if (result.buffer) this.give(result.buffer);
-    this.#underWay -= result.done ?? 0;
-    if (this.#underWay < MOST / 2) for (const go of this.#blocked.splice(0)) go();
+  #heard({ region: id, slot, digest, failure }: DiskResult): void {
+    const region = this.#regions.get(id);
+    if (failure) region?.fail(Object.assign(new Error(failure.message), { code: failure.code }));
+    if (digest !== undefined) region?.end(parseDigest(digest));
+    if (slot !== undefined) this.give(slot);
   }
 
-  /** Resolves when the thread is not too far behind. */
-  async ready(): Promise<void> {
-    while (this.#underWay >= MOST) {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      this.#blocked.push(resolve);
-      await promise;
-    }
-  }
-
-  /** An empty buffer, as soon as there is one. */
-  take(): ArrayBuffer | Promise<ArrayBuffer> {
-    const buffer = this.#free.pop();
-    if (buffer) return buffer;
-    if (this.#buffers < BUFFERS) {
-      this.#buffers++;
-      return new ArrayBuffer(PIECE);
-    }
-    const { promise, resolve } = Promise.withResolvers<ArrayBuffer>();
+  /** A free slot, as soon as there is one. */
+  take(): number | Promise<number> {
+    const slot = this.#free.pop();
+    if (slot !== undefined) return slot;
+    const { promise, resolve } = Promise.withResolvers<number>();
     this.#wanting.push(resolve);
     return promise;
   }
 
-  give(buffer: ArrayBuffer): void {
+  give(slot: number): void {
     const next = this.#wanting.shift();
-    if (next) next(buffer);
-    else this.#free.push(buffer);
+    if (next) next(slot);
+    else this.#free.push(slot);
+  }
+
+  /** Copies what fits into a slot that holds `filled` bytes, and says how much that was. */
+  fill(slot: number, filled: number, chunk: Bytes): number {
+    const part = chunk.subarray(0, SLOT - filled);
+    this.#slots[slot]?.set(part, filled);
+    return part.byteLength;
   }
 
   post(task: DiskTask): void {
-    this.#underWay += task.length;
-    this.#worker.postMessage(task, task.buffer ? [task.buffer] : []);
+    this.#worker.postMessage(task);
   }
 
   forget(id: number): void {
@@ -97,7 +83,7 @@ export class Region {
   readonly #writer: DiskWriter;
   readonly #task: DiskTask;
   readonly #ended = Promise.withResolvers<Digest>();
-  #buffer: ArrayBuffer | undefined;
+  #slot: number | undefined;
   #filled = 0;
   #failure: unknown;
   size = 0;
@@ -108,42 +94,24 @@ export class Region {
     this.#ended.promise.catch(() => undefined);
   }
 
-  get id(): number {
-    return this.#task.region;
-  }
-
-  /** Takes the chunk for good: whoever hands it over must not touch it again. */
-  async give(chunk: Bytes): Promise<void> {
-    const whole = chunk.byteLength === chunk.buffer.byteLength;
-    if (!whole || chunk.byteLength < WORTH_GIVING) return await this.#gather(chunk);
-    if (this.#failure !== undefined) throw this.#failure;
-    this.#send();
-    const length = chunk.byteLength;
-    this.#writer.post({ ...this.#task, length, buffer: chunk.buffer, returned: false });
-    this.#task.at += length;
-    this.size += length;
-    await this.#writer.ready();
-  }
-
-  async #gather(chunk: Bytes): Promise<void> {
+  async write(chunk: Bytes): Promise<void> {
     for (let done = 0; done < chunk.byteLength; ) {
       if (this.#failure !== undefined) throw this.#failure;
-      this.#buffer ??= await this.#writer.take();
-      const part = chunk.subarray(done, done + PIECE - this.#filled);
-      new Uint8Array(this.#buffer, this.#filled).set(part);
-      this.#filled += part.byteLength;
-      done += part.byteLength;
-      if (this.#filled === PIECE) this.#send();
+      this.#slot ??= await this.#writer.take();
+      const taken = this.#writer.fill(this.#slot, this.#filled, chunk.subarray(done));
+      this.#filled += taken;
+      done += taken;
+      if (this.#filled === SLOT) this.#send();
     }
     this.size += chunk.byteLength;
   }
 
   #send(): void {
-    const buffer = this.#buffer;
-    if (!buffer) return;
-    this.#writer.post({ ...this.#task, length: this.#filled, buffer });
+    const slot = this.#slot;
+    if (slot === undefined) return;
+    this.#writer.post({ ...this.#task, slot, length: this.#filled });
     this.#task.at += this.#filled;
-    this.#buffer = undefined;
+    this.#slot = undefined;
     this.#filled = 0;
   }
 
@@ -154,15 +122,15 @@ export class Region {
     try {
       return await this.#ended.promise;
     } finally {
-      this.#writer.forget(this.id);
+      this.#writer.forget(this.#task.region);
     }
   }
 
   /** Gives up what is left of the region. */
   abort(): void {
-    if (this.#buffer) this.#writer.give(this.#buffer);
-    this.#buffer = undefined;
-    this.#writer.forget(this.id);
+    if (this.#slot !== undefined) this.#writer.give(this.#slot);
+    this.#slot = undefined;
+    this.#writer.forget(this.#task.region);
   }
 
   end(digest: Digest): void {

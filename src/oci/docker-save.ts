@@ -1,6 +1,5 @@
 import { type ByteStream, type Bytes, collect, decode, peek } from "../bytes.ts";
 import { decompressed, sniff } from "../compression.ts";
-import { Garbage } from "../garbage.ts";
 import { checkJson, Type } from "../schema.ts";
 import { bad, shown } from "../tar/header.ts";
 import { readTar, type TarEntry } from "../tar/read.ts";
@@ -80,7 +79,6 @@ export class SaveReader {
   readonly #layers = new Map<string, Promise<Layer>>();
   readonly #aliases = new Map<string, string>();
   #jsonBytes = 0;
-  readonly #garbage = new Garbage();
 
   constructor(store: Store, options: DockerSaveOptions) {
     this.#store = store;
@@ -171,7 +169,6 @@ export class SaveReader {
     for await (const chunk of stream) {
       this.#options.onBytes?.(chunk.byteLength);
       yield chunk;
-      this.#garbage.made(chunk.byteLength);
     }
   }
 

@@ -42,7 +42,7 @@ async function* resumed(
     try {
       response ??= await open(repository, descriptor, at);
       for await (const chunk of rest(response, descriptor, at, repository.options.signal)) {
-        at += chunk.byteLength; // Before it is handed on: whoever gets it may give it away.
+        at += chunk.byteLength; // Before it is handed on: it is gone when the next is asked for.
         retries.progress();
         yield chunk;
       }

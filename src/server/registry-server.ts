@@ -4,6 +4,7 @@ import { DavitError, hasCode } from "../errors.ts";
 import { FileLock } from "../lock.ts";
 import type { Registry } from "../rack/registry.ts";
 import { type Address, addressOf, isLocal, listen } from "./listen.ts";
+import { unpaced } from "./pacing.ts";
 import { PasswordGate } from "./password.ts";
 import type { Visitor } from "./registry/call.ts";
 import { registryApi } from "./registry/registry-api.ts";
@@ -46,6 +47,7 @@ export async function serveRegistry(options: RegistryServerOptions): Promise<Reg
       return gate?.check(request, from) ?? (await registryApi(request, registry, ANYONE));
     },
   });
+  if (isLocal(address)) await unpaced();
   return {
     url: addressOf(server, address),
     async [Symbol.asyncDispose]() {

@@ -115,7 +115,9 @@ test("private base images and image: services are pulled with docker's own crede
   await mkdir(box.join("docker"));
   await writeFile(box.join("docker/config.json"), JSON.stringify({ auths: { [registry.host]: { auth } } }));
   const base = `${registry.host}/base:1`;
-  const image = await project(box.join("base"), { Dockerfile: `${BASE}RUN echo private > /private\n` });
+  const image = await project(box.join("base"), {
+    Dockerfile: `${BASE}RUN echo private ${crypto.randomUUID()} > /private\n`,
+  });
   await sh([DOCKER, "build", "-q", "-t", base, image], BUILDKIT);
   await sh([DOCKER, "push", "-q", base], { env: { ...process.env, DOCKER_CONFIG: box.join("docker") } });
   await sh([DOCKER, "rmi", "-f", base]);
@@ -129,7 +131,7 @@ test("private base images and image: services are pulled with docker's own crede
     stderr: expect.stringMatching(/^error: build failed: .*(authoriz|401|credentials)/m),
   });
   const output = await box.ok(["build"], { cwd: dir, env: { DOCKER_CONFIG: box.join("docker") } });
-  expect(output).toMatch(/^#\d+ \d+\.\d+ private$/m);
+  expect(output).toMatch(/^#\d+ \d+\.\d+ private [0-9a-f-]{36}$/m);
   expect(output).toContain("Stored: same sha256:");
   expect(output).not.toContain(auth);
 });

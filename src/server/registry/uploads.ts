@@ -123,7 +123,7 @@ async function* collected(body: ReadableStream<Bytes>): AsyncGenerator<Bytes> {
   const garbage = new Garbage();
   for await (const chunk of body) {
     yield chunk;
-    garbage.made(chunk.byteLength);
+    garbage.free(chunk);
   }
 }
 
