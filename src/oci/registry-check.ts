@@ -186,7 +186,7 @@ function learned(profile: Profile): Finding[] {
       "PATCH",
       profile.upload === "put" ? "refused: blobs go in one PUT, and a broken upload begins anew" : undefined,
     ],
-    ["resumes uploads", profile.resumes === undefined ? undefined : "yes, it was seen to"],
+    ["resumes uploads", profile.resumes ? "yes" : undefined],
     [
       "mounts blobs",
       profile.mount === undefined

@@ -23,10 +23,13 @@ import {
   type Unverified,
 } from "./store.ts";
 import { UploadJournal } from "./upload-journal.ts";
+import { probeUploads } from "./upload-probe.ts";
 import { verified } from "./verify.ts";
 
 /** What is larger is worth a note of where its upload stands, in bytes. */
 const JOURNALED = 1024 * 1024;
+/** What is smaller is sent again without much loss, in bytes. */
+const PROBED = 8 * 1024 * 1024;
 /** Manifests kept at hand. */
 const MAX_KEPT = 64;
 
@@ -36,6 +39,7 @@ export class RegistryStore implements Store, Referrers, Unverified {
   /** What the registry has just said it lacks. */
   readonly #absent = new Set<Digest>();
   readonly #kept = new Map<Digest, Bytes>();
+  #probing: Promise<void> | undefined;
 
   constructor(reference: Reference, options: RepositoryOptions, client?: Promise<RegistryClient>) {
     this.#repository = new RegistryRepository(reference, options, client);
@@ -115,6 +119,16 @@ export class RegistryStore implements Store, Referrers, Unverified {
     this.#absent.delete(descriptor.digest);
   }
 
+  /** Before the first large blob: what a link that breaks would cost at this registry. */
+  async #probe(size: number): Promise<void> {
+    const client = await this.#repository.client();
+    const { resumes, chunkSafe, upload } = client.profile.seen;
+    if (size <= PROBED || (resumes ?? chunkSafe ?? upload) !== undefined) return;
+    const { reference, scope } = this.#repository;
+    this.#probing ??= probeUploads(client, reference.repository, scope);
+    await this.#probing;
+  }
+
   async #pushBlob(descriptor: Descriptor, content: Content): Promise<void> {
     const upload = await this.#upload(descriptor);
     try {
@@ -158,6 +172,7 @@ export class RegistryStore implements Store, Referrers, Unverified {
   }
 
   async #upload(blob: Descriptor | undefined): Promise<RegistryUpload> {
+    await this.#probe(blob?.size ?? Number.POSITIVE_INFINITY);
     const { name, options, reference, scope } = this.#repository;
     const worthNoting = blob !== undefined && blob.size > JOURNALED;
     return new RegistryUpload({

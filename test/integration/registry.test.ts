@@ -1,9 +1,12 @@
 import { expect, test } from "bun:test";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
+import { bigArchive } from "../support/big-archive.ts";
 import { sampleBundle } from "../support/bundles.ts";
+import { CutProxy } from "../support/cut-proxy.ts";
 import { DOCKER, peer, sandbox, sh } from "../support/davit.ts";
 import { BASE, project } from "../support/projects.ts";
+import { startRegistry } from "../support/registry.ts";
 import { type Served, serve } from "../support/server.ts";
 
 const CONFORMANCE = resolve(import.meta.dir, "../fixtures/conformance.yaml");
@@ -246,4 +249,20 @@ test("other addresses need a password; browsers and strange host names are turne
   expect(await status({})).toBe(200);
   expect(await status({ host: "evil.example" })).toBe(421);
   expect(await status({ origin: "https://evil.example" })).toBe(403);
+});
+
+test("a link that never carries a whole layer is enough for a registry that loses what breaks", async () => {
+  using box = sandbox();
+  await using registry = await startRegistry();
+  const archive = box.join("image.tar");
+  for (const [seed, source] of [
+    [1, "-"],
+    [2, archive],
+  ] as const) {
+    const bytes = await bigArchive(archive, [24_000_000], seed);
+    await using proxy = await new CutProxy(registry.host, 20_000_000).listen();
+    const stdin = source === "-" ? { stdin: Bun.file(archive) } : {};
+    await box.ok(["push", source, `${proxy.host}/cut/image${seed}:v1`], stdin);
+    expect(proxy.up / bytes).toBeLessThan(1.01);
+  }
 });
