@@ -224,6 +224,7 @@ export class ContentLedger {
           SELECT digest FROM tags
           UNION SELECT index_digest FROM builds WHERE index_digest <> ''
           UNION SELECT log_digest FROM builds WHERE log_digest <> ''
+          UNION SELECT digest FROM objects
           UNION SELECT digest FROM pins
           UNION SELECT digest FROM manifests WHERE root = 1
           UNION SELECT edges.child FROM edges JOIN live ON edges.parent = live.digest

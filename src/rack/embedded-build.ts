@@ -29,7 +29,7 @@ export async function runEmbeddedBuild(
   const { ledger } = parts;
   const id = newId("B", parts.random);
   const description = options.description ?? "";
-  const row = await ledger.startBuild({
+  const row = await ledger.builds.start({
     id,
     app,
     description,
@@ -38,10 +38,10 @@ export async function runEmbeddedBuild(
   });
   events.started?.(buildOf(row));
   const log = new BuildLog(
-    (text) => ledger.appendLog(id, text),
+    (text) => ledger.builds.appendLog(id, text),
     (text) => events.log?.(text),
   );
-  const heartbeat = setInterval(() => void ledger.renewBuild(id).catch(() => undefined), HEARTBEAT);
+  const heartbeat = setInterval(() => void ledger.builds.renew(id).catch(() => undefined), HEARTBEAT);
   try {
     await parts.store(app).lease(async (store) => {
       const result = await pipeline(parts, store, app, id, options, log, events, signal);
@@ -49,7 +49,7 @@ export async function runEmbeddedBuild(
       await complete(parts, store, app, id, result, log);
     });
     await parts.publish();
-    return buildOf(ledger.build(app, id));
+    return buildOf(ledger.builds.find(app, id));
   } catch (error) {
     const failure = signal.aborted ? new DavitError("interrupted", "Interrupted", { cause: error }) : error;
     await fail(parts, app, id, failure, log);
@@ -98,7 +98,7 @@ async function pipeline(
           tag: reference.digest ?? reference.tag ?? "latest",
         };
       },
-      onManifest: (text) => parts.ledger.setBuildManifest(id, text),
+      onManifest: (text) => parts.ledger.builds.setManifest(id, text),
       onProgress,
     },
   );
@@ -151,7 +151,7 @@ async function complete(
   result: PipelineResult,
   log: BuildLog,
 ): Promise<void> {
-  const row = parts.ledger.build(app, id);
+  const row = parts.ledger.builds.find(app, id);
   const ended = parts.now().toISOString();
   const logDescriptor = await storeLog(parts, store, id, log);
   const { entrypoint, engine, manifest, images } = result;
@@ -162,7 +162,7 @@ async function complete(
   const index = await putBuild(store, record, manifest, logDescriptor, images);
   const tags = [...images].map(([service, descriptor]) => ({ name: `${service}.${id}`, descriptor }));
   await parts.releases.inherit(app, manifest, row.description, (release) =>
-    parts.ledger.finishBuild({
+    parts.ledger.builds.finish({
       id,
       app,
       index,
@@ -187,7 +187,7 @@ async function storeLog(
   const writer = await store.writer();
   let seq = 0;
   for (;;) {
-    const chunks = parts.ledger.logChunks(id, seq);
+    const chunks = parts.ledger.builds.logChunks(id, seq);
     if (chunks.length === 0) return await writer.commit(BUILD_LOG);
     for (const chunk of chunks) {
       seq = chunk.seq;
@@ -210,9 +210,9 @@ async function fail(
   await store
     .lease(async (leased) => {
       const stored = await storeLog(parts, leased, id, log).catch(() => undefined);
-      await parts.ledger.failBuild(id, reason, stored);
+      await parts.ledger.builds.fail(id, reason, stored);
     })
-    .catch(() => parts.ledger.failBuild(id, reason))
+    .catch(() => parts.ledger.builds.fail(id, reason))
     .catch(() => undefined);
   await parts.collector.run().catch(() => undefined);
 }

@@ -53,7 +53,7 @@ export async function readEmbedded<T>(
 }
 
 function exportable(parts: EmbeddedParts, app: string, id: string): BuildRow {
-  const row = parts.ledger.build(app, id);
+  const row = parts.ledger.builds.find(app, id);
   if (row.index_digest === "")
     throw new DavitError("conflict", `Cannot export build ${id}: it is ${row.status}`, {
       hint: "only complete builds have images",

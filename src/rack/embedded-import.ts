@@ -5,10 +5,10 @@ import { DavitError } from "../errors.ts";
 import { copy, readManifest } from "../oci/copy.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { ReadStore, Store } from "../oci/store.ts";
+import type { NewBuild } from "./build-ledger.ts";
 import type { EmbeddedParts } from "./embedded.ts";
 import { foreignBuild } from "./foreign-build.ts";
 import { newId } from "./ids.ts";
-import type { NewBuild } from "./ledger.ts";
 import type { Build, ImportOptions } from "./rack.ts";
 import type { RackStore } from "./rack-store.ts";
 import { buildOf } from "./rows.ts";
@@ -69,9 +69,9 @@ export async function importFrom(
   options: ImportOptions,
   bring: (store: RackStore) => Promise<Incoming[]>,
 ): Promise<Build[]> {
-  parts.ledger.app(app);
+  parts.ledger.apps.find(app);
   const before =
-    options.idempotencyKey === undefined ? [] : parts.ledger.importedAs(app, options.idempotencyKey);
+    options.idempotencyKey === undefined ? [] : parts.ledger.builds.importedAs(app, options.idempotencyKey);
   if (before.length > 0) return before.map(buildOf);
   try {
     return await parts.store(app).importLease(async (store) => {
@@ -160,10 +160,10 @@ async function commit(
       const done = { id: build.id, app, tags, release, index, log, ended: "" };
       return [{ build, done: { ...done, entrypoint: record.entrypoint, engine: record.engine } }];
     });
-    await parts.ledger.importBuilds(imports, options.idempotencyKey);
+    await parts.ledger.builds.import(imports, options.idempotencyKey);
   });
   await parts.publish();
-  return made.map(({ build }) => buildOf(parts.ledger.build(app, build.id)));
+  return made.map(({ build }) => buildOf(parts.ledger.builds.find(app, build.id)));
 }
 
 function newBuild(parts: EmbeddedParts, app: string, { record }: BuildContent): NewBuild {

@@ -142,32 +142,32 @@ export class EmbeddedRack implements Rack {
   }
 
   async apps(): Promise<App[]> {
-    return this.#parts.ledger.apps();
+    return this.#parts.ledger.apps.list();
   }
 
   async app(name: string): Promise<App> {
-    return this.#parts.ledger.app(name);
+    return this.#parts.ledger.apps.find(name);
   }
 
   async createApp(name: string, generation = GENERATION): Promise<App> {
-    await this.#parts.ledger.createApp(checkName("app", name), generation);
-    return this.#parts.ledger.app(name);
+    await this.#parts.ledger.apps.create(checkName("app", name), generation);
+    return this.#parts.ledger.apps.find(name);
   }
 
   async deleteApp(name: string): Promise<void> {
-    await this.#parts.ledger.deleteApp(name);
+    await this.#parts.ledger.apps.remove(name);
     await this.#parts.collector.run();
     await this.#parts.publish();
   }
 
   async builds(app: string, limit = DEFAULT_LIMIT): Promise<Build[]> {
-    await this.#parts.ledger.failAbandoned();
-    return this.#parts.ledger.builds(app, limit).map(buildOf);
+    await this.#parts.ledger.builds.failAbandoned();
+    return this.#parts.ledger.builds.list(app, limit).map(buildOf);
   }
 
   async build(app: string, id: string): Promise<Build> {
-    await this.#parts.ledger.failAbandoned();
-    const row = this.#parts.ledger.build(app, id);
+    await this.#parts.ledger.builds.failAbandoned();
+    const row = this.#parts.ledger.builds.find(app, id);
     return {
       ...buildOf(row),
       images: Object.fromEntries(
@@ -177,15 +177,15 @@ export class EmbeddedRack implements Rack {
   }
 
   async deleteBuild(app: string, id: string): Promise<void> {
-    await this.#parts.ledger.failAbandoned();
-    await this.#parts.ledger.deleteBuild(app, id);
+    await this.#parts.ledger.builds.failAbandoned();
+    await this.#parts.ledger.builds.remove(app, id);
     await this.#parts.collector.run();
     await this.#parts.publish();
   }
 
   async buildLog(app: string, id: string): Promise<ByteStream> {
-    await this.#parts.ledger.failAbandoned();
-    this.#parts.ledger.build(app, id);
+    await this.#parts.ledger.builds.failAbandoned();
+    this.#parts.ledger.builds.find(app, id);
     return this.#follow(app, id);
   }
 
@@ -194,9 +194,9 @@ export class EmbeddedRack implements Rack {
     let seq = 0;
     let sent = 0;
     for (;;) {
-      const row = this.#parts.ledger.build(app, id);
+      const row = this.#parts.ledger.builds.find(app, id);
       if (row.log_digest !== "") return yield* skip(await this.#storedLog(row), sent);
-      const chunks = this.#parts.ledger.logChunks(id, seq);
+      const chunks = this.#parts.ledger.builds.logChunks(id, seq);
       for (const chunk of chunks) {
         const bytes = encode(chunk.bytes);
         seq = chunk.seq;
@@ -206,7 +206,7 @@ export class EmbeddedRack implements Rack {
       if (chunks.length > 0) continue;
       if (row.status === "failed" || row.status === "complete") return;
       await Bun.sleep(FOLLOW);
-      await this.#parts.ledger.failAbandoned();
+      await this.#parts.ledger.builds.failAbandoned();
     }
   }
 
@@ -231,7 +231,7 @@ export class EmbeddedRack implements Rack {
   }
 
   async #recover(): Promise<void> {
-    await this.#parts.ledger.failAbandoned();
+    await this.#parts.ledger.builds.failAbandoned();
     await this.#parts.collector.recover();
   }
 
@@ -249,18 +249,18 @@ export class EmbeddedRack implements Rack {
   }
 
   async blobs(app: string): Promise<string[]> {
-    this.#parts.ledger.app(app);
+    this.#parts.ledger.apps.find(app);
     return this.#parts.ledger.content.blobsOf(app);
   }
 
   async releases(app: string, limit = DEFAULT_LIMIT): Promise<Release[]> {
     return await Promise.all(
-      this.#parts.ledger.releases(app, limit).map((row) => this.#parts.releases.read(row)),
+      this.#parts.ledger.releases.list(app, limit).map((row) => this.#parts.releases.read(row)),
     );
   }
 
   async release(app: string, id: string): Promise<Release> {
-    return await this.#parts.releases.read(this.#parts.ledger.release(app, id));
+    return await this.#parts.releases.read(this.#parts.ledger.releases.find(app, id));
   }
 
   async createRelease(app: string, release: NewRelease): Promise<Release> {

@@ -44,10 +44,13 @@ export class Registry implements AsyncDisposable {
     return new Repository(this, name);
   }
 
-  /** Removes uploads nobody goes on with, and then what nothing reaches. */
+  /** Removes uploads nobody goes on with, what others left half-written, and then what nothing reaches. */
   async sweep(): Promise<void> {
+    const { pool } = this.parts.collector;
     const known = await this.ledger.sweepUploads();
-    const dir = join(this.parts.collector.pool.root, "uploads");
+    const dir = join(pool.root, "uploads");
+    await pool.ready();
+    await pool.sweep();
     for (const id of this.uploads.keys()) if (!known.has(id)) this.uploads.delete(id);
     for (const id of await namesIn(dir)) if (!known.has(id)) await rm(join(dir, id), { force: true });
     await this.parts.collector.recover();

@@ -1,8 +1,9 @@
 import { hasCode } from "../errors.ts";
 import { describeChange, parseEnv } from "./env-text.ts";
 import { newId, type RandomSource } from "./ids.ts";
-import type { Ledger, SealedRelease } from "./ledger.ts";
+import type { Ledger } from "./ledger.ts";
 import type { NewRelease, Release } from "./rack.ts";
+import type { SealedRelease } from "./release-ledger.ts";
 import type { ReleaseRow } from "./rows.ts";
 import type { Seal } from "./seal.ts";
 
@@ -27,7 +28,7 @@ export class Releases {
 
   /** The env the app's next build or release inherits. */
   async currentEnv(app: string): Promise<Record<string, string>> {
-    const newest = this.#ledger.newestRelease(app);
+    const newest = this.#ledger.releases.newest(app);
     return newest ? parseEnv(await this.#open(newest)) : {};
   }
 
@@ -50,7 +51,7 @@ export class Releases {
     commit: (releases: SealedRelease[]) => Promise<void>,
   ): Promise<void> {
     await this.#retry(async () => {
-      const newest = this.#ledger.newestRelease(app);
+      const newest = this.#ledger.releases.newest(app);
       const env = newest ? await this.#open(newest) : "";
       const releases: SealedRelease[] = [];
       for (const { manifest, description } of wanted)
@@ -65,11 +66,11 @@ export class Releases {
    */
   async create(app: string, wanted: NewRelease): Promise<Release> {
     return await this.#retry(async () => {
-      const newest = this.#ledger.newestRelease(app);
-      const parent = wanted.parent === undefined ? newest : this.#ledger.release(app, wanted.parent);
+      const newest = this.#ledger.releases.newest(app);
+      const parent = wanted.parent === undefined ? newest : this.#ledger.releases.find(app, wanted.parent);
       const before = parent ? await this.#open(parent) : "";
       const build = wanted.build ?? parent?.build ?? "";
-      const built = build === "" ? undefined : this.#ledger.build(app, build);
+      const built = build === "" ? undefined : this.#ledger.builds.find(app, build);
       const env = wanted.env ?? before;
       const change = wanted.env === undefined ? "" : describeChange(parseEnv(before), parseEnv(env));
       const inherited = wanted.build === undefined ? (parent?.description ?? "") : (built?.description ?? "");
@@ -80,8 +81,8 @@ export class Releases {
         description,
         newest?.id ?? "",
       );
-      await this.#ledger.createRelease(app, build, release, newest?.id ?? "");
-      return await this.read(this.#ledger.release(app, release.id));
+      await this.#ledger.releases.create(app, build, release);
+      return await this.read(this.#ledger.releases.find(app, release.id));
     });
   }
 

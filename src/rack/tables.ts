@@ -2,8 +2,8 @@
  * The ledger's tables. Migrations only add: an older davit can still read what
  * it knows, down to the version that `min_reader` names.
  */
-export const SCHEMA = 2;
-export const MIN_READER = 1;
+export const SCHEMA = 3;
+export const MIN_READER = 3;
 
 /** `migrations[n]` brings a ledger from version n to n + 1. */
 export const migrations: readonly string[] = [
@@ -72,6 +72,23 @@ export const migrations: readonly string[] = [
   CREATE TABLE uploads (
     id TEXT PRIMARY KEY, app TEXT NOT NULL REFERENCES apps(name) ON DELETE CASCADE, principal TEXT NOT NULL,
     until INTEGER NOT NULL
+  ) STRICT;
+  `,
+  // Objects are blobs too: an older davit would collect them, so it may not read on from here.
+  `
+  CREATE TABLE objects (
+    app TEXT NOT NULL REFERENCES apps(name) ON DELETE CASCADE, key TEXT NOT NULL, digest TEXT NOT NULL,
+    size INTEGER NOT NULL, created INTEGER NOT NULL, PRIMARY KEY (app, key)
+  ) STRICT;
+  CREATE TABLE registries (server TEXT PRIMARY KEY, username TEXT NOT NULL, password TEXT NOT NULL) STRICT;
+  CREATE TABLE params (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+  CREATE TABLE configs (
+    app TEXT NOT NULL REFERENCES apps(name) ON DELETE CASCADE, name TEXT NOT NULL, value TEXT NOT NULL,
+    PRIMARY KEY (app, name)
+  ) STRICT;
+  CREATE TABLE events (
+    seq INTEGER PRIMARY KEY, at TEXT NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL,
+    status TEXT NOT NULL, error TEXT NOT NULL, data TEXT NOT NULL
   ) STRICT;
   `,
 ];

@@ -11,6 +11,8 @@ export interface RawHeader {
   linkname: string;
   mode: number;
   size: number;
+  /** Seconds since 1970; 0 where that cannot be read: nothing depends on it. */
+  mtime: number;
   typeflag: string;
 }
 
@@ -62,6 +64,7 @@ export function parseHeader(block: Uint8Array, offset: number): RawHeader {
     linkname: text(block, 157, 100),
     mode: number(block, 100, 8, offset),
     size: number(block, 124, 12, offset),
+    mtime: octal(block, 136, 12) ?? 0,
     typeflag: String.fromCharCode(block[156] ?? 0),
   };
 }

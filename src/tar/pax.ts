@@ -5,6 +5,7 @@ export interface Overrides {
   name?: string;
   linkname?: string;
   size?: number;
+  mtime?: number;
   sparse?: boolean;
 }
 
@@ -34,6 +35,7 @@ function apply(overrides: Overrides, record: string): void {
   if (key === "path") overrides.name = clean(value);
   else if (key === "linkpath") overrides.linkname = clean(value);
   else if (key === "size") overrides.size = size(value);
+  else if (key === "mtime" && Number(value) >= 0) overrides.mtime = Number(value);
   else if (key.startsWith("GNU.sparse.")) overrides.sparse = true;
 }
 

@@ -20,6 +20,8 @@ export interface TarEntry {
   type: EntryType;
   linkname: string;
   mode: number;
+  /** Seconds since 1970. */
+  mtime: number;
   /** Bytes of the body; 0 for anything but files. */
   size: number;
   /** Where the body starts in the archive, in bytes. */
@@ -80,6 +82,7 @@ class Member implements TarEntry {
   readonly type: EntryType;
   readonly linkname: string;
   readonly mode: number;
+  readonly mtime: number;
   readonly size: number;
   readonly offset: number;
   readonly #reader: BlockReader;
@@ -92,6 +95,7 @@ class Member implements TarEntry {
     this.type = entryType(header.typeflag, this.name);
     this.linkname = overrides.linkname ?? header.linkname;
     this.mode = header.mode;
+    this.mtime = overrides.mtime ?? header.mtime;
     this.size = this.type === "file" || this.type === "other" ? (overrides.size ?? header.size) : 0;
     this.offset = reader.offset;
     this.#reader = reader;

@@ -10,8 +10,14 @@ await box.ok(["apps", "create", "shop"]);
 const ledger = await Ledger.open(box.join("home/racks/local/ledger.db"), () => new Date());
 for (let i = 0; i < 10_000; i++) {
   const id = newId("B");
-  await ledger.startBuild({ id, app: "shop", description: `build ${i}`, gitSha: "", wildcardDomain: false });
-  await ledger.failBuild(id, "made for a measurement");
+  await ledger.builds.start({
+    id,
+    app: "shop",
+    description: `build ${i}`,
+    gitSha: "",
+    wildcardDomain: false,
+  });
+  await ledger.builds.fail(id, "made for a measurement");
 }
 ledger.close();
 

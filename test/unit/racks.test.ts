@@ -21,7 +21,7 @@ testRack("EmbeddedRack", () => tempRack());
 testStore("RackStore", async () => {
   const dir = tempDir();
   const ledger = await Ledger.open(dir.join("ledger.db"), () => new Date());
-  await ledger.createApp("shop");
+  await ledger.apps.create("shop");
   const store = new RackStore(
     "shop",
     new Collector(new BlobPool(dir.join("layout")), ledger.content, dir.join("lock.db")),
@@ -88,8 +88,8 @@ test("one app cannot read what only another app holds", async () => {
   using dir = tempDir();
   const ledger = await Ledger.open(dir.join("ledger.db"), () => new Date());
   const collector = new Collector(new BlobPool(dir.join("layout")), ledger.content, dir.join("lock.db"));
-  await ledger.createApp("mine");
-  await ledger.createApp("theirs");
+  await ledger.apps.create("mine");
+  await ledger.apps.create("theirs");
   const writer = await new RackStore("theirs", collector).writer();
   await writer.write(new TextEncoder().encode("secret"));
   const descriptor = await writer.commit("text/plain");
@@ -142,7 +142,7 @@ test("a ledger that a newer davit wrote is refused in one line, unless it says t
   db.run("PRAGMA user_version = 1009");
   db.close();
   const ledger = await Ledger.open(path, () => new Date());
-  expect(ledger.apps()).toEqual([]);
+  expect(ledger.apps.list()).toEqual([]);
   ledger.close();
 });
 

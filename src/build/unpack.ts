@@ -1,0 +1,137 @@
+import { chmod, link, lstat, mkdir, open, rm, symlink, utimes } from "node:fs/promises";
+import { dirname, join, posix } from "node:path";
+import type { ByteStream } from "../bytes.ts";
+import { decompressed } from "../compression.ts";
+import { DavitError, systemCode, systemError } from "../errors.ts";
+import { bad, shown } from "../tar/header.ts";
+import { readTar, type TarEntry } from "../tar/read.ts";
+
+/**
+ * Unpacks a project's source into a directory that is empty and its own: files,
+ * directories, and links that stay inside. Whatever points or climbs out is
+ * refused, and nothing is written through a link.
+ */
+export async function unpack(archive: ByteStream, root: string, signal?: AbortSignal): Promise<void> {
+  const unpacker = new Unpacker(root);
+  for await (const entry of readTar(decompressed(archive))) {
+    signal?.throwIfAborted();
+    await unpacker.take(entry).catch((error: unknown) => {
+      throw systemError(`Cannot unpack ${shown(entry.name)}`, error);
+    });
+  }
+  await unpacker.finish();
+}
+
+class Unpacker {
+  readonly #root: string;
+  /** Directories that are known to be real ones. */
+  readonly #known = new Set<string>([""]);
+  /** A directory's mode and time come last: what is put in it would change them. */
+  readonly #directories = new Map<string, TarEntry>();
+
+  constructor(root: string) {
+    this.#root = root;
+  }
+
+  async take(entry: TarEntry): Promise<void> {
+    const path = inside(entry.name, "", entry);
+    if (path === "") return;
+    await this.#makeParents(path, entry);
+    if (entry.type === "directory") return await this.#directory(path, entry);
+    const target = join(this.#root, path);
+    await rm(target, { recursive: true, force: true });
+    this.#forget(path);
+    if (entry.type === "file") await writeFile(target, entry);
+    else if (entry.type === "symlink") await this.#symlink(path, entry);
+    else if (entry.type === "hardlink") await this.#hardlink(target, entry);
+    else if (entry.type !== "other") throw bad(`entry ${shown(entry.name)} is a ${entry.type}`);
+  }
+
+  async #directory(path: string, entry: TarEntry): Promise<void> {
+    await this.#makeDirectory(path, entry);
+    this.#directories.set(path, entry);
+  }
+
+  async #makeParents(path: string, entry: TarEntry): Promise<void> {
+    const names = path.split("/").slice(0, -1);
+    for (let i = 1; i <= names.length; i++) await this.#makeDirectory(names.slice(0, i).join("/"), entry);
+  }
+
+  async #makeDirectory(path: string, entry: TarEntry): Promise<void> {
+    if (this.#known.has(path)) return;
+    const target = join(this.#root, path);
+    await mkdir(target, { mode: 0o755 }).catch(async (error: unknown) => {
+      if (systemCode(error) !== "EEXIST") throw error;
+      if (!(await lstat(target)).isDirectory())
+        throw bad(`entry ${shown(entry.name)} lies below ${shown(path)}, which is no directory`);
+    });
+    this.#known.add(path);
+  }
+
+  /** Something else stands there now. */
+  #forget(path: string): void {
+    for (const known of this.#known)
+      if (known === path || known.startsWith(`${path}/`)) {
+        this.#known.delete(known);
+        this.#directories.delete(known);
+      }
+  }
+
+  async #symlink(path: string, entry: TarEntry): Promise<void> {
+    inside(entry.linkname, dirname(path) === "." ? "" : dirname(path), entry);
+    // After a name that may be a link itself, `..` is not where the text says.
+    if (/(^|\/)(?!\.{1,2}(\/|$))[^/]+\/(.*\/)?\.\.(\/|$)/.test(entry.linkname))
+      throw leadsOut(entry, entry.linkname);
+    await symlink(entry.linkname, join(this.#root, path));
+  }
+
+  async #hardlink(target: string, entry: TarEntry): Promise<void> {
+    const source = inside(entry.linkname, "", entry);
+    const parents = source.split("/").slice(0, -1);
+    for (let i = 1; i <= parents.length; i++)
+      if (!this.#known.has(parents.slice(0, i).join("/")))
+        throw bad(
+          `entry ${shown(entry.name)} links to ${shown(entry.linkname)}, which is not in the archive`,
+        );
+    if (!(await lstat(join(this.#root, source))).isFile())
+      throw bad(`entry ${shown(entry.name)} links to ${shown(entry.linkname)}, which is no file`);
+    await link(join(this.#root, source), target);
+  }
+
+  async finish(): Promise<void> {
+    for (const [path, { mode, mtime }] of [...this.#directories].reverse()) {
+      await chmod(join(this.#root, path), (mode & 0o777) | 0o700);
+      await utimes(join(this.#root, path), mtime, mtime);
+    }
+  }
+}
+
+/** The place that a name below `from` means, without `.` and `..`; "" is the root itself. */
+function inside(name: string, from: string, entry: TarEntry): string {
+  const path = posix.normalize(posix.join(from, name)).replace(/\/+$/, "");
+  const out = name.includes("\0") || name.startsWith("/") || path === ".." || path.startsWith("../");
+  if (out) throw leadsOut(entry, name);
+  return path === "." ? "" : path;
+}
+
+function leadsOut(entry: TarEntry, name: string): DavitError {
+  const what = entry.name === name ? "" : `, a link to ${shown(name)},`;
+  return new DavitError(
+    "bad-archive",
+    `Cannot unpack the source: entry ${shown(entry.name)}${what} leads out of it`,
+    { hint: "make the archive from inside the project, without links that leave it" },
+  );
+}
+
+async function writeFile(target: string, entry: TarEntry): Promise<void> {
+  const file = await open(target, "wx", 0o600);
+  try {
+    for await (const chunk of entry.body)
+      for (let done = 0; done < chunk.byteLength; )
+        done += (await file.write(chunk, done, chunk.byteLength - done)).bytesWritten;
+    await file.chmod((entry.mode & 0o777) | 0o400);
+    await file.utimes(entry.mtime, entry.mtime);
+  } finally {
+    await file.close();
+  }
+}

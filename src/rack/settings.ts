@@ -1,0 +1,102 @@
+import { DavitError } from "../errors.ts";
+import { check, type Static, Type } from "../schema.ts";
+import type { LedgerDatabase } from "./database.ts";
+import type { Seal } from "./seal.ts";
+
+export const RegistryLogin = Type.Object({
+  server: Type.String(),
+  username: Type.String(),
+  password: Type.String(),
+});
+export type RegistryLogin = Static<typeof RegistryLogin>;
+
+/** What operators set: logins of registries, the rack's parameters, apps' configs. Sealed at rest, all of it. */
+export class Settings {
+  readonly #db: LedgerDatabase;
+  readonly #seal: Seal;
+
+  constructor(db: LedgerDatabase, seal: Seal) {
+    this.#db = db;
+    this.#seal = seal;
+  }
+
+  /** By server. */
+  async registries(): Promise<RegistryLogin[]> {
+    const rows = this.#db.all("SELECT server, username, password FROM registries ORDER BY server");
+    return await Promise.all(
+      rows.map(async (row) => {
+        const login = check(RegistryLogin, row, "the ledger's registries");
+        return { ...login, password: await this.#seal.open(login.password, registryPlace(login.server)) };
+      }),
+    );
+  }
+
+  async addRegistry({ server, username, password }: RegistryLogin): Promise<void> {
+    for (const [name, value] of Object.entries({ server, username, password }))
+      if (value.trim() === "")
+        throw new DavitError("invalid", `Cannot add the registry: its ${name} is blank`);
+    const sealed = await this.#seal.seal(password, registryPlace(server));
+    await this.#db.write(() =>
+      this.#db.run(
+        "INSERT OR REPLACE INTO registries (server, username, password) VALUES (?, ?, ?)",
+        ...[server, username, sealed],
+      ),
+    );
+  }
+
+  async removeRegistry(server: string): Promise<void> {
+    const removed = await this.#db.write(() =>
+      this.#db.run("DELETE FROM registries WHERE server = ?", server),
+    );
+    if (removed === 0)
+      throw new DavitError("not-found", `no such registry: ${server}`, { hint: "see `davit registries`" });
+  }
+
+  async params(): Promise<Record<string, string>> {
+    const rows = this.#db.all("SELECT name, value FROM params ORDER BY name");
+    const opened = rows.map(async (row): Promise<[string, string]> => {
+      const { name, value } = check(NamedRow, row, "the ledger's params");
+      return [name, await this.#seal.open(value, `params/${name}/value`)];
+    });
+    return Object.fromEntries(await Promise.all(opened));
+  }
+
+  /** An empty value takes the parameter away. */
+  async setParams(changes: Record<string, string>): Promise<void> {
+    const sealed = await Promise.all(
+      Object.entries(changes).map(
+        async ([name, value]) =>
+          [name, value === "" ? undefined : await this.#seal.seal(value, `params/${name}/value`)] as const,
+      ),
+    );
+    await this.#db.write(() => {
+      for (const [name, value] of sealed)
+        if (value === undefined) this.#db.run("DELETE FROM params WHERE name = ?", name);
+        else this.#db.run("INSERT OR REPLACE INTO params (name, value) VALUES (?, ?)", name, value);
+    });
+  }
+
+  async config(app: string, name: string): Promise<string> {
+    const row = this.#db.get("SELECT name, value FROM configs WHERE app = ? AND name = ?", app, name);
+    if (row === undefined) throw new DavitError("not-found", `app config not found: ${name}`);
+    const { value } = check(NamedRow, row, "the ledger's configs");
+    return await this.#seal.open(value, configPlace(app, name));
+  }
+
+  async setConfig(app: string, name: string, value: string): Promise<void> {
+    const sealed = await this.#seal.seal(value, configPlace(app, name));
+    await this.#db.write(() =>
+      this.#db.run("INSERT OR REPLACE INTO configs (app, name, value) VALUES (?, ?, ?)", app, name, sealed),
+    );
+  }
+}
+
+const NamedRow = Type.Object({ name: Type.String(), value: Type.String() });
+
+function registryPlace(server: string): string {
+  return `registries/${server}/password`;
+}
+
+function configPlace(app: string, name: string): string {
+  return `configs/${app}.${name}/value`;
+}
