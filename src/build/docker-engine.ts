@@ -84,7 +84,7 @@ export class DockerEngine implements Engine {
     if (this.#builder === "1" || !this.#hasSessions) return undefined;
     try {
       const { openBuildSession } = await import("./build-session.ts");
-      return await openBuildSession(this.#client, build.context, build.onSent);
+      return await openBuildSession(this.#client, build);
     } catch (error) {
       if (!hasCode(error, "unsupported")) throw error;
       this.#hasSessions = false;

@@ -1,3 +1,4 @@
+import type { Credentials } from "../http/docker-auth.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Store } from "../oci/store.ts";
@@ -10,6 +11,8 @@ export interface EngineBuild {
   target: string | undefined;
   noCache: boolean;
   signal: AbortSignal;
+  /** For private base images; undefined is anonymous. */
+  credentials(host: string): Promise<Credentials | undefined>;
   /** A line of the builder's output. */
   onLine(text: string): void;
   /** Bytes of the context that went to the engine. */

@@ -1,6 +1,7 @@
 import { readFile, stat } from "node:fs/promises";
 import { join, resolve, sep } from "node:path";
 import { DavitError, hasCode, reasonOf, systemCode, systemError } from "../errors.ts";
+import type { Credentials } from "../http/docker-auth.ts";
 import { copy, eachOf } from "../oci/copy.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { ReadStore } from "../oci/store.ts";
@@ -30,6 +31,7 @@ export interface PipelineHost {
   signal: AbortSignal;
   /** Where the image of an `image:` service comes from. */
   registry(ref: string): Promise<{ store: ReadStore; tag: string }>;
+  credentials(host: string): Promise<Credentials | undefined>;
   /** The text of convox.yml, as soon as it is read. */
   onManifest(text: string): Promise<void>;
   onProgress(what: string, bytes: number): void;
@@ -158,6 +160,7 @@ async function buildOne(
     target: request.development ? developmentStage(file) : undefined,
     noCache: request.noCache,
     signal: host.signal,
+    credentials: (registry) => host.credentials(registry),
     onLine: (text) => host.log.line(prefix + text),
     onSent: (bytes) => host.onProgress(`Sending ${planned.path}`, bytes),
   });

@@ -1,20 +1,29 @@
 import { existsSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { Command, Context } from "./command.ts";
+import { DavitError, systemError } from "../errors.ts";
+import type { Command, Context, Input } from "./command.ts";
 import { rackOptions } from "./context.ts";
 import { passwordFrom, serveFlags, serveUntilSignal } from "./serve.ts";
 
+/** Builds that may wait for their turn. */
+const WAITING = 100;
+
 export const rackStart: Command = {
   name: "rack start",
-  summary: "serve a rack's images to others as a registry, one repository for each app",
-  flags: serveFlags,
+  summary: "serve a rack to others: its API, which `convox` speaks too, and its images as a registry",
+  flags: {
+    ...serveFlags,
+    "tls-cert": { type: "string", summary: "serve https with this certificate, a PEM file" },
+    "tls-key": { type: "string", summary: "its key, a PEM file" },
+    "log-requests": { type: "boolean", summary: "write a line of JSON for every request to stderr" },
+  },
   examples: ["davit rack start --listen 127.0.0.1:5443"],
   async run(input, context) {
-    const [{ EmbeddedRack }, { Home }, { serveRegistry }, { parseAddress }] = await Promise.all([
+    const [{ EmbeddedRack }, { Home }, { serveRack }, { parseAddress }] = await Promise.all([
       import("../rack/embedded.ts"),
       import("../rack/home.ts"),
-      import("../server/registry-server.ts"),
+      import("../server/rack-server.ts"),
       import("../server/listen.ts"),
     ]);
     const name = await context.rackName();
@@ -22,11 +31,29 @@ export const rackStart: Command = {
     await using rack = await EmbeddedRack.open(name, rackOptions(context.env));
     const dir = new Home(context.env).rackDir(name);
     const password = (await passwordFrom(input)) ?? (await ownPassword(dir, context));
-    const registry = rack.registry();
-    const server = await serveRegistry({ registry, dir, address, password, hosts: input.texts("host") });
+    const { BuildConcurrency = "2" } = (await rack.system()).parameters;
+    const server = await serveRack({
+      ...{ rack, dir, address, password },
+      hosts: input.texts("host"),
+      tls: await tlsFiles(input),
+      limits: { running: Number(BuildConcurrency), waiting: WAITING },
+      ...(input.on("log-requests") ? { onRequest: (line: string) => context.stderr.line(line) } : {}),
+    });
     await serveUntilSignal(server, context);
   },
 };
+
+async function tlsFiles(input: Input): Promise<{ cert: string; key: string } | undefined> {
+  const [cert, key] = [input.text("tls-cert"), input.text("tls-key")];
+  if (cert === undefined && key === undefined) return undefined;
+  if (cert === undefined || key === undefined)
+    throw new DavitError("usage", "Cannot serve https: --tls-cert and --tls-key go together");
+  const read = (path: string) =>
+    readFile(path, "utf8").catch((error: unknown) => {
+      throw systemError(`Cannot read ${path}`, error);
+    });
+  return { cert: await read(cert), key: await read(key) };
+}
 
 /** Made at the first start, kept for the owner's eyes, and shown this once. */
 async function ownPassword(dir: string, context: Context): Promise<string> {

@@ -19,6 +19,15 @@ export interface NewBuild {
   wildcardDomain: boolean;
 }
 
+/** Whatever is left out stays as it is. */
+export interface BuildNote {
+  manifest?: string;
+  entrypoint?: string;
+  started?: string;
+  release?: string;
+  status?: "created" | "running";
+}
+
 /** What a build that worked out leaves behind; its release comes with it. */
 export interface FinishedBuild {
   id: string;
@@ -68,6 +77,108 @@ export class BuildLedger {
       );
       return this.find(build.app, build.id);
     });
+  }
+
+  /** Records a build that waits: for its turn here, or for a client that builds it elsewhere, until then (ms since 1970). */
+  async create(build: NewBuild, until?: number): Promise<BuildRow> {
+    return await this.#db.write(() => {
+      this.#insertBuild(build, null);
+      const owner = until === undefined ? ownerText(thisProcess()) : "";
+      this.#db.run(
+        "UPDATE builds SET status = 'created', owner = ?, lease_until = ? WHERE id = ?",
+        ...[owner, until ?? this.#lease(), build.id],
+      );
+      return this.find(build.app, build.id);
+    });
+  }
+
+  /** A build's turn has come. */
+  async begin(id: string): Promise<void> {
+    await this.#db.write(() => {
+      const begun = this.#db.run(
+        "UPDATE builds SET status = 'running', lease_until = ? WHERE id = ? AND status = 'created'",
+        this.#lease(),
+        id,
+      );
+      if (begun === 0) throw new DavitError("conflict", `Cannot begin build ${id}: it has ended`);
+    });
+  }
+
+  /** What a client that builds elsewhere says of its build, while it goes on. */
+  async note(app: string, id: string, note: BuildNote): Promise<void> {
+    await this.#db.write(() => {
+      const row = this.find(app, id);
+      if (row.status !== "created" && row.status !== "running")
+        throw new DavitError("conflict", `Cannot change build ${id}: it is ${row.status}`);
+      const { manifest, entrypoint, started, release, status } = { ...row, ...note };
+      this.#db.run(
+        "UPDATE builds SET manifest = ?, entrypoint = ?, started = ?, release = ?, status = ? WHERE id = ?",
+        ...[manifest, entrypoint, started, release, status, id],
+      );
+    });
+  }
+
+  /** Which of its releases a build shows. */
+  async setRelease(app: string, id: string, release: string): Promise<void> {
+    await this.#db.write(() => {
+      this.#releases.find(app, release);
+      this.#db.run("UPDATE builds SET release = ? WHERE app = ? AND id = ?", release, app, id);
+    });
+  }
+
+  /** Puts the whole of a build that a client made in its place: from here on nothing of it changes. */
+  async pin(done: Omit<FinishedBuild, "release" | "entrypoint">): Promise<void> {
+    await this.#db.write(() => {
+      const { status } = this.find(done.app, done.id);
+      if (status !== "created" && status !== "running")
+        throw new DavitError("conflict", `Cannot complete build ${done.id}: it is ${status}`);
+      this.#content.requireMembers(done.app, [
+        done.index,
+        done.log,
+        ...done.tags.map((tag) => tag.descriptor),
+      ]);
+      for (const tag of done.tags) this.#content.putTag(done.app, tag.name, tag.descriptor);
+      this.#db.run(
+        `UPDATE builds SET status = 'complete', ended = ?, engine = ?, index_digest = ?, index_size = ?,
+         log_digest = ?, log_size = ?, owner = '', lease_until = 0 WHERE id = ?`,
+        ...[done.ended, done.engine, done.index.digest, done.index.size, done.log.digest, done.log.size],
+        done.id,
+      );
+      this.#db.run("DELETE FROM log_chunks WHERE build = ?", done.id);
+      this.#db.run("DELETE FROM grants WHERE build = ?", done.id);
+    });
+  }
+
+  /** Whether a tag belongs to a build that has ended: it never moves again. */
+  isSealedTag(app: string, tag: string): boolean {
+    const id = /\.(B[A-Z]{10})$/.exec(tag)?.[1] ?? tag;
+    return (
+      this.#db.get(
+        "SELECT 1 FROM builds WHERE app = ? AND id = ? AND status IN ('complete', 'failed')",
+        app,
+        id,
+      ) !== undefined
+    );
+  }
+
+  /** Lets whoever has the secret with this hash push the images of one build, while it goes on. */
+  async grant(hash: string, app: string, build: string, until: number): Promise<void> {
+    await this.#db.write(() =>
+      this.#db.run(
+        "INSERT INTO grants (hash, app, build, until) VALUES (?, ?, ?, ?)",
+        ...[hash, app, build, until],
+      ),
+    );
+  }
+
+  granted(hash: string): { app: string; build: string } | undefined {
+    const row = this.#db.get(
+      `SELECT grants.app, build FROM grants JOIN builds ON builds.id = grants.build
+       WHERE hash = ? AND until > ? AND builds.status IN ('created', 'running')`,
+      hash,
+      this.#now().getTime(),
+    );
+    return row === undefined ? undefined : check(GrantRow, row, "the ledger's grants");
   }
 
   #insertBuild(
@@ -217,6 +328,7 @@ export class BuildLedger {
   }
 }
 
+const GrantRow = Type.Object({ app: Type.String(), build: Type.String() });
 const LogChunk = Type.Object({ seq: Type.Integer(), bytes: Type.String() });
 
 /** Each build of one import has a key of its own. */

@@ -13,12 +13,12 @@ import type { EmbeddedParts } from "./embedded.ts";
 import { newId } from "./ids.ts";
 import type { Build, BuildEvents, BuildOptions } from "./rack.ts";
 import type { RackStore } from "./rack-store.ts";
-import { buildOf } from "./rows.ts";
+import { type BuildRow, buildOf } from "./rows.ts";
 
 /** Between signs of life in the build's row, in milliseconds. */
 const HEARTBEAT = 10_000;
 
-/** Runs a build in this process: its row, its log, its images and its release. Any failure marks it failed, with the reason. */
+/** Runs a build of a directory in this process. */
 export async function runEmbeddedBuild(
   parts: EmbeddedParts,
   app: string,
@@ -26,30 +26,43 @@ export async function runEmbeddedBuild(
   events: BuildEvents,
   signal: AbortSignal,
 ): Promise<Build> {
-  const { ledger } = parts;
-  const id = newId("B", parts.random);
-  const description = options.description ?? "";
-  const row = await ledger.builds.start({
-    id,
+  const row = await parts.ledger.builds.start({
+    id: newId("B", parts.random),
     app,
-    description,
+    description: options.description ?? "",
     gitSha: options.gitSha ?? "",
     wildcardDomain: options.wildcardDomain,
   });
   events.started?.(buildOf(row));
+  return await carryOut(parts, row, async () => options, events, signal);
+}
+
+/**
+ * Carries out a build whose row is there: its log, its images and its release.
+ * `source` brings what is built into a directory. Any failure marks the build
+ * failed, with the reason.
+ */
+export async function carryOut(
+  parts: EmbeddedParts,
+  { id, app }: BuildRow,
+  source: () => Promise<BuildOptions>,
+  events: BuildEvents,
+  signal: AbortSignal,
+): Promise<Build> {
+  const { builds } = parts.ledger;
   const log = new BuildLog(
-    (text) => ledger.builds.appendLog(id, text),
+    (text) => builds.appendLog(id, text),
     (text) => events.log?.(text),
   );
-  const heartbeat = setInterval(() => void ledger.builds.renew(id).catch(() => undefined), HEARTBEAT);
+  const heartbeat = setInterval(() => void builds.renew(id).catch(() => undefined), HEARTBEAT);
   try {
     await parts.store(app).lease(async (store) => {
-      const result = await pipeline(parts, store, app, id, options, log, events, signal);
+      const result = await pipeline(parts, store, app, id, await source(), log, events, signal);
       signal.throwIfAborted();
       await complete(parts, store, app, id, result, log);
     });
     await parts.publish();
-    return buildOf(ledger.builds.find(app, id));
+    return buildOf(builds.find(app, id));
   } catch (error) {
     const failure = signal.aborted ? new DavitError("interrupted", "Interrupted", { cause: error }) : error;
     await fail(parts, app, id, failure, log);
@@ -73,13 +86,15 @@ async function pipeline(
   log.redactor.addEnv(env);
   for (const { name, value } of options.buildArgs.map(parseBuildArg))
     if (value !== undefined && looksSecret(name)) log.redactor.add(value);
+  const buildAuth = await parts.logins.buildAuth();
+  for (const { password } of await parts.logins.list()) log.redactor.add(password);
   const sent = new Map<string, number>();
   const onProgress = (what: string, bytes: number): void => {
     sent.set(what, (sent.get(what) ?? 0) + bytes);
     events.progress?.({ what, done: sent.get(what) ?? 0 });
   };
   return await runPipeline(
-    { ...options, env, managed: managedArgs(parts, app, id, options) },
+    { ...options, env, managed: managedArgs(parts, app, id, buildAuth, options) },
     {
       engine: await parts.engine(),
       target: {
@@ -94,21 +109,32 @@ async function pipeline(
         const { RegistryStore } = await import("../oci/registry-store.ts");
         const reference = parseReference(ref);
         return {
-          store: new RegistryStore(reference, { env: parts.env }),
+          store: new RegistryStore(reference, {
+            env: parts.env,
+            signal,
+            credentials: await parts.logins.find(reference.host, signal),
+          }),
           tag: reference.digest ?? reference.tag ?? "latest",
         };
       },
+      credentials: (host) => parts.logins.find(host, signal),
       onManifest: (text) => parts.ledger.builds.setManifest(id, text),
       onProgress,
     },
   );
 }
 
-/** BUILD_AUTH names the rack's registries; an embedded rack has none of its own to log in to. */
-function managedArgs(parts: EmbeddedParts, app: string, id: string, options: BuildOptions): Managed {
+/** BUILD_AUTH names the rack's registries. */
+function managedArgs(
+  parts: EmbeddedParts,
+  app: string,
+  id: string,
+  buildAuth: string,
+  options: BuildOptions,
+): Managed {
   return {
     BUILD_APP: app,
-    BUILD_AUTH: "{}",
+    BUILD_AUTH: buildAuth,
     BUILD_DEVELOPMENT: String(options.development),
     BUILD_GENERATION: "2",
     BUILD_GIT_SHA: options.gitSha ?? "",

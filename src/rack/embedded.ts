@@ -11,15 +11,19 @@ import { LAYOUT_FILE, REF_NAME } from "../oci/layout-store.ts";
 import { mediaTypes } from "../oci/media-types.ts";
 import type { ReadStore } from "../oci/store.ts";
 import { replaceFile } from "../write-file.ts";
+import type { QueueLimits } from "./build-queue.ts";
 import { Collector } from "./collector.ts";
 import { runEmbeddedBuild } from "./embedded-build.ts";
 import { exportEmbedded, imagesOf, readEmbedded } from "./embedded-export.ts";
 import { copyEmbedded, importEmbedded } from "./embedded-import.ts";
+import type { Event } from "./event-ledger.ts";
 import { type Env, Home, LOCAL, noRack } from "./home.ts";
 import { checkName, type RandomSource, secureRandom } from "./ids.ts";
 import { Ledger } from "./ledger.ts";
+import { checkParams, effectiveParams } from "./params.ts";
 import type {
   App,
+  AppUpdate,
   Build,
   BuildEvents,
   BuildOptions,
@@ -34,9 +38,12 @@ import type {
 } from "./rack.ts";
 import { RackStore } from "./rack-store.ts";
 import { Registry } from "./registry.ts";
+import { RegistryLogins } from "./registry-logins.ts";
 import { Releases } from "./releases.ts";
 import { type BuildRow, buildOf } from "./rows.ts";
 import { Seal } from "./seal.ts";
+import { ServedRack } from "./served-rack.ts";
+import type { RegistryLogin, Settings } from "./settings.ts";
 
 /** The version the rack reports: what `convox` clients expect of a current one. */
 const RACK_VERSION = "3.24.6";
@@ -58,7 +65,10 @@ export interface EmbeddedParts {
   name: string;
   /** Unguessable, and the same for the rack's whole life. */
   id: string;
+  dir: string;
   ledger: Ledger;
+  settings: Settings;
+  logins: RegistryLogins;
   releases: Releases;
   collector: Collector;
   random: RandomSource;
@@ -102,14 +112,13 @@ export class EmbeddedRack implements Rack {
     });
     const ledger = await Ledger.open(join(dir, "ledger.db"), now);
     const id = await ledger.fact("id", () => crypto.randomUUID().slice(0, 13));
-    const releases = new Releases(
-      ledger,
-      await Seal.open(join(dir, "key"), options.env["DAVIT_KEY"]),
-      random,
-    );
+    const seal = await Seal.open(join(dir, "key"), options.env["DAVIT_KEY"]);
+    const releases = new Releases(ledger, seal, random);
+    const settings = ledger.settings(seal);
     const collector = new Collector(new BlobPool(join(dir, "layout")), ledger.content, join(dir, "lock.db"));
     return new EmbeddedRack({
-      ...{ name, id, ledger, releases, collector, random, now },
+      ...{ name, id, dir, ledger, settings, releases, collector, random, now },
+      logins: new RegistryLogins(settings, options.env),
       env: options.env,
       engine: options.engine,
       store: (app) => new RackStore(app, collector),
@@ -131,7 +140,47 @@ export class EmbeddedRack implements Rack {
       region: "",
       count: 1,
     };
-    return { name, ...rest, parameters: {}, outputs: {} };
+    return { name, ...rest, parameters: await effectiveParams(this.#parts.settings), outputs: {} };
+  }
+
+  async setParams(changes: Record<string, string>): Promise<void> {
+    checkParams(changes);
+    await this.#parts.settings.setParams(changes);
+  }
+
+  async registries(): Promise<RegistryLogin[]> {
+    return await this.#parts.settings.registries();
+  }
+
+  async addRegistry(login: RegistryLogin): Promise<void> {
+    await this.#parts.settings.addRegistry(login);
+  }
+
+  async removeRegistry(server: string): Promise<void> {
+    await this.#parts.settings.removeRegistry(server);
+  }
+
+  async events(limit = DEFAULT_LIMIT): Promise<Event[]> {
+    return this.#parts.ledger.events.list(limit);
+  }
+
+  /** What the rack does for clients of its server. */
+  served(limits: QueueLimits): ServedRack {
+    return new ServedRack(this.#parts, limits);
+  }
+
+  /** For the server's own use: configs, and secrets that sign. */
+  get settings(): Settings {
+    return this.#parts.settings;
+  }
+
+  /** Whether a tag is a finished build's. */
+  isSealedTag(app: string, tag: string): boolean {
+    return this.#parts.ledger.builds.isSealedTag(app, tag);
+  }
+
+  async note(event: Omit<Event, "at">): Promise<void> {
+    await this.#parts.ledger.events.add(event);
   }
 
   /** The rack's content as a registry's repositories, one for each app. */
@@ -158,6 +207,10 @@ export class EmbeddedRack implements Rack {
     await this.#parts.ledger.apps.remove(name);
     await this.#parts.collector.run();
     await this.#parts.publish();
+  }
+
+  async updateApp(name: string, update: AppUpdate): Promise<void> {
+    await this.#parts.ledger.apps.update(name, update);
   }
 
   async builds(app: string, limit = DEFAULT_LIMIT): Promise<Build[]> {
@@ -261,6 +314,10 @@ export class EmbeddedRack implements Rack {
 
   async release(app: string, id: string): Promise<Release> {
     return await this.#parts.releases.read(this.#parts.ledger.releases.find(app, id));
+  }
+
+  async promote(app: string, id: string): Promise<void> {
+    await this.#parts.ledger.releases.activate(app, id);
   }
 
   async createRelease(app: string, release: NewRelease): Promise<Release> {

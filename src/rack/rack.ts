@@ -2,6 +2,8 @@ import type { ByteStream } from "../bytes.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { ReadStore } from "../oci/store.ts";
 import { type Static, Type } from "../schema.ts";
+import type { Event } from "./event-ledger.ts";
+import type { RegistryLogin } from "./settings.ts";
 
 /** How the wire writes "not yet". */
 export const ZERO_TIME = "0001-01-01T00:00:00Z";
@@ -74,6 +76,11 @@ export const System = Type.Object({
   outputs: Type.Record(Type.String(), Type.String()),
 });
 export type System = Static<typeof System>;
+
+export interface AppUpdate {
+  locked?: boolean | undefined;
+  parameters?: Record<string, string> | undefined;
+}
 
 export interface BuildOptions {
   /** The project's directory. */
@@ -161,6 +168,7 @@ export interface Rack extends AsyncDisposable {
   app(name: string): Promise<App>;
   createApp(name: string, generation?: string): Promise<App>;
   deleteApp(name: string): Promise<void>;
+  updateApp(name: string, update: AppUpdate): Promise<void>;
 
   /** Newest first. */
   builds(app: string, limit?: number): Promise<Build[]>;
@@ -183,4 +191,15 @@ export interface Rack extends AsyncDisposable {
   releases(app: string, limit?: number): Promise<Release[]>;
   release(app: string, id: string): Promise<Release>;
   createRelease(app: string, release: NewRelease): Promise<Release>;
+  /** Makes a release the app's active one. */
+  promote(app: string, id: string): Promise<void>;
+
+  /** Logins that pulls inside builds use, by server. */
+  registries(): Promise<RegistryLogin[]>;
+  addRegistry(login: RegistryLogin): Promise<void>;
+  removeRegistry(server: string): Promise<void>;
+  /** Changes some of the parameters that `system` lists; an empty value goes back to the default. */
+  setParams(changes: Record<string, string>): Promise<void>;
+  /** Newest first. */
+  events(limit?: number): Promise<Event[]>;
 }

@@ -52,8 +52,22 @@ export class Settings {
       throw new DavitError("not-found", `no such registry: ${server}`, { hint: "see `davit registries`" });
   }
 
+  /** A secret of the rack's own, made the first time it is asked for. */
+  async secret(name: string): Promise<string> {
+    const key = `.${name}`;
+    const find = () => this.#db.get("SELECT name, value FROM params WHERE name = ?", key);
+    if (find() === undefined) {
+      const fresh = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("base64url");
+      const sealed = await this.#seal.seal(fresh, `params/${key}/value`);
+      await this.#db.write(() =>
+        this.#db.run("INSERT OR IGNORE INTO params (name, value) VALUES (?, ?)", key, sealed),
+      );
+    }
+    return await this.#seal.open(check(NamedRow, find(), "the ledger's params").value, `params/${key}/value`);
+  }
+
   async params(): Promise<Record<string, string>> {
-    const rows = this.#db.all("SELECT name, value FROM params ORDER BY name");
+    const rows = this.#db.all("SELECT name, value FROM params WHERE name NOT LIKE '.%' ORDER BY name");
     const opened = rows.map(async (row): Promise<[string, string]> => {
       const { name, value } = check(NamedRow, row, "the ledger's params");
       return [name, await this.#seal.open(value, `params/${name}/value`)];

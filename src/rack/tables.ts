@@ -86,6 +86,10 @@ export const migrations: readonly string[] = [
     app TEXT NOT NULL REFERENCES apps(name) ON DELETE CASCADE, name TEXT NOT NULL, value TEXT NOT NULL,
     PRIMARY KEY (app, name)
   ) STRICT;
+  CREATE TABLE grants (
+    hash TEXT PRIMARY KEY, app TEXT NOT NULL, build TEXT NOT NULL REFERENCES builds(id) ON DELETE CASCADE,
+    until INTEGER NOT NULL
+  ) STRICT;
   CREATE TABLE events (
     seq INTEGER PRIMARY KEY, at TEXT NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL,
     status TEXT NOT NULL, error TEXT NOT NULL, data TEXT NOT NULL

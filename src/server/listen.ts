@@ -1,6 +1,7 @@
 import type { Server } from "bun";
 import { DavitError, reasonOf } from "../errors.ts";
 import { isLoopback } from "../http/proxy.ts";
+import { type Outgoing, sockets } from "./sockets.ts";
 
 export interface Address {
   hostname: string;
@@ -27,17 +28,19 @@ export interface ListenOptions {
   address: Address;
   /** Names clients may call us by, beside those of loopback and the address itself. */
   hosts?: readonly string[];
-  /** `from` is the client's address. */
-  handle(request: Request, from: string): Promise<Response>;
+  /** A certificate and its key, in PEM; without them it is plain HTTP. */
+  tls?: { cert: string; key: string } | undefined;
+  /** `from` is the client's address; `upgrade` turns the request into a web socket, which then needs no answer. */
+  handle(request: Request, from: string, upgrade: (data: Outgoing) => boolean): Promise<Response | undefined>;
 }
 
 /**
  * Serves HTTP. A page in somebody's browser gets nowhere: requests for other host
  * names (DNS rebinding) and from other origins are refused before they are looked at.
  */
-export function listen({ address, hosts = [], handle }: ListenOptions): Server<undefined> {
+export function listen({ address, hosts = [], tls, handle }: ListenOptions): Server<Outgoing> {
   try {
-    return Bun.serve({
+    return Bun.serve<Outgoing>({
       hostname: address.hostname,
       port: address.port,
       idleTimeout: HEADER_IDLE,
@@ -45,8 +48,11 @@ export function listen({ address, hosts = [], handle }: ListenOptions): Server<u
       async fetch(request, server) {
         server.timeout(request, BODY_IDLE);
         const from = server.requestIP(request)?.address ?? "";
-        return refused(request, address, hosts) ?? (await handle(request, from));
+        const upgrade = (data: Outgoing): boolean => server.upgrade(request, { data });
+        return refused(request, address, hosts) ?? (await handle(request, from, upgrade));
       },
+      websocket: sockets,
+      ...(tls ? { tls } : {}),
       error: () => new Response(null, { status: 500 }),
     });
   } catch (cause) {
@@ -63,7 +69,10 @@ function refused(request: Request, address: Address, hosts: readonly string[]): 
   const known =
     isLoopback(name) || name === address.hostname || hosts.includes(name) || (anyAddress && isIp(name));
   if (header.includes(",") || !known) return new Response("unknown host\n", { status: 421 });
-  if (request.headers.has("origin") || request.headers.get("sec-fetch-site") === "cross-site")
+  const origin = request.headers.get("origin");
+  const foreign =
+    origin !== null && origin.replace(/^https?:\/\//, "").toLowerCase() !== header.toLowerCase();
+  if (foreign || request.headers.get("sec-fetch-site") === "cross-site")
     return new Response("browsers are not served here\n", { status: 403 });
   return undefined;
 }
@@ -73,7 +82,7 @@ function isIp(name: string): boolean {
 }
 
 /** `http://ADDR:PORT` as clients on this machine reach it. */
-export function addressOf(server: Server<undefined>, { hostname }: Address): string {
+export function addressOf(server: Server<Outgoing>, { hostname }: Address, secure = false): string {
   const shown = hostname.includes(":") ? `[${hostname}]` : hostname;
-  return `http://${shown}:${server.port}`;
+  return `${secure ? "https" : "http"}://${shown}:${server.port}`;
 }

@@ -21,7 +21,7 @@ export class PasswordGate {
     const failures = this.#failures.get(address);
     const recent = failures && performance.now() - failures.since < 1000 ? failures : undefined;
     if (recent && recent.count >= TRIES) return answer(429, { "retry-after": "1" });
-    if (timingSafeEqual(fingerprint(passwordOf(request)), this.#expected)) return undefined;
+    if (this.#holds(basicOf(request)?.password ?? "")) return undefined;
     if (request.headers.has("authorization"))
       this.#failures.set(address, {
         count: (recent?.count ?? 0) + 1,
@@ -29,6 +29,13 @@ export class PasswordGate {
       });
     if (this.#failures.size > 10_000) this.#failures.clear();
     return answer(401, { "www-authenticate": 'Basic realm="davit"' });
+  }
+
+  /** Some clients send a password as it stands in an address, percent-encoded. */
+  #holds(password: string): boolean {
+    const raw = timingSafeEqual(fingerprint(password), this.#expected);
+    const decoded = timingSafeEqual(fingerprint(percentDecoded(password)), this.#expected);
+    return raw || decoded;
   }
 }
 
@@ -38,10 +45,26 @@ function answer(status: number, headers: Record<string, string>): Response {
   return Response.json({ errors: [{ code, message }] }, { status, headers });
 }
 
-function passwordOf(request: Request): string {
-  const [, encoded = ""] = /^basic ([a-z0-9+/=]+)$/i.exec(request.headers.get("authorization") ?? "") ?? [];
+export interface Basic {
+  user: string;
+  password: string;
+}
+
+/** What HTTP's basic scheme says: https://www.rfc-editor.org/rfc/rfc7617 */
+export function basicOf(request: Request): Basic | undefined {
+  const [, encoded] = /^basic ([a-z0-9+/=]+)$/i.exec(request.headers.get("authorization") ?? "") ?? [];
+  if (encoded === undefined) return undefined;
   const pair = Buffer.from(encoded, "base64").toString("utf8");
-  return pair.slice(pair.indexOf(":") + 1);
+  const colon = pair.indexOf(":");
+  return { user: pair.slice(0, Math.max(0, colon)), password: pair.slice(colon + 1) };
+}
+
+function percentDecoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 function fingerprint(text: string): Buffer {

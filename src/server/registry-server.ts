@@ -1,13 +1,11 @@
-import { readFile, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
-import { DavitError, hasCode } from "../errors.ts";
-import { FileLock } from "../lock.ts";
+import { DavitError } from "../errors.ts";
 import type { Registry } from "../rack/registry.ts";
 import { type Address, addressOf, isLocal, listen } from "./listen.ts";
 import { unpaced } from "./pacing.ts";
 import { PasswordGate } from "./password.ts";
 import type { Visitor } from "./registry/call.ts";
 import { registryApi } from "./registry/registry-api.ts";
+import { ServerLock } from "./server-lock.ts";
 
 export interface RegistryServerOptions {
   registry: Registry;
@@ -34,7 +32,7 @@ export async function serveRegistry(options: RegistryServerOptions): Promise<Reg
     throw new DavitError("denied", `Cannot listen on ${address.hostname} without a password`, {
       hint: "give one with --password-stdin",
     });
-  const lock = await lockServer(dir);
+  const lock = await ServerLock.take(dir);
   const gate = password === undefined ? undefined : new PasswordGate(password);
   await registry.start();
   const server = listen({
@@ -53,27 +51,7 @@ export async function serveRegistry(options: RegistryServerOptions): Promise<Reg
     async [Symbol.asyncDispose]() {
       await server.stop(true);
       await registry[Symbol.asyncDispose]();
-      await rm(pidFile(dir), { force: true });
-      lock[Symbol.dispose]();
+      await lock[Symbol.asyncDispose]();
     },
   };
-}
-
-function pidFile(dir: string): string {
-  return join(dir, "server.pid");
-}
-
-/** A second server is refused, and told which process is the first. */
-async function lockServer(dir: string): Promise<FileLock> {
-  try {
-    const lock = await FileLock.take(join(dir, "server-lock.db"), `serve ${dir}`, 0);
-    await writeFile(pidFile(dir), `${process.pid}\n`, { mode: 0o600 });
-    return lock;
-  } catch (error) {
-    if (!hasCode(error, "busy")) throw error;
-    const pid = await readFile(pidFile(dir), "utf8").catch(() => "unknown");
-    throw new DavitError("conflict", `Cannot serve ${dir}: process ${pid.trim()} serves it already`, {
-      cause: error,
-    });
-  }
 }

@@ -8,6 +8,8 @@ export interface Visitor {
   /** Uploads belong to one. */
   name: string;
   may(right: Right, repository: string): boolean;
+  /** Whether it may set this tag; left out, any. */
+  mayTag?(repository: string, tag: string): boolean;
 }
 
 /** One request, taken apart. */

@@ -49,6 +49,9 @@ export async function putManifest(call: Call): Promise<Response> {
     return problem(400, "DIGEST_INVALID", "the manifest's digest is another", { sent: name, found: digest });
   if (!isManifestType(mediaType))
     return problem(400, "MANIFEST_INVALID", "not a type of manifest", mediaType);
+  const sealed = tags.find((tag) => call.visitor.mayTag?.(call.repository, tag) === false);
+  if (sealed !== undefined)
+    return problem(403, "DENIED", "this tag is a finished build's, or not yours", sealed);
   return await store(call, { mediaType, digest, size: body.byteLength }, body, tags);
 }
 

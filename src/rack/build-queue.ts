@@ -1,0 +1,82 @@
+import { DavitError } from "../errors.ts";
+
+/** One build that waits for its turn, or has it. */
+interface Job {
+  app: string;
+  id: string;
+  run(signal: AbortSignal): Promise<void>;
+  cancel: AbortController;
+}
+
+export interface QueueLimits {
+  /** Builds at once. */
+  running: number;
+  /** Builds that may wait. */
+  waiting: number;
+}
+
+/** Lets a few builds run at once. Whoever's app has the fewest running goes next; among equals, whoever came first. */
+export class BuildQueue {
+  readonly #limits: QueueLimits;
+  readonly #waiting: Job[] = [];
+  readonly #running = new Map<Job, Promise<void>>();
+  #closed = false;
+
+  constructor(limits: QueueLimits) {
+    this.#limits = limits;
+  }
+
+  /** Throws where too many wait already; asked before anything is recorded. */
+  requireRoom(): void {
+    if (this.#closed)
+      throw new DavitError("unavailable", "the rack is stopping: it takes no more builds", {
+        hint: "try again in a moment",
+      });
+    if (this.#waiting.length >= this.#limits.waiting)
+      throw new DavitError("unavailable", `${this.#waiting.length} builds are waiting already`, {
+        hint: "try again when some are done",
+      });
+  }
+
+  add(app: string, id: string, run: Job["run"]): void {
+    this.#waiting.push({ app, id, run, cancel: new AbortController() });
+    this.#next();
+  }
+
+  /** Ids of those that still wait. */
+  get waiting(): string[] {
+    return this.#waiting.map(({ id }) => id);
+  }
+
+  get running(): number {
+    return this.#running.size;
+  }
+
+  #next(): void {
+    while (this.#running.size < this.#limits.running && this.#waiting.length > 0) {
+      const job = this.#fairest();
+      this.#waiting.splice(this.#waiting.indexOf(job), 1);
+      const done = job.run(job.cancel.signal).finally(() => {
+        this.#running.delete(job);
+        this.#next();
+      });
+      this.#running.set(
+        job,
+        done.catch(() => undefined),
+      );
+    }
+  }
+
+  #fairest(): Job {
+    const busy = (app: string): number => [...this.#running.keys()].filter((job) => job.app === app).length;
+    return this.#waiting.reduce((best, job) => (busy(job.app) < busy(best.app) ? job : best));
+  }
+
+  /** Takes no more; those that run are ended, and have marked themselves when this resolves. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#waiting.length = 0;
+    for (const job of this.#running.keys()) job.cancel.abort();
+    await Promise.all(this.#running.values());
+  }
+}

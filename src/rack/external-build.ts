@@ -1,0 +1,136 @@
+import { loadConvoxYml } from "../build/convox-yml.ts";
+import { Redactor } from "../build/redact.ts";
+import { BUILD_LOG, putBuild } from "../bundle/record.ts";
+import { DavitError, hasCode, reasonOf } from "../errors.ts";
+import type { Credentials } from "../http/docker-auth.ts";
+import { copy, eachOf, readManifest } from "../oci/copy.ts";
+import type { Descriptor } from "../oci/descriptor.ts";
+import { describe } from "../oci/descriptor.ts";
+import { children } from "../oci/manifest.ts";
+import { isManifestType } from "../oci/media-types.ts";
+import { parseReference } from "../oci/reference.ts";
+import { contentOf, type Store } from "../oci/store.ts";
+import type { EmbeddedParts } from "./embedded.ts";
+import type { RackStore } from "./rack-store.ts";
+
+/** Images that are copied at once. */
+const WIDTH = 2;
+/** The longest reason a build row holds, in characters. */
+const LONGEST_REASON = 500;
+
+/** Completes a build whose images a client has pushed: every service's must be here, whole. */
+export async function pinPushed(parts: EmbeddedParts, app: string, id: string): Promise<void> {
+  await parts.store(app).lease(async (store) => {
+    const images = new Map<string, Descriptor>();
+    for (const service of await servicesOf(parts, app, id)) {
+      const image = await store.resolve(`${service.name}.${id}`).catch((error: unknown) => {
+        if (!hasCode(error, "not-found")) throw error;
+        throw new DavitError(
+          "conflict",
+          `Cannot complete build ${id}: there is no image of service ${service.name}`,
+          {
+            cause: error,
+            hint: `push it as ${app}:${service.name}.${id}`,
+          },
+        );
+      });
+      await requireWhole(store, image, `Cannot complete build ${id}`);
+      images.set(service.name, image);
+    }
+    await pin(parts, store, app, id, images, "external");
+  });
+  await parts.publish();
+}
+
+/** Completes a build with images that are in registries already: the services' own, else the one that is named. */
+export async function pinImage(
+  parts: EmbeddedParts,
+  app: string,
+  id: string,
+  { image, credentials }: { image: string; credentials?: Credentials | undefined },
+): Promise<void> {
+  const redactor = new Redactor();
+  if (credentials) redactor.add(credentials.password);
+  try {
+    const { RegistryStore } = await import("../oci/registry-store.ts");
+    const given = parseReference(image);
+    await parts.store(app).lease(async (store) => {
+      const images = new Map<string, Descriptor>();
+      await eachOf(await servicesOf(parts, app, id), WIDTH, async (service) => {
+        const reference = service.image === undefined ? given : parseReference(service.image);
+        const own = reference.host === given.host ? credentials : undefined;
+        const source = new RegistryStore(reference, {
+          env: parts.env,
+          credentials: own ?? (await parts.logins.find(reference.host)),
+        });
+        const root = await source.resolve(reference.digest ?? reference.tag ?? "latest");
+        images.set(service.name, await copy(source, root, store));
+      });
+      await pin(parts, store, app, id, images, "import-image");
+    });
+    await parts.publish();
+  } catch (error) {
+    await parts.ledger.builds.fail(id, redactor.redact(reasonOf(error)).slice(0, LONGEST_REASON));
+  }
+}
+
+/** What `convox.yml` of a build says of its services. */
+export async function servicesOf(
+  parts: EmbeddedParts,
+  app: string,
+  id: string,
+): Promise<{ name: string; image: string | undefined }[]> {
+  const { manifest } = parts.ledger.builds.find(app, id);
+  if (manifest.trim() === "")
+    throw new DavitError("invalid", `Cannot use build ${id}: it has no manifest yet`);
+  const env = await parts.releases.currentEnv(app);
+  const { services } = await loadConvoxYml(manifest, "convox.yml", env);
+  if (services.length === 0) throw new DavitError("invalid", "the manifest defines no services");
+  return services.map(({ name, image }) => ({ name, image }));
+}
+
+async function requireWhole(store: Store, node: Descriptor, what: string): Promise<void> {
+  if ((await store.exists(node)) !== "yes")
+    throw new DavitError("conflict", `${what}: ${node.digest} has not been pushed`);
+  if (!isManifestType(node.mediaType)) return;
+  const { manifest } = await readManifest(store, node);
+  for (const child of children(manifest)) await requireWhole(store, child, what);
+}
+
+async function pin(
+  parts: EmbeddedParts,
+  store: RackStore,
+  app: string,
+  id: string,
+  images: Map<string, Descriptor>,
+  engine: string,
+): Promise<void> {
+  const row = parts.ledger.builds.find(app, id);
+  const ended = parts.now().toISOString();
+  const log = await logOf(parts, store, app, id);
+  const record = {
+    ...{ id, app, description: row.description, "git-sha": row.git_sha, entrypoint: row.entrypoint },
+    ...{ "wildcard-domain": row.wildcard_domain === 1, started: row.started, ended, engine },
+  };
+  const index = await putBuild(store, record, row.manifest, log, images);
+  const tags = [...images].map(([service, descriptor]) => ({ name: `${service}.${id}`, descriptor }));
+  await parts.ledger.builds.pin({ id, app, index, log, tags, engine, ended });
+}
+
+/** The log that the client left as an object; an empty one where it left none. */
+export async function logOf(
+  parts: EmbeddedParts,
+  store: Store,
+  app: string,
+  id: string,
+): Promise<Descriptor> {
+  const object = parts.ledger.objects.find(app, logKey(id));
+  if (object) return { mediaType: BUILD_LOG, ...object };
+  const empty = describe(BUILD_LOG, new Uint8Array(0));
+  await store.push(empty, contentOf(new Uint8Array(0)));
+  return empty;
+}
+
+export function logKey(build: string): string {
+  return `build/${build}/logs`;
+}

@@ -1,0 +1,51 @@
+import { DavitError } from "../errors.ts";
+import type { Settings } from "./settings.ts";
+
+/**
+ * The parameters a rack has when nobody has set any. Some begin with a capital
+ * letter, by which the `convox` CLI knows a rack that takes them all.
+ */
+const DEFAULTS: Record<string, string> = {
+  BuildCache: "No",
+  BuildCacheCleanup: "No",
+  BuildCacheRetentionDays: "30",
+  BuildConcurrency: "2",
+};
+
+const YES_NO = /^(Yes|No)$/;
+const RULES: Record<string, { like: RegExp; words: string }> = {
+  BuildCache: { like: YES_NO, words: "Yes or No" },
+  BuildCacheCleanup: { like: YES_NO, words: "Yes or No" },
+  BuildCacheRetentionDays: {
+    like: /^([1-9]|[1-9]\d|[12]\d\d|3[0-5]\d|36[0-5])$/,
+    words: "a number from 1 to 365",
+  },
+  BuildConcurrency: { like: /^([1-9]|[1-5]\d|6[0-4])$/, words: "a number from 1 to 64" },
+};
+const NAME = /^[A-Za-z][A-Za-z0-9_]{0,62}$/;
+
+export async function effectiveParams(settings: Settings): Promise<Record<string, string>> {
+  return { ...DEFAULTS, ...(await settings.params()) };
+}
+
+/** Refuses all of a change when part of it is wrong. An empty value goes back to the default. */
+export function checkParams(changes: Record<string, string>): void {
+  for (const [name, value] of Object.entries(changes)) {
+    if (!NAME.test(name))
+      throw new DavitError(
+        "invalid",
+        `Cannot set parameter ${JSON.stringify(name.slice(0, 100))}: it is no name`,
+      );
+    const rule = RULES[name];
+    if (value !== "" && rule && !rule.like.test(value))
+      throw new DavitError(
+        "invalid",
+        `Cannot set ${name}: it is ${rule.words}, not ${JSON.stringify(value.slice(0, 100))}`,
+      );
+  }
+}
+
+/** Whether a parameter's value is for nobody's eyes on a terminal. */
+export function isSecretParam(name: string): boolean {
+  return /password|secret|token|access_id|private|signing|HttpProxy/i.test(name);
+}

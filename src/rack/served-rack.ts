@@ -1,0 +1,246 @@
+import { mkdir, readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { unpack } from "../build/unpack.ts";
+import type { ByteStream } from "../bytes.ts";
+import { DavitError, reasonOf, systemError } from "../errors.ts";
+import type { Credentials } from "../http/docker-auth.ts";
+import type { Descriptor } from "../oci/descriptor.ts";
+import { digestOf, parseDigest } from "../oci/digest.ts";
+import { parseReference } from "../oci/reference.ts";
+import { BuildQueue, type QueueLimits } from "./build-queue.ts";
+import type { EmbeddedParts } from "./embedded.ts";
+import { carryOut } from "./embedded-build.ts";
+import { logOf, pinImage, pinPushed, servicesOf } from "./external-build.ts";
+import { newId } from "./ids.ts";
+import type { Build, BuildOptions } from "./rack.ts";
+import { type BuildRow, buildOf } from "./rows.ts";
+
+/** How long a client may take for a build it makes itself, in milliseconds. */
+const EXTERNAL = 24 * 60 * 60 * 1000;
+const OBJECT = "application/octet-stream";
+/** Images that may be copied in at once, for all apps together. */
+const MOST_IMPORTS = 4;
+
+/** A build that a client asks for. */
+export interface BuildRequest extends Omit<BuildOptions, "dir"> {
+  /** Where the source is: `object://APP/KEY`; nothing of an external build. */
+  url: string;
+  /** The client builds, and pushes the images. */
+  external: boolean;
+}
+
+/** What a client says of a build it makes itself. Whatever is left out stays as it is. */
+export interface BuildUpdate {
+  manifest?: string;
+  entrypoint?: string;
+  started?: string;
+  release?: string;
+  status?: string;
+}
+
+/** What a rack does for clients that reach it through its server: it keeps their uploads, and runs their builds. */
+export class ServedRack {
+  readonly #parts: EmbeddedParts;
+  readonly queue: BuildQueue;
+  readonly #imports = new Map<string, Promise<void>>();
+
+  constructor(parts: EmbeddedParts, limits: QueueLimits) {
+    this.#parts = parts;
+    this.queue = new BuildQueue(limits);
+  }
+
+  /** Marks and removes what an earlier server left. */
+  async start(): Promise<void> {
+    await this.#parts.ledger.builds.failAbandoned();
+    if ((await this.#parts.ledger.objects.expire()) > 0) await this.#parts.collector.run();
+    const work = this.#work();
+    for (const name of await readdir(work).catch(() => []))
+      await rm(join(work, name), { recursive: true, force: true });
+  }
+
+  /** Ends what runs; every build that was on its way is marked. */
+  async stop(): Promise<void> {
+    const waiting = this.queue.waiting;
+    await this.queue.close();
+    for (const id of waiting)
+      await this.#parts.ledger.builds.fail(id, "the rack was stopped before it began");
+    await Promise.allSettled(this.#imports.values());
+  }
+
+  #work(): string {
+    return join(this.#parts.dir, "work");
+  }
+
+  /** Keeps a file under a key, and returns its address. An empty key gets one. */
+  async putObject(app: string, key: string, content: ByteStream): Promise<string> {
+    const name =
+      key === "" ? `tmp/${Buffer.from(crypto.getRandomValues(new Uint8Array(15))).toString("hex")}` : key;
+    this.#parts.ledger.apps.find(app);
+    await this.#parts.store(app).lease(async (store) => {
+      const writer = await store.writer();
+      try {
+        for await (const chunk of content) await writer.write(chunk);
+      } catch (error) {
+        await writer.abort();
+        throw error;
+      }
+      await this.#parts.ledger.objects.put(app, name, await writer.commit(OBJECT));
+    });
+    return `object://${app}/${name}`;
+  }
+
+  async object(app: string, key: string): Promise<{ size: number; stream: ByteStream }> {
+    this.#parts.ledger.apps.find(app);
+    const build = /^build\/(B[A-Z]{10})\/logs$/.exec(key)?.[1];
+    if (build !== undefined) {
+      const row = this.#parts.ledger.builds.find(app, build);
+      if (row.log_digest !== "") {
+        const log = logOfRow(row);
+        return { size: log.size, stream: await this.#parts.store(app).fetch(log) };
+      }
+    }
+    const found = this.#parts.ledger.objects.find(app, key);
+    if (!found) throw new DavitError("not-found", `object not found: ${key}`);
+    return { size: found.size, stream: await this.#parts.store(app).fetch({ mediaType: OBJECT, ...found }) };
+  }
+
+  async deleteObject(app: string, key: string): Promise<void> {
+    this.#parts.ledger.apps.find(app);
+    if (!(await this.#parts.ledger.objects.remove(app, key)))
+      throw new DavitError("not-found", `object not found: ${key}`);
+    await this.#parts.collector.run();
+  }
+
+  objects(app: string, prefix: string): string[] {
+    this.#parts.ledger.apps.find(app);
+    return this.#parts.ledger.objects.keys(app, prefix);
+  }
+
+  /** Records a build, and has it run when its turn comes. */
+  async createBuild(app: string, request: BuildRequest, onEnd: (build: Build) => void): Promise<Build> {
+    const key = this.#sourceKey(app, request.url);
+    this.queue.requireRoom();
+    const row = await this.#parts.ledger.builds.create(this.#newBuild(app, request));
+    this.queue.add(app, row.id, (signal) => this.#run(row, key, request, signal, onEnd));
+    return buildOf(row);
+  }
+
+  /** Records a build that a client makes itself, and the secret it may push that build's images with. */
+  async createExternal(app: string, request: BuildRequest): Promise<{ build: Build; secret: string }> {
+    const until = this.#parts.now().getTime() + EXTERNAL;
+    const row = await this.#parts.ledger.builds.create(this.#newBuild(app, request), until);
+    const secret = Buffer.from(crypto.getRandomValues(new Uint8Array(24))).toString("hex");
+    await this.#parts.ledger.builds.grant(hashOf(secret), app, row.id, until);
+    return { build: buildOf(row), secret };
+  }
+
+  /** The build whose images a secret may push. */
+  granted(secret: string): { app: string; build: string } | undefined {
+    return this.#parts.ledger.builds.granted(hashOf(secret));
+  }
+
+  #newBuild(app: string, { description, gitSha, wildcardDomain }: BuildRequest) {
+    const id = newId("B", this.#parts.random);
+    return { id, app, description: description ?? "", gitSha: gitSha ?? "", wildcardDomain };
+  }
+
+  #sourceKey(app: string, url: string): string {
+    const [, owner, key = ""] = /^object:\/\/([^/]*)\/(.+)$/.exec(url) ?? [];
+    if (owner === undefined)
+      throw new DavitError("invalid", url === "" ? "no build source found" : "unknown source type");
+    if (owner !== app) throw new DavitError("denied", `the source belongs to app ${owner}`);
+    this.#parts.ledger.apps.find(app);
+    if (!this.#parts.ledger.objects.find(app, key))
+      throw new DavitError("not-found", `object not found: ${key}`);
+    return key;
+  }
+
+  async #run(
+    row: BuildRow,
+    key: string,
+    request: BuildRequest,
+    signal: AbortSignal,
+    onEnd: (build: Build) => void,
+  ): Promise<void> {
+    const dir = join(this.#work(), row.id);
+    const source = async (): Promise<BuildOptions> => {
+      await mkdir(dir, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
+        throw systemError("Cannot unpack the source", error);
+      });
+      await unpack((await this.object(row.app, key)).stream, dir, signal);
+      if (key.startsWith("tmp/")) await this.#parts.ledger.objects.remove(row.app, key);
+      return { ...request, dir };
+    };
+    try {
+      await this.#parts.ledger.builds.begin(row.id);
+      await carryOut(this.#parts, row, source, {}, signal);
+    } catch (error) {
+      // Most failures have marked the build already; it must not stay open after any.
+      await this.#parts.ledger.builds.fail(row.id, reasonOf(error)).catch(() => undefined);
+    } finally {
+      await rm(dir, { recursive: true, force: true }).catch(() => undefined);
+    }
+    onEnd(buildOf(this.#parts.ledger.builds.find(row.app, row.id)));
+  }
+
+  /** What a client says of its build. Complete is refused until every image is here. */
+  async updateBuild(app: string, id: string, update: BuildUpdate): Promise<Build> {
+    const { builds } = this.#parts.ledger;
+    const { status, release, ...note } = update;
+    if (Object.keys(note).length > 0) await builds.note(app, id, note);
+    if (release !== undefined) await builds.setRelease(app, id, release);
+    const now = builds.find(app, id).status;
+    const open = now === "created" || now === "running";
+    if (status === "running" && open) await builds.note(app, id, { status });
+    if (status === "complete" && now !== "complete") await pinPushed(this.#parts, app, id);
+    if (status === "failed" && open) await this.#failed(app, id);
+    return buildOf(builds.find(app, id));
+  }
+
+  async #failed(app: string, id: string): Promise<void> {
+    const { builds } = this.#parts.ledger;
+    await this.#parts
+      .store(app)
+      .lease(async (store) =>
+        builds.fail(id, "its client said so", await logOf(this.#parts, store, app, id)),
+      );
+  }
+
+  /** Begins to copy images that are in registries already; the build's row says when that is done. */
+  async importImage(
+    app: string,
+    id: string,
+    source: { image: string; credentials?: Credentials | undefined },
+  ): Promise<void> {
+    const { status } = this.#parts.ledger.builds.find(app, id);
+    if (this.#imports.has(id) || status === "complete" || status === "failed")
+      throw new DavitError("conflict", `an import of build ${id} has begun already`);
+    if (this.#imports.size >= MOST_IMPORTS)
+      throw new DavitError("conflict", "too many imports are running: try again when some are done");
+    requireImage(source.image);
+    await servicesOf(this.#parts, app, id);
+    await this.#parts.ledger.builds.note(app, id, { status: "running" });
+    const done = pinImage(this.#parts, app, id, source).finally(() => this.#imports.delete(id));
+    this.#imports.set(
+      id,
+      done.catch(() => undefined),
+    );
+  }
+}
+
+function logOfRow(row: BuildRow): Descriptor {
+  return { mediaType: OBJECT, digest: parseDigest(row.log_digest), size: row.log_size };
+}
+
+/** What Convox takes for an image's name. */
+function requireImage(image: string): void {
+  const strange = /\/\/|[@:]-|:\/|\/-|@@|::|@:|:@|\/@|[:@/]$/.test(image);
+  if (image === "") throw new DavitError("invalid", "image param required");
+  if (strange || !/^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$/.test(image))
+    throw new DavitError("invalid", `invalid image reference: ${image.slice(0, 300)}`);
+  parseReference(image);
+}
+
+function hashOf(secret: string): string {
+  return digestOf(new TextEncoder().encode(secret));
+}

@@ -1,0 +1,128 @@
+import { type Bytes, toReadable } from "../../bytes.ts";
+import { DavitError } from "../../errors.ts";
+import type { Build } from "../../rack/rack.ts";
+import type { BuildRequest } from "../../rack/served-rack.ts";
+import { json } from "../answer.ts";
+import type { Form } from "../form.ts";
+import { type RackCall, type Route, route, socket } from "../route.ts";
+import { bodyOf } from "./objects.ts";
+
+export const builds: readonly Route[] = [
+  route(
+    "GET /apps/$app/builds",
+    async ({ rack, form, params: { app = "" } }) => json(await rack.builds(app, form.int("limit"))),
+    { deploy: true },
+  ),
+  route("POST /apps/$app/builds", create, { deploy: true }),
+  route("POST /apps/$app/builds/import", importBuild, { raw: true, deploy: true }),
+  route("GET /apps/$app/builds/$id.tgz", exportBuild, { deploy: true }),
+  route(
+    "GET /apps/$app/builds/$id",
+    async ({ rack, params: { app = "", id = "" } }) => json(await rack.build(app, id)),
+    { deploy: true },
+  ),
+  route("PUT /apps/$app/builds/$id", update, { deploy: true }),
+  route("POST /apps/$app/builds/$id/image", importImage, { deploy: true }),
+  socket("/apps/$app/builds/$id/logs", log),
+];
+
+async function create(call: RackCall): Promise<Response> {
+  const { served, form, params } = call;
+  const { app = "" } = params;
+  const request = requestOf(form);
+  if (!request.external)
+    return json(await served.createBuild(app, request, (build) => void noteBuild(call, build)));
+  const { build, secret } = await served.createExternal(app, request);
+  const host = call.request.headers.get("host") ?? call.url.host;
+  return json({ ...build, repository: `${call.url.protocol}//${build.id}:${secret}@${host}/${app}` });
+}
+
+function requestOf(form: Form): BuildRequest {
+  const [description, gitSha] = [form.text("description"), form.text("git-sha")];
+  return {
+    url: form.text("url") ?? "",
+    external: form.on("external"),
+    manifest: form.text("manifest") || "convox.yml",
+    ...(description === undefined ? {} : { description }),
+    ...(gitSha === undefined ? {} : { gitSha }),
+    development: form.on("development"),
+    noCache: form.on("no-cache"),
+    wildcardDomain: form.on("wildcard-domain"),
+    buildArgs: splitArgs(form.text("build-args") ?? ""),
+  };
+}
+
+const MANAGED = /^BUILD_(APP|AUTH|DEVELOPMENT|GENERATION|GIT_SHA|ID|MANIFEST|RACK)(,|$)/;
+
+/** Build args come joined with commas, and a value may hold some: only what looks like the next arg begins one. */
+export function splitArgs(text: string): string[] {
+  const args: string[] = [];
+  for (let rest = text; rest !== ""; ) {
+    let end = rest.length;
+    for (let comma = rest.indexOf(","); comma >= 0; comma = rest.indexOf(",", comma + 1)) {
+      const next = rest.slice(comma + 1);
+      if (!/^[A-Za-z_]\w*=/.test(next) && !MANAGED.test(next)) continue;
+      end = comma;
+      break;
+    }
+    args.push(rest.slice(0, end));
+    rest = rest.slice(end + 1);
+  }
+  return args;
+}
+
+/** The audit log's line for a build that has ended. */
+async function noteBuild({ rack, visitor }: RackCall, build: Build): Promise<void> {
+  const failed = build.status === "failed";
+  const data = { app: build.app, id: build.id, ...(build.release ? { release_id: build.release } : {}) };
+  const event = { actor: visitor.name, action: "build:create", data, error: failed ? build.reason : "" };
+  await rack.note({ ...event, status: failed ? "error" : "success" }).catch(() => undefined);
+}
+
+async function update({ served, form, params: { app = "", id = "" } }: RackCall): Promise<Response> {
+  const status = form.text("status");
+  if (status !== undefined && !["created", "running", "complete", "failed"].includes(status))
+    throw new DavitError("invalid", `unknown build status: ${status.slice(0, 50)}`);
+  const [manifest, entrypoint, release] = [
+    form.text("manifest"),
+    form.text("entrypoint"),
+    form.text("release"),
+  ];
+  const started = form.time("started");
+  const build = await served.updateBuild(app, id, {
+    ...(manifest === undefined ? {} : { manifest }),
+    ...(entrypoint === undefined ? {} : { entrypoint }),
+    ...(started === undefined ? {} : { started }),
+    ...(release ? { release } : {}),
+    ...(status === undefined ? {} : { status }),
+  });
+  return json(build);
+}
+
+async function importBuild({ rack, request, params: { app = "" } }: RackCall): Promise<Response> {
+  const [build] = await rack.importBuilds(app, bodyOf(request), { signal: request.signal });
+  return json(build);
+}
+
+/** What a Convox rack exports: a gzip of a tar. An error after the first byte breaks the connection. */
+async function exportBuild({ rack, params: { app = "", id = "" } }: RackCall): Promise<Response> {
+  const bundle = await rack.exportBuilds(app, [id], { format: "convox" });
+  return new Response(toReadable(bundle.stream), { headers: { "content-type": "application/x-gzip" } });
+}
+
+async function importImage({
+  rack,
+  served,
+  form,
+  params: { app = "", id = "" },
+}: RackCall): Promise<Response> {
+  await rack.app(app);
+  const [username, password] = [form.text("src-creds-user") ?? "", form.text("src-creds-pass") ?? ""];
+  const credentials = username === "" && password === "" ? undefined : { username, password };
+  await served.importImage(app, id, { image: form.text("image") ?? "", credentials });
+  return new Response(null, { status: 202 });
+}
+
+async function* log({ rack, params: { app = "", id = "" } }: RackCall): AsyncGenerator<Bytes> {
+  yield* await rack.buildLog(app, id);
+}

@@ -1,0 +1,45 @@
+import { json, ok } from "../answer.ts";
+import type { Form } from "../form.ts";
+import { type RackCall, type Route, route } from "../route.ts";
+
+export const releases: readonly Route[] = [
+  route(
+    "GET /apps/$app/releases",
+    async ({ rack, form, params: { app = "" } }) => json(await rack.releases(app, form.int("limit"))),
+    { deploy: true },
+  ),
+  route(
+    "POST /apps/$app/releases",
+    async ({ rack, form, params: { app = "" } }) => json(await rack.createRelease(app, wanted(form))),
+    { deploy: true },
+  ),
+  route(
+    "GET /apps/$app/releases/$id",
+    async ({ rack, params: { app = "", id = "" } }) => json(await rack.release(app, id)),
+    { deploy: true },
+  ),
+  route("POST /apps/$app/releases/$id/promote", promote, { deploy: true }),
+];
+
+/** An empty field says nothing, but for env: that may be emptied. */
+function wanted(form: Form) {
+  const [build, description, parent] = [
+    form.text("build"),
+    form.text("description"),
+    form.text("parent-release"),
+  ];
+  const env = form.has("env") ? form.text("env") : undefined;
+  return {
+    ...(build ? { build } : {}),
+    ...(description ? { description } : {}),
+    ...(env === undefined ? {} : { env }),
+    ...(parent ? { parent } : {}),
+  };
+}
+
+async function promote({ rack, visitor, params: { app = "", id = "" } }: RackCall): Promise<Response> {
+  await rack.promote(app, id);
+  const event = { actor: visitor.name, action: "release:promote", status: "success", error: "" };
+  await rack.note({ ...event, data: { app, id } });
+  return ok();
+}

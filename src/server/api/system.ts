@@ -1,0 +1,113 @@
+import type { Bytes } from "../../bytes.ts";
+import { DavitError } from "../../errors.ts";
+import { check, Type } from "../../schema.ts";
+import { json, ok, problem } from "../answer.ts";
+import { type RackCall, type Route, route, socket } from "../route.ts";
+
+/** The longest a token may live, in hours. */
+const LONGEST_TOKEN = 8760;
+const ROLES: Record<string, "r" | "rw" | "rwa"> = { read: "r", write: "rw", admin: "rwa" };
+
+/** The version of davit's own part of the API, by which two davits know each other. */
+const API = "1";
+
+export const system: readonly Route[] = [
+  route("GET /system", describe, { deploy: true }),
+  route(
+    "PUT /system",
+    async ({ rack, form, visitor }) => {
+      const changes = form.map("parameters") ?? {};
+      await rack.setParams(changes);
+      const data = { names: Object.keys(changes).sort().join(",") };
+      await rack.note({ actor: visitor.name, action: "rack:params", status: "success", error: "", data });
+      return ok();
+    },
+    { right: "a" },
+  ),
+  route("GET /system/processes", async () => json([])),
+  route("GET /system/releases", async () => problem(501, "release history is unavailable")),
+  route("POST /system/jwt/token", issueToken, { right: "w" }),
+  route("GET /registries", async ({ rack }) => json(await rack.registries()), { right: "w" }),
+  route("POST /registries", async ({ rack, form }) => {
+    const login = {
+      server: form.text("server") ?? "",
+      username: form.text("username") ?? "",
+      password: form.text("password") ?? "",
+    };
+    await rack.addRegistry(login);
+    return json(login);
+  }),
+  route("DELETE /registries/$$server", async ({ rack, params: { server = "" } }) => {
+    await rack.removeRegistry(server);
+    return ok();
+  }),
+  route("GET /events", async ({ rack, form }) => json(await rack.events(form.int("limit")))),
+  route(
+    "POST /events",
+    async ({ rack, form, visitor }) => {
+      const [action, error] = [form.text("action") ?? "", form.text("error") ?? ""];
+      const status = form.text("status") || (error === "" ? "success" : "error");
+      await rack.note({ actor: visitor.name, action, status, error, data: form.map("data") ?? {} });
+      return ok();
+    },
+    { deploy: true },
+  ),
+  socket("/system/logs", silent),
+  // What `login`, `racks` and `switch` ask a console for; and what every client asks before a socket.
+  route("GET /auth", async () => ok(), { deploy: true }),
+  route("GET /machines", async () => json([]), { deploy: true }),
+  route("GET /racks", async (call) => json([await asRack(call)]), { deploy: true }),
+  route(
+    "GET /racks/$organization/$name",
+    async (call) => {
+      const rack = await asRack(call);
+      if (call.params["name"] !== rack.name)
+        throw new DavitError("not-found", `no such rack: ${call.params["name"]}`);
+      return json({ ...rack, parameters: null, state: null, version: (await call.rack.system()).version });
+    },
+    { deploy: true },
+  ),
+];
+
+async function describe({ rack, url, visitor }: RackCall): Promise<Response> {
+  const found = await rack.system();
+  const outputs = { ...found.outputs, davit: API };
+  const more = { "rack-domain": url.host, "router-internal": "", type: "" };
+  const parameters = visitor.role === "deploy" || visitor.role === "r" ? {} : found.parameters;
+  return json({ ...found, ...more, outputs, parameters });
+}
+
+async function asRack({ rack }: RackCall) {
+  const { name, provider, status } = await rack.system();
+  return { name, organization: { name: "davit" }, provider, status };
+}
+
+const Hours = Type.Integer({ minimum: 1, maximum: LONGEST_TOKEN });
+
+async function issueToken({ form, login, visitor, rack }: RackCall): Promise<Response> {
+  const role = ROLES[form.text("role") ?? ""];
+  if (!role) throw new DavitError("invalid", "role must be read, write or admin");
+  const hours = form.int("durationInHour");
+  if (hours === undefined) throw new DavitError("invalid", "invalid duration");
+  check(Hours, hours, "durationInHour");
+  if (role === "rwa" && visitor.role !== "rwa")
+    throw new DavitError("denied", "you are unauthorized to access this");
+  const apps = form.text("apps");
+  const expiresAt = Math.floor(Date.now() / 1000) + hours * 3600;
+  const token = login.issue({
+    user: `${form.text("name") || "system"}-${role}`,
+    role: apps === undefined ? role : "deploy",
+    expiresAt,
+    ...(apps === undefined ? {} : { apps: apps.split(",").filter((app) => app !== "") }),
+  });
+  const data = { role, hours: String(hours), ...(apps === undefined ? {} : { apps }) };
+  await rack.note({ actor: visitor.name, action: "token:create", status: "success", error: "", data });
+  return json({ token });
+}
+
+/** A log with nothing in it stays open as long as its reader. */
+export async function* silent(_: RackCall, signal: AbortSignal): AsyncGenerator<Bytes> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  signal.addEventListener("abort", () => resolve());
+  if (!signal.aborted) await promise;
+}

@@ -1,0 +1,86 @@
+import { DavitError } from "../errors.ts";
+
+/** The largest form that is read, in bytes: convox.yml and env travel in them. */
+const LARGEST = 8 * 1024 * 1024;
+
+/** What a request says beside its path: a form's fields, else the query's, else a header of that name. */
+export class Form {
+  readonly #fields: URLSearchParams;
+  readonly #query: URLSearchParams;
+  readonly #headers: Headers;
+
+  private constructor(fields: URLSearchParams, query: URLSearchParams, headers: Headers) {
+    this.#fields = fields;
+    this.#query = query;
+    this.#headers = headers;
+  }
+
+  /** Reads the body only where it is a form. */
+  static async of(request: Request, url: URL): Promise<Form> {
+    const isForm = (request.headers.get("content-type") ?? "").startsWith(
+      "application/x-www-form-urlencoded",
+    );
+    const text = isForm ? await limited(request) : "";
+    return new Form(new URLSearchParams(text), url.searchParams, request.headers);
+  }
+
+  has(name: string): boolean {
+    return this.#fields.has(name) || this.#query.has(name);
+  }
+
+  text(name: string): string | undefined {
+    return this.#fields.get(name) ?? this.#query.get(name) ?? this.#header(name) ?? undefined;
+  }
+
+  #header(name: string): string | null {
+    return /^[A-Za-z-]+$/.test(name) && name.toLowerCase() !== "host" ? this.#headers.get(name) : null;
+  }
+
+  /** Only `true` is true. */
+  on(name: string): boolean {
+    return this.text(name) === "true";
+  }
+
+  /** Undefined where nothing is said. */
+  bool(name: string): boolean | undefined {
+    return this.has(name) ? this.on(name) : undefined;
+  }
+
+  int(name: string): number | undefined {
+    const text = this.text(name);
+    if (text === undefined || text === "") return undefined;
+    if (!/^-?\d{1,9}$/.test(text)) throw new DavitError("invalid", `invalid ${name}: ${text.slice(0, 50)}`);
+    return Number(text);
+  }
+
+  /** A map travels as a query string of its own, encoded once more. */
+  map(name: string): Record<string, string> | undefined {
+    const text = this.text(name);
+    return text === undefined ? undefined : Object.fromEntries(new URLSearchParams(text));
+  }
+
+  /** `YYYYMMDD.HHMMSS.nnnnnnnnn`, as RFC 3339. */
+  time(name: string): string | undefined {
+    const text = this.text(name);
+    if (text === undefined || text === "") return undefined;
+    const parts = /^(\d{4})(\d\d)(\d\d)\.(\d\d)(\d\d)(\d\d)\.(\d{1,9})$/.exec(text);
+    if (!parts) throw new DavitError("invalid", `invalid ${name}: ${text.slice(0, 50)}`);
+    const [, year, month, day, hour, minute, second, fraction = ""] = parts;
+    return `${year}-${month}-${day}T${hour}:${minute}:${second}.${fraction.slice(0, 9)}Z`;
+  }
+}
+
+async function limited(request: Request): Promise<string> {
+  const length = Number(request.headers.get("content-length") ?? 0);
+  if (length > LARGEST) throw new DavitError("invalid", "the form is too large");
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  const body: ReadableStream<Uint8Array> | null = request.body;
+  if (!body) return "";
+  for await (const chunk of body) {
+    size += chunk.byteLength;
+    if (size > LARGEST) throw new DavitError("invalid", "the form is too large");
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString("utf8");
+}

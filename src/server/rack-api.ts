@@ -1,0 +1,84 @@
+import type { Bytes } from "../bytes.ts";
+import { DavitError } from "../errors.ts";
+import type { EmbeddedRack } from "../rack/embedded.ts";
+import type { ServedRack } from "../rack/served-rack.ts";
+import { failure, problem } from "./answer.ts";
+import { Form } from "./form.ts";
+import type { Login, Visitor } from "./login.ts";
+import { match, type RackCall, type Route } from "./route.ts";
+import { routes } from "./routes.ts";
+import { type Outgoing, outgoing } from "./sockets.ts";
+
+export interface RackParts {
+  rack: EmbeddedRack;
+  served: ServedRack;
+  login: Login;
+}
+
+/** The Convox rack API: an answer to a request, or undefined where it went on as a web socket. */
+export async function rackApi(
+  request: Request,
+  from: string,
+  parts: RackParts,
+  upgrade: (data: Outgoing) => boolean,
+): Promise<Response | undefined> {
+  const url = new URL(request.url);
+  const isSocket = request.headers.get("upgrade")?.toLowerCase() === "websocket";
+  const found = find(isSocket ? "SOCKET" : request.method, url.pathname);
+  if (!found) return new Response(null, { status: pathExists(url.pathname) ? 405 : 404 });
+  const visitor = parts.login.visitor(request, from);
+  if (isSocket) return accept(found, { ...parts, request, url }, visitor, upgrade);
+  if (visitor instanceof Response) return visitor;
+  try {
+    requireRight(found.route, visitor, found.params);
+    const form = await Form.of(found.route.raw ? new Request(url) : request, url);
+    return await found.route.run({ ...parts, request, url, form, visitor, params: found.params });
+  } catch (error) {
+    return failure(error, request);
+  }
+}
+
+interface Found {
+  route: Route;
+  params: Record<string, string>;
+}
+
+function find(method: string, path: string): Found | undefined {
+  for (const route of routes) {
+    if (route.method !== (method === "HEAD" ? "GET" : method)) continue;
+    const params = match(route, path);
+    if (params) return { route, params };
+  }
+  return undefined;
+}
+
+function pathExists(path: string): boolean {
+  return routes.some((route) => match(route, path) !== undefined);
+}
+
+/** Sockets are told what is wrong after they are open: their clients show nothing of a refused handshake. */
+function accept(
+  { route, params }: Found,
+  call: Omit<RackCall, "form" | "visitor" | "params">,
+  visitor: Visitor | Response,
+  upgrade: (data: Outgoing) => boolean,
+): Response | undefined {
+  async function* stream(signal: AbortSignal): AsyncGenerator<Bytes> {
+    if (visitor instanceof Response) throw new DavitError("denied", (await visitor.text()).trim());
+    requireRight(route, visitor, params);
+    const form = await Form.of(new Request(call.url), call.url);
+    if (route.stream) yield* route.stream({ ...call, form, visitor, params }, signal);
+  }
+  return upgrade(outgoing(stream)) ? undefined : problem(400, "this is no web socket's handshake");
+}
+
+/** What a role holds; a key that may only deploy holds what such routes need, for its apps. */
+function requireRight(
+  { right, deploy }: Route,
+  { role, apps }: Visitor,
+  { app }: Record<string, string>,
+): void {
+  const allowed = role === "deploy" ? deploy : role.includes(right);
+  const known = app === undefined || apps === undefined || apps.includes(app);
+  if (!allowed || !known) throw new DavitError("denied", "you are unauthorized to access this");
+}
