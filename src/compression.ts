@@ -78,6 +78,27 @@ async function* unzstd(stream: ByteStream): AsyncGenerator<Bytes> {
   }
 }
 
+/** Gzip around a stream, at the lowest level: most of what travels is compressed already. */
+export async function* gzipped(stream: ByteStream): AsyncGenerator<Bytes> {
+  const [{ createGzip }, { Readable, pipeline }] = await Promise.all([
+    import("node:zlib"),
+    import("node:stream"),
+  ]);
+  const gzip = createGzip({ level: 1, chunkSize: 1 << 18 });
+  let failure: unknown;
+  async function* copied() {
+    for await (const chunk of stream) yield chunk.slice();
+  }
+  pipeline(Readable.from(copied(), { objectMode: false }), gzip, (error) => {
+    failure = error;
+  });
+  try {
+    for await (const chunk of gzip) yield new Uint8Array(chunk);
+  } catch (error) {
+    throw failure ?? error;
+  }
+}
+
 function wrapped(error: unknown, format: string): DavitError {
   if (error instanceof DavitError) return error;
   return bad(`its ${format} data is damaged (${reasonOf(error)})`, error);

@@ -15,6 +15,7 @@ export type ErrorCode =
   | "engine-unreachable" // no Docker Engine answers
   | "build-failed" // the engine ran the build, and a step failed
   | "registry" // a registry answered with an error
+  | "rack" // a rack answered with an error
   | "unavailable" // a server, or the link to it, failed or fell silent: another try may work
   | "blob-unknown" // a registry lacks a blob that a manifest names
   | "denied" // credentials are missing or not good enough

@@ -1,4 +1,5 @@
 import { type Bytes, encode, streamOf } from "../bytes.ts";
+import { gzipped } from "../compression.ts";
 import { DavitError } from "../errors.ts";
 import { readManifest } from "../oci/copy.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
@@ -64,25 +65,4 @@ async function singlePlatform(store: ReadStore, image: Descriptor): Promise<Desc
     children[0];
   if (!chosen) throw new DavitError("invalid", `Cannot export ${image.digest}: it is an empty index`);
   return chosen;
-}
-
-async function* gzipped(stream: AsyncIterable<Bytes>): AsyncGenerator<Bytes> {
-  const [{ createGzip }, { Readable, pipeline }] = await Promise.all([
-    import("node:zlib"),
-    import("node:stream"),
-  ]);
-  // Layers are compressed already: the lowest level is as good as any.
-  const gzip = createGzip({ level: 1, chunkSize: 1 << 18 });
-  let failure: unknown;
-  async function* copied() {
-    for await (const chunk of stream) yield chunk.slice();
-  }
-  pipeline(Readable.from(copied(), { objectMode: false }), gzip, (error) => {
-    failure = error;
-  });
-  try {
-    for await (const chunk of gzip) yield new Uint8Array(chunk);
-  } catch (error) {
-    throw failure ?? error;
-  }
 }

@@ -26,7 +26,7 @@ export const buildsCopy: Command = {
     const there = input.text("to-app") ?? app;
     const [id = ""] = input.args;
     const east = await context.rack();
-    await using west = await openRack(to, context.env);
+    await using west = await openRack(to, { ...context.env, RACK_URL: undefined });
     if (input.on("plan")) {
       const { planRegistryImport } = await import("./plans.ts");
       const have = new Set(await west.blobs(there).catch(() => []));

@@ -28,7 +28,7 @@ export async function makeContext(
     progress: new ProgressDisplay(stderr, progressMode(input.text("progress"))),
     now: () => new Date(),
     rack: () => {
-      rack ??= rackName().then((name) => openRack(name, env));
+      rack ??= rackName().then((name) => openRack(name, env, (text) => stderr.line(text)));
       return rack;
     },
     appName: (positional) => findApp(positional, input, env, cwd),
@@ -51,10 +51,7 @@ function progressMode(text: string | undefined): ProgressMode {
 
 /** Flag, environment, the project's setting, the user's choice, `local`. */
 async function findRack(input: Input, env: Env, cwd: string): Promise<string> {
-  if (env["RACK_URL"]?.trim())
-    throw new DavitError("unsupported", "Cannot use RACK_URL: this davit knows embedded racks only", {
-      hint: "unset RACK_URL, and name a rack with -r",
-    });
+  if (env["RACK_URL"]?.trim()) return "direct";
   const { Home, LOCAL, projectSetting } = await import("../rack/home.ts");
   const named =
     input.text("rack") || env["DAVIT_RACK"] || env["CONVOX_RACK"] || (await projectSetting(cwd, "rack"));
@@ -68,9 +65,14 @@ async function findApp(positional: string | undefined, input: Input, env: Env, c
 }
 
 /** Opens a rack by name; the engine is looked for only when a build needs it. */
-export async function openRack(name: string, env: Env): Promise<Rack> {
-  const { EmbeddedRack } = await import("../rack/embedded.ts");
-  return await EmbeddedRack.open(name, rackOptions(env));
+export async function openRack(name: string, env: Env, onNote?: (text: string) => void): Promise<Rack> {
+  const { Home, LOCAL } = await import("../rack/home.ts");
+  if (!env["RACK_URL"]?.trim() && (name === LOCAL || new Home(env).hasRack(name))) {
+    const { EmbeddedRack } = await import("../rack/embedded.ts");
+    return await EmbeddedRack.open(name, rackOptions(env));
+  }
+  const { openRemote } = await import("../rack/find-rack.ts");
+  return await openRemote(name, rackOptions(env), onNote);
 }
 
 export function rackOptions(env: Env) {

@@ -7,13 +7,13 @@ export const racks: Command = {
   summary: "list racks",
   examples: ["davit racks", "davit racks --json"],
   async run(input, context) {
-    const { Home } = await import("../rack/home.ts");
+    const { knownRacks } = await import("../rack/find-rack.ts");
     const current = await context.rackName();
-    const names = await new Home(context.env).racks();
-    const list = names.map((name) => ({
+    const list = (await knownRacks(context.env)).map(({ name, address }) => ({
       name,
-      provider: "local",
-      status: "running",
+      provider: address ? "remote" : "local",
+      status: address ? "unknown" : "running",
+      ...(address ? { url: address.url.href } : {}),
       current: name === current,
     }));
     if (input.on("json")) return json(context, list);

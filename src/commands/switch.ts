@@ -11,10 +11,12 @@ export const switchRack: Command = {
       context.stdout.line(await context.rackName());
       return;
     }
-    const { Home, LOCAL, noRack } = await import("../rack/home.ts");
-    const home = new Home(context.env);
-    if (name !== LOCAL && !home.hasRack(name)) throw noRack(name);
-    await home.setCurrentRack(name);
+    const [{ Home, noRack }, { knownRacks }] = await Promise.all([
+      import("../rack/home.ts"),
+      import("../rack/find-rack.ts"),
+    ]);
+    if (!(await knownRacks(context.env)).some((rack) => rack.name === name)) throw noRack(name);
+    await new Home(context.env).setCurrentRack(name);
     context.stdout.line(`Switched to ${name}`);
   },
 };

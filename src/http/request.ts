@@ -10,7 +10,13 @@ export type Method = "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
 export interface Trust {
   /** Plain http is allowed. */
   plainHttp?: boolean;
-  tls?: { ca?: string[]; cert?: string; key?: string; rejectUnauthorized?: boolean };
+  tls?: {
+    ca?: string[];
+    cert?: string;
+    key?: string;
+    rejectUnauthorized?: boolean;
+    checkServerIdentity?: () => undefined;
+  };
 }
 
 export interface HttpRequest {

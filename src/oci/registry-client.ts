@@ -21,6 +21,8 @@ export interface RegistryOptions {
   state?: string | undefined;
   /** In place of what docker's settings and the cloud say. */
   credentials?: Credentials | undefined;
+  /** In place of what certificate directories say. */
+  trust?: Trust | undefined;
   /** Told of what a user may want to know: a resumed upload, a registry that lies about its own address. */
   onNote?: ((text: string) => void) | undefined;
 }
@@ -79,7 +81,7 @@ export class RegistryClient {
 
   static async open(host: string, options: RegistryOptions): Promise<RegistryClient> {
     const [trust, profile] = await Promise.all([
-      trustOf(host, options.env),
+      options.trust ?? trustOf(host, options.env),
       RegistryProfile.open(host, options.state === undefined ? undefined : `${options.state}/registries`),
     ]);
     const address = host === DOCKER_HUB ? "registry-1.docker.io" : host;

@@ -20,6 +20,8 @@ export interface RepositoryOptions extends RegistryOptions {
   /** Repositories of the same host that blobs may be mounted from. */
   mountFrom?: readonly string[];
   rate?: RateLimit | undefined;
+  /** Manifests are parts of a build to come; only a davit knows what that means. */
+  staged?: boolean;
 }
 
 /** One repository of a registry: its address, its rights, and requests to it. */

@@ -201,7 +201,7 @@ export class RegistryStore implements Store, Referrers, Unverified {
     const { name, reference, scope } = this.#repository;
     const what = `Cannot push manifest ${name}${isDigest(ref) ? "@" : ":"}${ref}`;
     const headers = { "content-type": descriptor.mediaType };
-    const path = `/manifests/${ref}`;
+    const path = `/manifests/${ref}${this.#repository.options.staged ? "?staged=true" : ""}`;
     const response = await this.#repository.send({ method: "PUT", path, headers, body: bytes, what });
     if (response.status !== 201 && response.status !== 200) {
       const error = await registryError(what, reference.host, response, scope);

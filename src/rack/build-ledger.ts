@@ -138,6 +138,7 @@ export class BuildLedger {
         ...done.tags.map((tag) => tag.descriptor),
       ]);
       for (const tag of done.tags) this.#content.putTag(done.app, tag.name, tag.descriptor);
+      this.#content.unroot(done.app, [done.index, ...done.tags.map((tag) => tag.descriptor)]);
       this.#db.run(
         `UPDATE builds SET status = 'complete', ended = ?, engine = ?, index_digest = ?, index_size = ?,
          log_digest = ?, log_size = ?, owner = '', lease_until = 0 WHERE id = ?`,
@@ -245,6 +246,7 @@ export class BuildLedger {
     this.#releases.expectNewest(app, release.parent);
     this.#content.requireMembers(app, [index, log, ...tags.map((tag) => tag.descriptor)]);
     for (const tag of tags) this.#content.putTag(app, tag.name, tag.descriptor);
+    this.#content.unroot(app, [index, ...tags.map((tag) => tag.descriptor)]);
     this.#releases.put(app, id, release);
     this.#db.run(
       `UPDATE builds SET status = 'complete', release = ?, ended = ?, entrypoint = ?, engine = ?, manifest = ?,

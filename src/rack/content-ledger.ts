@@ -175,6 +175,12 @@ export class ContentLedger {
     this.#db.run("DELETE FROM tags WHERE app = ?1 AND substr(name, -length(?2)) = ?2", app, suffix);
   }
 
+  /** Part of a larger transaction: a build keeps these from now on, and they go with it. */
+  unroot(app: string, descriptors: readonly Descriptor[]): void {
+    for (const { digest } of descriptors)
+      this.#db.run("UPDATE manifests SET root = 0 WHERE app = ? AND digest = ?", app, digest);
+  }
+
   /** Part of a larger transaction: every one of these must be the app's. */
   requireMembers(app: string, descriptors: Descriptor[]): void {
     for (const descriptor of descriptors)

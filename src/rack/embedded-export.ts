@@ -1,13 +1,10 @@
-import { streamPlan } from "../bundle/archive-plan.ts";
-import { writeConvox } from "../bundle/convox.ts";
-import { Graph } from "../bundle/graph.ts";
-import { type BundleBuild, planBundle } from "../bundle/write.ts";
 import type { ByteStream, Bytes } from "../bytes.ts";
 import { DavitError } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { parseDigest } from "../oci/digest.ts";
 import { mediaTypes } from "../oci/media-types.ts";
 import type { EmbeddedParts } from "./embedded.ts";
+import { blobsBelow, bundleOf } from "./export.ts";
 import type { BuildSource, Bundle, ExportOptions } from "./rack.ts";
 import type { RackStore } from "./rack-store.ts";
 import { type BuildRow, buildOf } from "./rows.ts";
@@ -26,7 +23,15 @@ export async function exportEmbedded(
     .store(app)
     .lease(async (store) => {
       for (const row of rows) await pin(parts, store, row);
-      resolve(await bundleOf(parts, app, store, rows, options));
+      const builds = rows.map((row) => ({
+        build: buildOf(row),
+        index: indexOf(row),
+        images: imagesOf(parts, row),
+      }));
+      const omit = await omitted(parts, app, store, options);
+      resolve(
+        await bundleOf(store, builds, { omit, prefix: `${parts.name}/${app}`, format: options.format }),
+      );
       await finished;
     })
     .catch(reject);
@@ -68,28 +73,6 @@ async function pin(parts: EmbeddedParts, store: RackStore, row: BuildRow): Promi
   for (const image of imagesOf(parts, row).values()) await store.exists(image);
 }
 
-async function bundleOf(
-  parts: EmbeddedParts,
-  app: string,
-  store: RackStore,
-  rows: BuildRow[],
-  options: ExportOptions,
-): Promise<Bundle> {
-  if (options.format === "convox") {
-    const [row, another] = rows;
-    if (!row || another)
-      throw new DavitError("usage", "Cannot export several builds in Convox's format: it has room for one");
-    return { size: undefined, omitted: 0, stream: writeConvox(store, buildOf(row), imagesOf(parts, row)) };
-  }
-  const omit = await omitted(parts, app, store, options);
-  const builds = rows.map((row): BundleBuild => {
-    const images = imagesOf(parts, row);
-    return { id: row.id, index: indexOf(row), images, prefix: `${parts.name}/${app}` };
-  });
-  const plan = await planBundle(store, builds, { omit });
-  return { size: plan.size, omitted: plan.omitted, stream: streamPlan(plan) };
-}
-
 /** The blobs a reader has: those it listed, and those of a build it is known to have. */
 async function omitted(
   parts: EmbeddedParts,
@@ -100,10 +83,8 @@ async function omitted(
   const omit = new Set(have);
   if (since === undefined) return omit;
   const row = exportable(parts, app, since);
-  const graph = new Graph(store);
-  await graph.add(indexOf(row));
-  for (const image of imagesOf(parts, row).values()) await graph.add(image);
-  for (const { digest } of [...graph.configs, ...graph.layers]) omit.add(digest);
+  for (const digest of await blobsBelow(store, [indexOf(row), ...imagesOf(parts, row).values()]))
+    omit.add(digest);
   return omit;
 }
 

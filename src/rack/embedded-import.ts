@@ -7,6 +7,7 @@ import type { Descriptor } from "../oci/descriptor.ts";
 import type { ReadStore, Store } from "../oci/store.ts";
 import type { NewBuild } from "./build-ledger.ts";
 import type { EmbeddedParts } from "./embedded.ts";
+import { requireWhole } from "./external-build.ts";
 import { foreignBuild } from "./foreign-build.ts";
 import { newId } from "./ids.ts";
 import type { Build, ImportOptions } from "./rack.ts";
@@ -33,6 +34,30 @@ export async function importEmbedded(
   return await importFrom(parts, app, options, async (store) => {
     const read = await ingestArchive(archive, store, progressOf(options));
     return await incoming(store, app, read);
+  });
+}
+
+/** A build whose content is in the app already, put there piece by piece. */
+export interface Staged {
+  index: Descriptor;
+  images: Map<string, Descriptor>;
+}
+
+/** Makes builds of content that a client has put in place before: the last step of an import over the network. */
+export async function commitStaged(
+  parts: EmbeddedParts,
+  app: string,
+  staged: readonly Staged[],
+  options: ImportOptions,
+): Promise<Build[]> {
+  return await importFrom(parts, app, options, async (store) => {
+    const builds: Incoming[] = [];
+    for (const { index, images } of staged) {
+      for (const root of [index, ...images.values()])
+        await requireWhole(store, root, "Cannot import the build");
+      builds.push({ content: await readBuild(store, index), images });
+    }
+    return builds;
   });
 }
 
@@ -86,7 +111,7 @@ export async function importFrom(
   }
 }
 
-function progressOf({ onWarning, onProgress, size, signal }: ImportOptions) {
+export function progressOf({ onWarning, onProgress, size, signal }: ImportOptions) {
   let done = 0;
   return {
     ...(onWarning ? { onWarning } : {}),
@@ -99,7 +124,7 @@ function progressOf({ onWarning, onProgress, size, signal }: ImportOptions) {
 }
 
 /** The builds in an archive: those of davit's that it names, else the one that its images make up. */
-async function incoming(store: Store, app: string, archive: Archive): Promise<Incoming[]> {
+export async function incoming(store: Store, app: string, archive: Archive): Promise<Incoming[]> {
   const found: Incoming[] = [];
   for (const { descriptor } of archive.roots) {
     const manifest = archive.layout?.manifests.get(descriptor.digest)?.manifest;
@@ -116,7 +141,7 @@ async function incoming(store: Store, app: string, archive: Archive): Promise<In
 }
 
 /** Refuses an archive that holds anything else than what was expected. */
-function checkExpected(builds: Incoming[], expected: readonly string[]): void {
+export function checkExpected(builds: Incoming[], expected: readonly string[]): void {
   if (expected.length === 0) return;
   const idsOf = ({ content, images }: Incoming) => [
     content.index.digest,

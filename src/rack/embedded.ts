@@ -15,7 +15,7 @@ import type { QueueLimits } from "./build-queue.ts";
 import { Collector } from "./collector.ts";
 import { runEmbeddedBuild } from "./embedded-build.ts";
 import { exportEmbedded, imagesOf, readEmbedded } from "./embedded-export.ts";
-import { copyEmbedded, importEmbedded } from "./embedded-import.ts";
+import { commitStaged, copyEmbedded, importEmbedded, type Staged } from "./embedded-import.ts";
 import type { Event } from "./event-ledger.ts";
 import { type Env, Home, LOCAL, noRack } from "./home.ts";
 import { checkName, type RandomSource, secureRandom } from "./ids.ts";
@@ -162,6 +162,11 @@ export class EmbeddedRack implements Rack {
 
   async events(limit = DEFAULT_LIMIT): Promise<Event[]> {
     return this.#parts.ledger.events.list(limit);
+  }
+
+  /** The last step of an import over the network. */
+  async commitStaged(app: string, staged: readonly Staged[], options: ImportOptions): Promise<Build[]> {
+    return await commitStaged(this.#parts, app, staged, options);
   }
 
   /** What the rack does for clients of its server. */

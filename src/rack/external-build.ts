@@ -89,7 +89,8 @@ export async function servicesOf(
   return services.map(({ name, image }) => ({ name, image }));
 }
 
-async function requireWhole(store: Store, node: Descriptor, what: string): Promise<void> {
+/** Everything below a manifest must be there. */
+export async function requireWhole(store: Store, node: Descriptor, what: string): Promise<void> {
   if ((await store.exists(node)) !== "yes")
     throw new DavitError("conflict", `${what}: ${node.digest} has not been pushed`);
   if (!isManifestType(node.mediaType)) return;

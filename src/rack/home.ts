@@ -41,6 +41,40 @@ export class Home {
     return [...new Set([LOCAL, ...names.filter((name) => this.hasRack(name))])].sort();
   }
 
+  /** The address of a rack that was added by it. */
+  async rackUrl(name: string): Promise<string | undefined> {
+    try {
+      return (await readFile(join(this.#config, "remotes", name), "utf8")).trim() || undefined;
+    } catch (error) {
+      if (["ENOENT", "ENOTDIR", "EISDIR"].includes(systemCode(error) ?? "")) return undefined;
+      throw systemError(`Cannot read the address of rack ${name}`, error);
+    }
+  }
+
+  /** Remembers where a rack is; the address holds its password, so the file is its owner's alone. */
+  async addRemote(name: string, url: string): Promise<void> {
+    const dir = join(this.#config, "remotes");
+    await mkdir(dir, { recursive: true, mode: 0o700 });
+    await writeFile(join(dir, name), `${url}\n`, { mode: 0o600, flag: "wx" }).catch((error: unknown) => {
+      if (systemCode(error) !== "EEXIST") throw systemError(`Cannot add rack ${name}`, error);
+      throw new DavitError("exists", `rack already exists: ${name}`);
+    });
+  }
+
+  async remoteRacks(): Promise<string[]> {
+    const names = await readdir(join(this.#config, "remotes")).catch((error: unknown) => {
+      if (systemCode(error) === "ENOENT") return [];
+      throw systemError(`Cannot read ${this.#config}`, error);
+    });
+    return names.sort();
+  }
+
+  /** Forgets an address; the rack itself stays where it is. */
+  async removeRemote(name: string): Promise<void> {
+    await rm(join(this.#config, "remotes", name));
+    if ((await this.currentRack()) === name) await rm(join(this.#config, "current"), { force: true });
+  }
+
   /** Deletes a rack and all it holds: first out of sight, then for good. */
   async removeRack(name: string): Promise<void> {
     checkName("rack", name);

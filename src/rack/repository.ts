@@ -54,9 +54,9 @@ export class Repository {
   }
 
   /** What visitors store through it stays for a day at least, and their manifests until they are deleted. */
-  async #store(): Promise<RackStore> {
+  async #store(root = true): Promise<RackStore> {
     const { collector, sparse } = this.#registry.parts;
-    return new RackStore(this.name, collector, await this.#ledger.lease(), { root: true, sparse });
+    return new RackStore(this.name, collector, await this.#ledger.lease(), { root, sparse });
   }
 
   /** A blob's size. Who is told that it is here may count on it for a day. */
@@ -91,9 +91,9 @@ export class Repository {
     }
   }
 
-  /** Stores a manifest, with its names. */
-  async putManifest(descriptor: Descriptor, bytes: Bytes, tags: string[]): Promise<void> {
-    const store = await this.#store();
+  /** Stores a manifest, with its names. One that is staged belongs to a build to come, and goes after a day without it. */
+  async putManifest(descriptor: Descriptor, bytes: Bytes, tags: string[], staged = false): Promise<void> {
+    const store = await this.#store(!staged);
     await store.push(descriptor, contentOf(bytes));
     for (const tag of tags) await store.tag(descriptor, tag);
     await this.#registry.parts.changed();

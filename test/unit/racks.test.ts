@@ -13,10 +13,11 @@ import { testRack } from "../contract/rack.ts";
 import { testStore } from "../contract/store.ts";
 import { sampleBundle } from "../support/bundles.ts";
 import { importOne } from "../support/import-one.ts";
-import { tempRack } from "../support/racks.ts";
+import { tempRack, tempRemoteRack } from "../support/racks.ts";
 import { tempDir } from "../support/temp.ts";
 
 testRack("EmbeddedRack", () => tempRack());
+testRack("RemoteRack", () => tempRemoteRack());
 
 testStore("RackStore", async () => {
   const dir = tempDir();

@@ -1,8 +1,10 @@
-import { type Bytes, toReadable } from "../../bytes.ts";
+import { type Bytes, collect, decode, toReadable } from "../../bytes.ts";
 import { DavitError } from "../../errors.ts";
+import { parseDescriptor, WireDescriptor } from "../../oci/descriptor.ts";
 import type { Build } from "../../rack/rack.ts";
 import type { BuildRequest } from "../../rack/served-rack.ts";
-import { json } from "../answer.ts";
+import { checkJson, Type } from "../../schema.ts";
+import { json, ok } from "../answer.ts";
 import type { Form } from "../form.ts";
 import { type RackCall, type Route, route, socket } from "../route.ts";
 import { bodyOf } from "./objects.ts";
@@ -15,6 +17,10 @@ export const builds: readonly Route[] = [
   ),
   route("POST /apps/$app/builds", create, { deploy: true }),
   route("POST /apps/$app/builds/import", importBuild, { raw: true, deploy: true }),
+  route("POST /apps/$app/builds/commit", commit, { raw: true, deploy: true }),
+  route("GET /apps/$app/blobs", async ({ rack, params: { app = "" } }) => json(await rack.blobs(app)), {
+    deploy: true,
+  }),
   route("GET /apps/$app/builds/$id.tgz", exportBuild, { deploy: true }),
   route(
     "GET /apps/$app/builds/$id",
@@ -22,6 +28,10 @@ export const builds: readonly Route[] = [
     { deploy: true },
   ),
   route("PUT /apps/$app/builds/$id", update, { deploy: true }),
+  route("DELETE /apps/$app/builds/$id", async ({ rack, params: { app = "", id = "" } }) => {
+    await rack.deleteBuild(app, id);
+    return ok();
+  }),
   route("POST /apps/$app/builds/$id/image", importImage, { deploy: true }),
   socket("/apps/$app/builds/$id/logs", log),
 ];
@@ -102,6 +112,28 @@ async function update({ served, form, params: { app = "", id = "" } }: RackCall)
 async function importBuild({ rack, request, params: { app = "" } }: RackCall): Promise<Response> {
   const [build] = await rack.importBuilds(app, bodyOf(request), { signal: request.signal });
   return json(build);
+}
+
+/** The largest list of staged builds that is read, in bytes. */
+const MAX_COMMIT = 4 * 1024 * 1024;
+
+const Commit = Type.Object({
+  builds: Type.Array(
+    Type.Object({ index: WireDescriptor, images: Type.Record(Type.String(), WireDescriptor) }),
+  ),
+  expect: Type.Optional(Type.Array(Type.String())),
+  idempotencyKey: Type.Optional(Type.String()),
+});
+
+/** davit's own: builds whose content went through `/v2` before. */
+async function commit({ rack, request, params: { app = "" } }: RackCall): Promise<Response> {
+  const bytes = await collect(bodyOf(request), MAX_COMMIT, "the request");
+  const { builds: staged, ...options } = checkJson(Commit, decode(bytes), "the request");
+  const wanted = staged.map(({ index, images }) => ({
+    index: parseDescriptor(index),
+    images: new Map(Object.entries(images).map(([name, image]) => [name, parseDescriptor(image)])),
+  }));
+  return json(await rack.commitStaged(app, wanted, options));
 }
 
 /** What a Convox rack exports: a gzip of a tar. An error after the first byte breaks the connection. */

@@ -65,7 +65,7 @@ async function store(
   const repository = await call.registry.writable(call.repository);
   if (!repository) return noRepository(call);
   try {
-    await repository.putManifest(descriptor, bytes, tags);
+    await repository.putManifest(descriptor, bytes, tags, call.url.searchParams.get("staged") === "true");
   } catch (error) {
     if (!hasCode(error, "not-found")) throw error;
     const missing = /sha(?:256|512):[0-9a-f]+/.exec(error.message)?.[0];

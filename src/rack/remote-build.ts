@@ -1,0 +1,135 @@
+import { contextTar, openContext } from "../build/context.ts";
+import { type Bytes, decode } from "../bytes.ts";
+import { gzipped } from "../compression.ts";
+import { DavitError, hasCode } from "../errors.ts";
+import { Retries } from "../http/retry.ts";
+import { Type } from "../schema.ts";
+import type { Build, BuildEvents, BuildOptions } from "./rack.ts";
+import type { RackClient } from "./rack-client.ts";
+import { buildOf, WireBuild } from "./remote-wire.ts";
+
+/** Between looks at a build, in milliseconds. */
+const POLL = 1000;
+/** How often sending the source is tried. */
+const TRIES = 3;
+
+const Uploaded = Type.Object({ Url: Type.String() });
+
+/** Builds a directory on a rack: its source goes up, its log comes back, and its row says how it ended. */
+export async function runRemoteBuild(
+  client: RackClient,
+  app: string,
+  options: BuildOptions,
+  events: BuildEvents,
+  signal: AbortSignal,
+): Promise<Build> {
+  const url = await upload(client, app, options, events, signal);
+  const form = { url, ...buildForm(options) };
+  const created = buildOf(await client.json(WireBuild, "POST", `/apps/${app}/builds`, { form, signal }), app);
+  events.started?.(created);
+  try {
+    return await follow(client, app, created.id, events, signal);
+  } catch (error) {
+    if (!hasCode(error, "interrupted")) throw error;
+    throw new DavitError(
+      "interrupted",
+      `Interrupted: build ${created.id} goes on in rack ${client.address.name}`,
+      {
+        cause: error,
+        hint: `davit builds logs ${created.id} -a ${app}`,
+      },
+    );
+  }
+}
+
+/** What a rack is told of a build, as the original tells it: what is not set is not sent. */
+export function buildForm(options: Omit<BuildOptions, "dir">): Record<string, string | undefined> {
+  const flag = (on: boolean): string | undefined => (on ? "true" : undefined);
+  return {
+    "build-args": options.buildArgs.length > 0 ? options.buildArgs.join(",") : undefined,
+    description: options.description,
+    development: flag(options.development),
+    "git-sha": options.gitSha,
+    manifest: options.manifest === "convox.yml" ? undefined : options.manifest,
+    "no-cache": flag(options.noCache),
+    "wildcard-domain": flag(options.wildcardDomain),
+  };
+}
+
+async function upload(
+  client: RackClient,
+  app: string,
+  { dir, manifest }: BuildOptions,
+  events: BuildEvents,
+  signal: AbortSignal,
+): Promise<string> {
+  const key = `tmp/${Buffer.from(crypto.getRandomValues(new Uint8Array(15))).toString("hex")}.tgz`;
+  for (let tries = 1; ; tries++) {
+    let done = 0;
+    const stream = async () =>
+      counted(gzipped(contextTar(await openContext(dir, manifest))), (bytes) => {
+        done += bytes;
+        events.progress?.({ what: "Uploading source", done });
+      });
+    try {
+      return (await client.json(Uploaded, "POST", `/apps/${app}/objects/${key}`, { stream, signal })).Url;
+    } catch (error) {
+      if (!hasCode(error, "unavailable") || tries === TRIES) throw error;
+    }
+  }
+}
+
+async function* counted(
+  stream: AsyncIterable<Bytes>,
+  onBytes: (bytes: number) => void,
+): AsyncGenerator<Bytes> {
+  for await (const chunk of stream) {
+    yield chunk;
+    onBytes(chunk.byteLength);
+  }
+}
+
+/** Shows the log as it grows. A socket that breaks is opened again; what was shown is not shown twice. */
+async function follow(
+  client: RackClient,
+  app: string,
+  id: string,
+  events: BuildEvents,
+  signal: AbortSignal,
+): Promise<Build> {
+  const retries = new Retries(signal);
+  let shown = 0;
+  for (let last = false; ; ) {
+    try {
+      for await (const chunk of beyond(client.socket(`/apps/${app}/builds/${id}/logs`, signal), shown)) {
+        shown += chunk.byteLength;
+        retries.progress();
+        events.log?.(decode(chunk));
+      }
+    } catch (error) {
+      await retries.after(error);
+    }
+    const build = buildOf(await client.json(WireBuild, "GET", `/apps/${app}/builds/${id}`, { signal }), app);
+    const ended = build.status === "complete" || build.status === "failed";
+    // The end of the log may have come after the socket's: it is read once more.
+    if (ended && last) return finished(build);
+    last = ended;
+    if (!ended) await Bun.sleep(POLL);
+  }
+}
+
+async function* beyond(stream: AsyncIterable<Bytes>, count: number): AsyncGenerator<Bytes> {
+  let known = count;
+  for await (const chunk of stream) {
+    const fresh = chunk.subarray(Math.min(known, chunk.byteLength));
+    known -= chunk.byteLength - fresh.byteLength;
+    if (fresh.byteLength > 0) yield fresh;
+  }
+}
+
+function finished(build: Build): Build {
+  if (build.status === "complete") return build;
+  throw new DavitError("build-failed", `build failed: ${build.reason || "its log says why"}`, {
+    hint: `the whole log: davit builds logs ${build.id} -a ${build.app}`,
+  });
+}

@@ -1,0 +1,107 @@
+import { type Static, Type } from "../schema.ts";
+import { type App, type Build, BuildStatus, type Release, type System, ZERO_TIME } from "./rack.ts";
+
+/* A rack's answers as any rack may give them: an older or newer one leaves some fields out, and adds others. */
+
+const Text = Type.Optional(Type.String());
+const Texts = Type.Optional(Type.Union([Type.Record(Type.String(), Type.String()), Type.Null()]));
+
+export const WireApp = Type.Object({
+  name: Type.String(),
+  generation: Text,
+  locked: Type.Optional(Type.Boolean()),
+  release: Text,
+  router: Text,
+  status: Text,
+  parameters: Texts,
+});
+
+export const WireBuild = Type.Object({
+  id: Type.String(),
+  app: Text,
+  description: Text,
+  entrypoint: Text,
+  "git-sha": Text,
+  logs: Text,
+  manifest: Text,
+  process: Text,
+  release: Text,
+  reason: Text,
+  repository: Text,
+  status: Text,
+  started: Text,
+  ended: Text,
+  "wildcard-domain": Type.Optional(Type.Boolean()),
+  digest: Text,
+  images: Texts,
+});
+
+export const WireRelease = Type.Object({
+  id: Type.String(),
+  app: Text,
+  build: Text,
+  env: Text,
+  manifest: Text,
+  description: Text,
+  created: Text,
+});
+
+export const WireSystem = Type.Object({
+  name: Text,
+  provider: Text,
+  status: Text,
+  version: Text,
+  domain: Text,
+  region: Text,
+  count: Type.Optional(Type.Integer()),
+  parameters: Texts,
+  outputs: Texts,
+});
+
+export function list<T extends ReturnType<typeof Type.Object>>(of: T) {
+  return Type.Union([Type.Array(of), Type.Null()]);
+}
+
+export function appOf(wire: Static<typeof WireApp>): App {
+  const { name, generation = "", locked = false, release = "", router = "", status = "", parameters } = wire;
+  return { name, generation, locked, release, router, status, parameters: parameters ?? {} };
+}
+
+export function buildOf(wire: Static<typeof WireBuild>, app: string): Build {
+  const status = BuildStatus.anyOf.find((one) => one.const === wire.status)?.const ?? "running";
+  const text = (name: "description" | "entrypoint" | "logs" | "manifest" | "process" | "release") =>
+    wire[name] ?? "";
+  return {
+    id: wire.id,
+    app: wire.app ?? app,
+    description: text("description"),
+    entrypoint: text("entrypoint"),
+    "git-sha": wire["git-sha"] ?? "",
+    logs: text("logs"),
+    manifest: text("manifest"),
+    process: text("process"),
+    release: text("release"),
+    reason: wire.reason ?? "",
+    repository: wire.repository ?? "",
+    status,
+    started: wire.started ?? ZERO_TIME,
+    ended: wire.ended ?? ZERO_TIME,
+    "wildcard-domain": wire["wildcard-domain"] ?? false,
+    ...(wire.digest ? { digest: wire.digest } : {}),
+    ...(wire.images ? { images: wire.images } : {}),
+  };
+}
+
+export function releaseOf(wire: Static<typeof WireRelease>, app: string): Release {
+  const { id, build = "", env = "", manifest = "", description = "", created = ZERO_TIME } = wire;
+  return { id, app: wire.app ?? app, build, env, manifest, description, created };
+}
+
+export function systemOf(wire: Static<typeof WireSystem>, name: string): System {
+  const { provider = "", status = "", version = "", domain = "", region = "", count = 1 } = wire;
+  const { parameters, outputs } = wire;
+  return {
+    ...{ name: wire.name || name, provider, status, version, domain, region, count },
+    ...{ parameters: parameters ?? {}, outputs: outputs ?? {} },
+  };
+}

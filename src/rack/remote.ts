@@ -1,0 +1,263 @@
+import type { ByteStream } from "../bytes.ts";
+import { DavitError } from "../errors.ts";
+import { bodyOf } from "../http/response-body.ts";
+import type { Descriptor } from "../oci/descriptor.ts";
+import type { ReadStore } from "../oci/store.ts";
+import { Type } from "../schema.ts";
+import { Event } from "./event-ledger.ts";
+import type { Env } from "./home.ts";
+import type {
+  App,
+  AppUpdate,
+  Build,
+  BuildEvents,
+  BuildOptions,
+  BuildSource,
+  Bundle,
+  ExportOptions,
+  ImportOptions,
+  NewRelease,
+  Rack,
+  Release,
+  System,
+} from "./rack.ts";
+import { type RackAddress, RackClient } from "./rack-client.ts";
+import { runRemoteBuild } from "./remote-build.ts";
+import type { RemoteParts } from "./remote-content.ts";
+import {
+  appOf,
+  buildOf,
+  list,
+  releaseOf,
+  systemOf,
+  WireApp,
+  WireBuild,
+  WireRelease,
+  WireSystem,
+} from "./remote-wire.ts";
+import { RegistryLogin } from "./settings.ts";
+
+export interface RemoteOptions {
+  env: Env;
+  /** Where davit keeps what it learns. */
+  state: string;
+  /** A rack on this machine, for what a Convox rack cannot take as it is. */
+  local(): Promise<Rack>;
+}
+
+/** A rack over HTTP: another davit, or a Convox rack. */
+export class RemoteRack implements Rack {
+  readonly name: string;
+  readonly #client: RackClient;
+  readonly #options: RemoteOptions;
+  #davit: Promise<boolean> | undefined;
+
+  constructor(address: RackAddress, options: RemoteOptions) {
+    this.name = address.name;
+    this.#client = new RackClient(address);
+    this.#options = options;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+
+  get #parts(): RemoteParts {
+    return { client: this.#client, env: this.#options.env, state: this.#options.state };
+  }
+
+  /** Whether content can go through `/v2`: only another davit says so. */
+  #isDavit(): Promise<boolean> {
+    this.#davit ??= this.system().then(({ outputs }) => outputs["davit"] !== undefined);
+    return this.#davit;
+  }
+
+  async system(): Promise<System> {
+    return systemOf(await this.#client.json(WireSystem, "GET", "/system"), this.name);
+  }
+
+  async apps(): Promise<App[]> {
+    return ((await this.#client.json(list(WireApp), "GET", "/apps")) ?? []).map(appOf);
+  }
+
+  async app(name: string): Promise<App> {
+    return appOf(await this.#client.json(WireApp, "GET", `/apps/${segment(name)}`));
+  }
+
+  async createApp(name: string, generation?: string): Promise<App> {
+    return appOf(await this.#client.json(WireApp, "POST", "/apps", { form: { name, generation } }));
+  }
+
+  async deleteApp(name: string): Promise<void> {
+    await this.#client.done("DELETE", `/apps/${segment(name)}`);
+  }
+
+  async updateApp(name: string, { locked, parameters }: AppUpdate): Promise<void> {
+    const form = {
+      lock: locked === undefined ? undefined : String(locked),
+      parameters: parameters && new URLSearchParams(parameters).toString(),
+    };
+    await this.#client.done("PUT", `/apps/${segment(name)}`, { form });
+  }
+
+  async builds(app: string, limit?: number): Promise<Build[]> {
+    const query = { limit: limit === undefined ? undefined : String(limit) };
+    const found = await this.#client.json(list(WireBuild), "GET", `/apps/${segment(app)}/builds`, { query });
+    return (found ?? []).map((build) => buildOf(build, app));
+  }
+
+  async build(app: string, id: string): Promise<Build> {
+    return buildOf(await this.#client.json(WireBuild, "GET", this.#buildPath(app, id)), app);
+  }
+
+  #buildPath(app: string, id: string): string {
+    return `/apps/${segment(app)}/builds/${segment(id)}`;
+  }
+
+  async deleteBuild(app: string, id: string): Promise<void> {
+    await this.#client.done("DELETE", this.#buildPath(app, id));
+  }
+
+  async buildLog(app: string, id: string): Promise<ByteStream> {
+    await this.build(app, id);
+    return this.#client.socket(`${this.#buildPath(app, id)}/logs`);
+  }
+
+  async runBuild(
+    app: string,
+    options: BuildOptions,
+    events: BuildEvents,
+    signal: AbortSignal,
+  ): Promise<Build> {
+    return await runRemoteBuild(this.#client, app, options, events, signal);
+  }
+
+  async exportBuilds(app: string, ids: readonly string[], options: ExportOptions = {}): Promise<Bundle> {
+    const builds: Build[] = [];
+    for (const id of ids) builds.push(await this.build(app, id));
+    if (!(await this.#isDavit())) return await this.#convoxArchive(app, builds, options);
+    const { exportRemote } = await import("./remote-content.ts");
+    const since = options.since === undefined ? undefined : await this.build(app, options.since);
+    return await exportRemote(this.#parts, app, builds, { ...options, since });
+  }
+
+  /** A Convox rack writes its own format, and only that. */
+  async #convoxArchive(app: string, builds: Build[], options: ExportOptions): Promise<Bundle> {
+    const [build, another] = builds;
+    if (!build || another || options.since !== undefined || options.have !== undefined)
+      throw new DavitError(
+        "unsupported",
+        `Cannot export so from ${this.name}: a Convox rack exports one whole build`,
+      );
+    const response = await this.#client.call("GET", `${this.#buildPath(app, build.id)}.tgz`);
+    return { size: undefined, omitted: 0, stream: bodyOf(response, `build ${build.id}`) };
+  }
+
+  async readBuild<T>(app: string, id: string, work: (source: BuildSource) => Promise<T>): Promise<T> {
+    const build = await this.build(app, id);
+    if (!(await this.#isDavit())) throw this.#noContent("read");
+    const { readRemote } = await import("./remote-content.ts");
+    return await readRemote(this.#parts, app, build, work);
+  }
+
+  async importFrom(app: string, source: ReadStore, root: Descriptor, options: ImportOptions): Promise<Build> {
+    if (!(await this.#isDavit())) throw this.#noContent("copy into");
+    const { copyRemote } = await import("./remote-content.ts");
+    return await copyRemote(this.#parts, app, source, root, options);
+  }
+
+  #noContent(what: string): DavitError {
+    return new DavitError(
+      "unsupported",
+      `Cannot ${what} rack ${this.name}: a Convox rack takes archives only`,
+      {
+        hint: "use `davit builds export … | davit builds import …`",
+      },
+    );
+  }
+
+  async blobs(app: string): Promise<string[]> {
+    if (!(await this.#isDavit())) return [];
+    return await this.#client.json(Type.Array(Type.String()), "GET", `/apps/${segment(app)}/blobs`);
+  }
+
+  async importBuilds(app: string, archive: ByteStream, options: ImportOptions): Promise<Build[]> {
+    await this.app(app);
+    if (!(await this.#isDavit())) return await this.#importConvox(app, archive, options);
+    const { importRemote } = await import("./remote-content.ts");
+    return await importRemote(this.#parts, app, archive, options);
+  }
+
+  /** A Convox rack reads its own format only: a rack of ours makes that of whatever comes. */
+  async #importConvox(app: string, archive: ByteStream, options: ImportOptions): Promise<Build[]> {
+    options.onWarning?.(`rack ${this.name} takes Convox's archives only: staging in the local rack`);
+    await using local = await this.#options.local();
+    const stage = `staged-${crypto.randomUUID().slice(0, 8)}`;
+    await local.createApp(stage);
+    try {
+      const made: Build[] = [];
+      for (const { id } of await local.importBuilds(stage, archive, options)) {
+        const { stream } = await local.exportBuilds(stage, [id], { format: "convox" });
+        const path = `/apps/${segment(app)}/builds/import`;
+        const sent = { stream: () => stream, signal: options.signal };
+        made.push(buildOf(await this.#client.json(WireBuild, "POST", path, sent), app));
+      }
+      return made;
+    } finally {
+      await local.deleteApp(stage);
+    }
+  }
+
+  async releases(app: string, limit?: number): Promise<Release[]> {
+    const query = { limit: limit === undefined ? undefined : String(limit) };
+    const found = await this.#client.json(list(WireRelease), "GET", `/apps/${segment(app)}/releases`, {
+      query,
+    });
+    return (found ?? []).map((release) => releaseOf(release, app));
+  }
+
+  async release(app: string, id: string): Promise<Release> {
+    const path = `/apps/${segment(app)}/releases/${segment(id)}`;
+    return releaseOf(await this.#client.json(WireRelease, "GET", path), app);
+  }
+
+  async createRelease(app: string, { build, description, env, parent }: NewRelease): Promise<Release> {
+    const form = { build, description, env, "parent-release": parent };
+    const path = `/apps/${segment(app)}/releases`;
+    return releaseOf(await this.#client.json(WireRelease, "POST", path, { form }), app);
+  }
+
+  async promote(app: string, id: string): Promise<void> {
+    const path = `/apps/${segment(app)}/releases/${segment(id)}/promote`;
+    await this.#client.done("POST", path, { form: { force: "false" } });
+  }
+
+  async registries(): Promise<RegistryLogin[]> {
+    const found = await this.#client.json(
+      Type.Union([Type.Array(RegistryLogin), Type.Null()]),
+      "GET",
+      "/registries",
+    );
+    return found ?? [];
+  }
+
+  async addRegistry({ server, username, password }: RegistryLogin): Promise<void> {
+    await this.#client.done("POST", "/registries", { form: { server, username, password } });
+  }
+
+  async removeRegistry(server: string): Promise<void> {
+    await this.#client.done("DELETE", `/registries/${server}`);
+  }
+
+  async setParams(changes: Record<string, string>): Promise<void> {
+    const form = { parameters: new URLSearchParams(changes).toString() };
+    await this.#client.done("PUT", "/system", { form });
+  }
+
+  async events(limit?: number): Promise<Event[]> {
+    const query = { limit: limit === undefined ? undefined : String(limit) };
+    return await this.#client.json(Type.Array(Event), "GET", "/events", { query });
+  }
+}
+
+function segment(text: string): string {
+  return encodeURIComponent(text);
+}
