@@ -1,10 +1,12 @@
 import type { Context, Flag, Input } from "./command.ts";
 import { ensureApp } from "./ensure-app.ts";
+import { promote } from "./promote.ts";
 import { json, step } from "./show.ts";
 
 export const changeFlags: Record<string, Flag> = {
   id: { type: "boolean", summary: "print only the release id; the rest goes to stderr" },
   release: { type: "string", summary: "start from this release" },
+  promote: { type: "boolean", short: "p", summary: "make the new release active" },
 };
 
 /** Makes a release with another env, and says which. */
@@ -26,6 +28,7 @@ export async function changeEnv(
     return await rack.createRelease(app, { env, ...(parent === undefined ? {} : { parent }) });
   });
   out.line(`Release: ${release.id}`);
+  if (input.on("promote")) await promote(rack, app, release.id, out, context);
   if (input.on("id")) context.stdout.print(release.id);
   else if (input.on("json")) json(context, release);
 }

@@ -9,32 +9,43 @@ import { buildsDelete } from "./builds-delete.ts";
 import { buildsExport } from "./builds-export.ts";
 import { buildsHave } from "./builds-have.ts";
 import { buildsImport } from "./builds-import.ts";
+import { buildsImportImage } from "./builds-import-image.ts";
 import { buildsInfo } from "./builds-info.ts";
 import { buildsLogs } from "./builds-logs.ts";
 import { check } from "./check.ts";
 import type { Command } from "./command.ts";
 import { copyImage } from "./copy.ts";
+import { deploy } from "./deploy.ts";
 import { env } from "./env.ts";
 import { envEdit } from "./env-edit.ts";
 import { envGet } from "./env-get.ts";
 import { envSet } from "./env-set.ts";
 import { envUnset } from "./env-unset.ts";
+import { events } from "./events.ts";
 import { init } from "./init.ts";
 import { inspect } from "./inspect.ts";
 import { pull } from "./pull.ts";
 import { push } from "./push.ts";
 import { rack } from "./rack.ts";
+import { rackParams } from "./rack-params.ts";
 import { rackStart } from "./rack-start.ts";
+import { rackToken } from "./rack-token.ts";
 import { racks } from "./racks.ts";
 import { racksAdd } from "./racks-add.ts";
 import { racksRemove } from "./racks-remove.ts";
+import { registries } from "./registries.ts";
+import { registriesAdd } from "./registries-add.ts";
 import { registriesCheck } from "./registries-check.ts";
 import { registriesLogin } from "./registries-login.ts";
 import { registriesLogout } from "./registries-logout.ts";
+import { registriesRemove } from "./registries-remove.ts";
 import { registryServe } from "./registry-serve.ts";
 import { releases } from "./releases.ts";
+import { releasesCreateFrom } from "./releases-create-from.ts";
 import { releasesInfo } from "./releases-info.ts";
 import { releasesManifest } from "./releases-manifest.ts";
+import { releasesPromote } from "./releases-promote.ts";
+import { releasesRollback } from "./releases-rollback.ts";
 import { switchRack } from "./switch.ts";
 import { verify } from "./verify.ts";
 import { version } from "./version.ts";
@@ -44,17 +55,22 @@ export const commands: readonly Command[] = [
   init,
   check,
   build,
+  deploy,
   builds,
   buildsInfo,
   buildsLogs,
   buildsExport,
   buildsImport,
+  buildsImportImage,
   buildsCopy,
   buildsHave,
   buildsDelete,
   releases,
   releasesInfo,
   releasesManifest,
+  releasesPromote,
+  releasesRollback,
+  releasesCreateFrom,
   env,
   envGet,
   envSet,
@@ -73,11 +89,17 @@ export const commands: readonly Command[] = [
   copyImage,
   inspect,
   verify,
+  registries,
+  registriesAdd,
+  registriesRemove,
   registriesLogin,
   registriesLogout,
   registriesCheck,
   rack,
+  rackParams,
+  rackToken,
   rackStart,
+  events,
   registryServe,
   version,
 ];

@@ -30,11 +30,13 @@ import type {
   BuildSource,
   Bundle,
   ExportOptions,
+  ImageRelay,
   ImportOptions,
   NewRelease,
   Rack,
   Release,
   System,
+  TokenRequest,
 } from "./rack.ts";
 import { RackStore } from "./rack-store.ts";
 import { Registry } from "./registry.ts";
@@ -44,6 +46,7 @@ import { type BuildRow, buildOf } from "./rows.ts";
 import { Seal } from "./seal.ts";
 import { ServedRack } from "./served-rack.ts";
 import type { RegistryLogin, Settings } from "./settings.ts";
+import { claimsFor, signToken } from "./tokens.ts";
 
 /** The version the rack reports: what `convox` clients expect of a current one. */
 const RACK_VERSION = "3.24.6";
@@ -167,6 +170,21 @@ export class EmbeddedRack implements Rack {
   /** The last step of an import over the network. */
   async commitStaged(app: string, staged: readonly Staged[], options: ImportOptions): Promise<Build[]> {
     return await commitStaged(this.#parts, app, staged, options);
+  }
+
+  async createToken(wanted: TokenRequest): Promise<string> {
+    for (const app of wanted.apps ?? []) this.#parts.ledger.apps.find(app);
+    return signToken(claimsFor(wanted, this.#parts.now()), await this.#parts.settings.secret("jwt"));
+  }
+
+  async relayImage(app: string, relay: ImageRelay): Promise<Build> {
+    const { relayEmbedded } = await import("./external-build.ts");
+    const id = await relayEmbedded(this.#parts, app, relay);
+    const { description } = await this.build(app, id);
+    relay.onStep?.("Creating release");
+    const release = await this.createRelease(app, { build: id, description });
+    await this.#parts.ledger.builds.setRelease(app, id, release.id);
+    return await this.build(app, id);
   }
 
   /** What the rack does for clients of its server. */

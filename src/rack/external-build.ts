@@ -11,6 +11,8 @@ import { isManifestType } from "../oci/media-types.ts";
 import { parseReference } from "../oci/reference.ts";
 import { contentOf, type Store } from "../oci/store.ts";
 import type { EmbeddedParts } from "./embedded.ts";
+import { newId } from "./ids.ts";
+import type { ImageRelay } from "./rack.ts";
 import type { RackStore } from "./rack-store.ts";
 
 /** Images that are copied at once. */
@@ -74,6 +76,21 @@ export async function pinImage(
   }
 }
 
+/** A build of an image in a registry, from its row to its end; returns its id. */
+export async function relayEmbedded(parts: EmbeddedParts, app: string, relay: ImageRelay): Promise<string> {
+  requireImage(relay.image);
+  const { builds } = parts.ledger;
+  const description = relay.description ?? "";
+  const made = { app, description, gitSha: "", wildcardDomain: false };
+  const { id } = await builds.create({ id: newId("B", parts.random), ...made });
+  relay.onStep?.(`Relaying image ${relay.image}`);
+  await builds.note(app, id, { manifest: relay.manifest, status: "running" });
+  await pinImage(parts, app, id, relay);
+  const { status, reason } = builds.find(app, id);
+  if (status !== "complete") throw new DavitError("build-failed", `import failed: ${reason}`);
+  return id;
+}
+
 /** What `convox.yml` of a build says of its services. */
 export async function servicesOf(
   parts: EmbeddedParts,
@@ -134,4 +151,13 @@ export async function logOf(
 
 export function logKey(build: string): string {
   return `build/${build}/logs`;
+}
+
+/** What Convox takes for an image's name. */
+export function requireImage(image: string): void {
+  const strange = /\/\/|[@:]-|:\/|\/-|@@|::|@:|:@|\/@|[:@/]$/.test(image);
+  if (image === "") throw new DavitError("invalid", "image param required");
+  if (strange || !/^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$/.test(image))
+    throw new DavitError("invalid", `invalid image reference: ${image.slice(0, 300)}`);
+  parseReference(image);
 }

@@ -77,6 +77,26 @@ export const System = Type.Object({
 });
 export type System = Static<typeof System>;
 
+export interface TokenRequest {
+  role: "read" | "write" | "admin";
+  hours: number;
+  /** For these apps' builds and releases only. */
+  apps?: readonly string[];
+  /** Who it is for, in the audit log. */
+  name?: string;
+}
+
+export interface ImageRelay {
+  image: string;
+  credentials?: { username: string; password: string } | undefined;
+  /** The text of convox.yml: every service without an image of its own gets this one. */
+  manifest: string;
+  description?: string;
+  signal?: AbortSignal;
+  /** What is being done now. */
+  onStep?(what: string): void;
+}
+
 export interface AppUpdate {
   locked?: boolean | undefined;
   parameters?: Record<string, string> | undefined;
@@ -202,4 +222,8 @@ export interface Rack extends AsyncDisposable {
   setParams(changes: Record<string, string>): Promise<void>;
   /** Newest first. */
   events(limit?: number): Promise<Event[]>;
+  /** A password for others, of fewer rights and for some time. */
+  createToken(wanted: TokenRequest): Promise<string>;
+  /** Makes a build of an image that is in a registry already. */
+  relayImage(app: string, relay: ImageRelay): Promise<Build>;
 }

@@ -15,11 +15,13 @@ import type {
   BuildSource,
   Bundle,
   ExportOptions,
+  ImageRelay,
   ImportOptions,
   NewRelease,
   Rack,
   Release,
   System,
+  TokenRequest,
 } from "./rack.ts";
 import { type RackAddress, RackClient } from "./rack-client.ts";
 import { runRemoteBuild } from "./remote-build.ts";
@@ -252,11 +254,23 @@ export class RemoteRack implements Rack {
     await this.#client.done("PUT", "/system", { form });
   }
 
+  async createToken({ role, hours, apps, name }: TokenRequest): Promise<string> {
+    const form = { role, durationInHour: String(hours), apps: apps?.join(","), name };
+    return (await this.#client.json(Token, "POST", "/system/jwt/token", { form })).token;
+  }
+
+  async relayImage(app: string, relay: ImageRelay): Promise<Build> {
+    const { relayRemote } = await import("./remote-relay.ts");
+    return await relayRemote(this.#client, app, relay);
+  }
+
   async events(limit?: number): Promise<Event[]> {
     const query = { limit: limit === undefined ? undefined : String(limit) };
     return await this.#client.json(Type.Array(Event), "GET", "/events", { query });
   }
 }
+
+const Token = Type.Object({ token: Type.String() });
 
 function segment(text: string): string {
   return encodeURIComponent(text);

@@ -6,11 +6,10 @@ import { DavitError, reasonOf, systemError } from "../errors.ts";
 import type { Credentials } from "../http/docker-auth.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { digestOf, parseDigest } from "../oci/digest.ts";
-import { parseReference } from "../oci/reference.ts";
 import { BuildQueue, type QueueLimits } from "./build-queue.ts";
 import type { EmbeddedParts } from "./embedded.ts";
 import { carryOut } from "./embedded-build.ts";
-import { logOf, pinImage, pinPushed, servicesOf } from "./external-build.ts";
+import { logOf, pinImage, pinPushed, requireImage, servicesOf } from "./external-build.ts";
 import { newId } from "./ids.ts";
 import type { Build, BuildOptions } from "./rack.ts";
 import { type BuildRow, buildOf } from "./rows.ts";
@@ -230,15 +229,6 @@ export class ServedRack {
 
 function logOfRow(row: BuildRow): Descriptor {
   return { mediaType: OBJECT, digest: parseDigest(row.log_digest), size: row.log_size };
-}
-
-/** What Convox takes for an image's name. */
-function requireImage(image: string): void {
-  const strange = /\/\/|[@:]-|:\/|\/-|@@|::|@:|:@|\/@|[:@/]$/.test(image);
-  if (image === "") throw new DavitError("invalid", "image param required");
-  if (strange || !/^[A-Za-z0-9][A-Za-z0-9._:/@+-]*$/.test(image))
-    throw new DavitError("invalid", `invalid image reference: ${image.slice(0, 300)}`);
-  parseReference(image);
 }
 
 function hashOf(secret: string): string {

@@ -1,9 +1,9 @@
 import { reasonOf } from "../errors.ts";
 import type { EmbeddedRack } from "../rack/embedded.ts";
 import type { ServedRack } from "../rack/served-rack.ts";
+import { type Claims, readToken } from "../rack/tokens.ts";
 import { problem } from "./answer.ts";
 import { type Basic, basicOf, PasswordGate } from "./password.ts";
-import { type Claims, readToken, signToken } from "./tokens.ts";
 
 export type Role = Claims["role"];
 
@@ -39,10 +39,6 @@ export class Login {
 
   static async open(options: LoginOptions): Promise<Login> {
     return new Login(options, await options.rack.settings.secret("jwt"));
-  }
-
-  issue(claims: Claims): string {
-    return signToken(claims, this.#secret);
   }
 
   /** The visitor, or the answer that sends it away. */

@@ -180,6 +180,71 @@ export function testRack(name: string, open: () => Promise<Rack>): void {
         for (const build of builds) await read((await rack.exportBuilds("shop", [build.id])).stream);
       }));
 
+    test("a promoted release is the active one; an older one is not promoted after it", () =>
+      withApp(async (rack) => {
+        const build = await importInto(rack);
+        const next = await rack.createRelease("shop", { env: "A=1" });
+        await rack.promote("shop", next.id);
+        expect(await rack.app("shop")).toMatchObject({ release: next.id, status: "running" });
+        expect(await codeOf(rack.promote("shop", build.release))).toBe("invalid");
+        expect(await codeOf(rack.promote("shop", "RNONENONENO"))).toBe("not-found");
+        await rack.createApp("empty");
+        const bare = await rack.createRelease("empty", { env: "A=1" });
+        expect(await codeOf(rack.promote("empty", bare.id))).toBe("invalid");
+        expect(await codeOf(rack.deleteBuild("shop", build.id))).toBe("conflict");
+      }));
+
+    test("a locked app is not deleted", () =>
+      withApp(async (rack) => {
+        await rack.updateApp("shop", { locked: true, parameters: { BuildMem: "512" } });
+        expect(await rack.app("shop")).toMatchObject({ locked: true, parameters: { BuildMem: "512" } });
+        expect(await codeOf(rack.deleteApp("shop"))).toBe("conflict");
+        await rack.updateApp("shop", { locked: false });
+        await rack.deleteApp("shop");
+      }));
+
+    test("registries are added, changed, listed and removed, whatever their names hold", async () => {
+      await using rack = await open();
+      const hub = { server: "https://index.docker.io/v1/", username: "me", password: "p@ss word" };
+      await rack.addRegistry({ ...hub, password: "first" });
+      await rack.addRegistry(hub);
+      await rack.addRegistry({ server: "registry.example.com:5000", username: "ci", password: "x" });
+      expect(await rack.registries()).toEqual([
+        hub,
+        { server: "registry.example.com:5000", username: "ci", password: "x" },
+      ]);
+      await rack.removeRegistry(hub.server);
+      expect(await codeOf(rack.removeRegistry(hub.server))).toBe("not-found");
+      expect(await codeOf(rack.addRegistry({ ...hub, username: " " }))).toBe("invalid");
+    });
+
+    test("parameters have defaults, are set all or none, and go back to them", async () => {
+      await using rack = await open();
+      const param = async (name: string) => (await rack.system()).parameters[name];
+      expect(await param("BuildCache")).toBe("No");
+      await rack.setParams({ BuildCache: "Yes", BuildCacheRetentionDays: "60" });
+      expect([await param("BuildCache"), await param("BuildCacheRetentionDays")]).toEqual(["Yes", "60"]);
+      expect(await codeOf(rack.setParams({ BuildCache: "No", BuildCacheRetentionDays: "366" }))).toBe(
+        "invalid",
+      );
+      expect(await param("BuildCache")).toBe("Yes");
+      await rack.setParams({ BuildCache: "" });
+      expect(await param("BuildCache")).toBe("No");
+    });
+
+    test(
+      "an image in no registry fails the build that was to be made of it, with a reason",
+      () =>
+        withApp(async (rack) => {
+          const relay = { image: "127.0.0.1:1/none:1", manifest: MANIFEST };
+          expect(await codeOf(rack.relayImage("shop", relay))).toBe("build-failed");
+          const [build] = await rack.builds("shop");
+          expect(build).toMatchObject({ status: "failed", release: "" });
+          expect(await codeOf(rack.relayImage("shop", { ...relay, image: "a//b" }))).toBe("invalid");
+        }),
+      20_000,
+    );
+
     test("the rack reports a version that convox clients take for a current one", async () => {
       await using rack = await open();
       expect((await rack.system()).version).toMatch(/^3\.\d+\.\d+$/);

@@ -1,12 +1,7 @@
 import type { Bytes } from "../../bytes.ts";
 import { DavitError } from "../../errors.ts";
-import { check, Type } from "../../schema.ts";
 import { json, ok, problem } from "../answer.ts";
 import { type RackCall, type Route, route, socket } from "../route.ts";
-
-/** The longest a token may live, in hours. */
-const LONGEST_TOKEN = 8760;
-const ROLES: Record<string, "r" | "rw" | "rwa"> = { read: "r", write: "rw", admin: "rwa" };
 
 /** The version of davit's own part of the API, by which two davits know each other. */
 const API = "1";
@@ -82,23 +77,19 @@ async function asRack({ rack }: RackCall) {
   return { name, organization: { name: "davit" }, provider, status };
 }
 
-const Hours = Type.Integer({ minimum: 1, maximum: LONGEST_TOKEN });
-
-async function issueToken({ form, login, visitor, rack }: RackCall): Promise<Response> {
-  const role = ROLES[form.text("role") ?? ""];
-  if (!role) throw new DavitError("invalid", "role must be read, write or admin");
+async function issueToken({ form, visitor, rack }: RackCall): Promise<Response> {
+  const role = form.text("role");
+  if (role !== "read" && role !== "write" && role !== "admin")
+    throw new DavitError("invalid", "role must be read, write or admin");
   const hours = form.int("durationInHour");
   if (hours === undefined) throw new DavitError("invalid", "invalid duration");
-  check(Hours, hours, "durationInHour");
-  if (role === "rwa" && visitor.role !== "rwa")
+  if (role === "admin" && visitor.role !== "rwa")
     throw new DavitError("denied", "you are unauthorized to access this");
-  const apps = form.text("apps");
-  const expiresAt = Math.floor(Date.now() / 1000) + hours * 3600;
-  const token = login.issue({
-    user: `${form.text("name") || "system"}-${role}`,
-    role: apps === undefined ? role : "deploy",
-    expiresAt,
+  const [apps, name] = [form.text("apps"), form.text("name")];
+  const token = await rack.createToken({
+    ...{ role, hours },
     ...(apps === undefined ? {} : { apps: apps.split(",").filter((app) => app !== "") }),
+    ...(name ? { name } : {}),
   });
   const data = { role, hours: String(hours), ...(apps === undefined ? {} : { apps }) };
   await rack.note({ actor: visitor.name, action: "token:create", status: "success", error: "", data });

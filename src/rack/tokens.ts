@@ -1,6 +1,7 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
 import { DavitError } from "../errors.ts";
 import { checkJson, type Static, Type } from "../schema.ts";
+import type { TokenRequest } from "./rack.ts";
 
 /** What a token says; JSON Web Tokens with HS256, as the original's: https://www.rfc-editor.org/rfc/rfc7519 */
 export const Claims = Type.Object({
@@ -36,4 +37,17 @@ export function readToken(token: string, secret: string, now: Date): Claims {
 
 function signature(text: string, secret: string): string {
   return createHmac("sha256", secret).update(text).digest("base64url");
+}
+
+/** The longest a token may live, in hours. */
+const LONGEST = 8760;
+const ROLES = { read: "r", write: "rw", admin: "rwa" } as const;
+
+/** What a token that somebody asks for says. */
+export function claimsFor({ role, hours, apps, name = "system" }: TokenRequest, now: Date): Claims {
+  if (!Number.isInteger(hours) || hours < 1 || hours > LONGEST)
+    throw new DavitError("invalid", `Cannot make a token for ${hours} hours: it lives from 1 to ${LONGEST}`);
+  const expiresAt = Math.floor(now.getTime() / 1000) + hours * 3600;
+  const user = `${name}-${apps ? "deploy" : role}`;
+  return { user, role: apps ? "deploy" : ROLES[role], expiresAt, ...(apps ? { apps: [...apps] } : {}) };
 }

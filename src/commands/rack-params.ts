@@ -1,0 +1,48 @@
+import { DavitError } from "../errors.ts";
+import { isSecretParam } from "../rack/params.ts";
+import { fields } from "../terminal/table.ts";
+import type { Command, Context, Input } from "./command.ts";
+import { json, step } from "./show.ts";
+
+const MASK = "**********";
+
+export const rackParams: Command = {
+  name: "rack params",
+  args: "[set] [NAME=VALUE...]",
+  summary: "show the rack's parameters, or set some",
+  flags: {
+    reveal: { type: "boolean", summary: "show secret values too" },
+    force: { type: "boolean", short: "f", summary: "taken for Convox's sake: nothing needs it here" },
+  },
+  examples: ["davit rack params", "davit rack params set BuildCache=Yes BuildCacheRetentionDays=60"],
+  async run(input, context) {
+    const [verb, ...changes] = input.args;
+    if (verb === "set") return await set(changes, context);
+    if (verb !== undefined)
+      throw new DavitError("usage", `Cannot ${verb} parameters`, {
+        hint: "davit rack params set NAME=VALUE",
+      });
+    await show(input, context);
+  },
+};
+
+async function show(input: Input, context: Context): Promise<void> {
+  const { parameters } = await (await context.rack()).system();
+  const masked = !input.on("reveal");
+  const shown = Object.entries(parameters)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, value]): [string, string] => [name, masked && isSecretParam(name) ? MASK : value]);
+  if (input.on("json")) return json(context, Object.fromEntries(shown));
+  context.stdout.print(fields(shown, context.stdout.paint));
+}
+
+async function set(changes: string[], context: Context): Promise<void> {
+  const parsed = changes.map((change): [string, string] => {
+    const equals = change.indexOf("=");
+    if (equals > 0) return [change.slice(0, equals), change.slice(equals + 1)];
+    throw new DavitError("usage", `Cannot set ${JSON.stringify(change)}: it is not like NAME=VALUE`);
+  });
+  if (parsed.length === 0) throw new DavitError("usage", "Cannot set nothing: give NAME=VALUE");
+  const rack = await context.rack();
+  await step(context.stdout, "Updating parameters", () => rack.setParams(Object.fromEntries(parsed)));
+}

@@ -1,0 +1,31 @@
+import { DavitError } from "../errors.ts";
+import type { Command } from "./command.ts";
+import { passwordFrom } from "./serve.ts";
+import { step } from "./show.ts";
+
+export const registriesAdd: Command = {
+  name: "registries add",
+  args: "<server> [username] [password]",
+  summary: "log the rack's builds in to a registry",
+  flags: {
+    username: { type: "string", short: "u", summary: "user name" },
+    "password-stdin": { type: "boolean", summary: "read the password from stdin" },
+  },
+  examples: ["davit registries add registry.example.com -u ci --password-stdin < password"],
+  async run(input, context) {
+    const [server = "", name, given] = input.args;
+    const username = name ?? input.text("username");
+    const password = (await passwordFrom(input)) ?? given;
+    if (username === undefined || password === undefined)
+      throw new DavitError(
+        "usage",
+        `Cannot add ${server}: give a user name, and the password with --password-stdin`,
+      );
+    if (given !== undefined)
+      context.stderr.line(
+        "warning: everyone on this machine can see a password on the command line; --password-stdin hides it",
+      );
+    const rack = await context.rack();
+    await step(context.stdout, "Adding registry", () => rack.addRegistry({ server, username, password }));
+  },
+};
