@@ -15,6 +15,7 @@ export const buildFlags: Record<string, Flag> = {
     summary: "what this build is; else the last git commit, in a clean tree",
   },
   development: { type: "boolean", summary: "build the Dockerfile's `development` stage, where there is one" },
+  external: { type: "boolean", summary: "build here, and push the images straight to the rack's registry" },
   id: { type: "boolean", summary: "print only the release id; the rest goes to stderr" },
   manifest: { type: "string", short: "m", summary: "path of convox.yml in the project" },
   "no-cache": { type: "boolean", summary: "run every step anew" },
@@ -77,5 +78,6 @@ async function inspect(input: Input, context: Context, dir: string, manifest: st
     development: input.on("development"),
     noCache: input.on("no-cache"),
     wildcardDomain: input.on("wildcard-domain"),
+    external: input.on("external"),
   };
 }

@@ -1,14 +1,12 @@
-import { type Managed, parseBuildArg } from "../build/build-args.ts";
 import { BuildLog } from "../build/build-log.ts";
 import type { ImageTarget } from "../build/engine.ts";
 import { type PipelineResult, runPipeline } from "../build/pipeline.ts";
-import { looksSecret } from "../build/redact.ts";
 import { BUILD_LOG, putBuild } from "../bundle/record.ts";
 import { encode } from "../bytes.ts";
 import { DavitError, hasCode, reasonOf } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { parseDigest } from "../oci/digest.ts";
-import { parseReference } from "../oci/reference.ts";
+import { managedArgs, pipelineHost, redactInputs } from "./build-host.ts";
 import type { EmbeddedParts } from "./embedded.ts";
 import { newId } from "./ids.ts";
 import type { Build, BuildEvents, BuildOptions } from "./rack.ts";
@@ -83,65 +81,20 @@ async function pipeline(
   signal: AbortSignal,
 ): Promise<PipelineResult> {
   const env = await parts.releases.currentEnv(app);
-  log.redactor.addEnv(env);
-  for (const { name, value } of options.buildArgs.map(parseBuildArg))
-    if (value !== undefined && looksSecret(name)) log.redactor.add(value);
-  const buildAuth = await parts.logins.buildAuth();
+  redactInputs(log, env, options);
   for (const { password } of await parts.logins.list()) log.redactor.add(password);
-  const sent = new Map<string, number>();
-  const onProgress = (what: string, bytes: number): void => {
-    sent.set(what, (sent.get(what) ?? 0) + bytes);
-    events.progress?.({ what, done: sent.get(what) ?? 0 });
-  };
-  return await runPipeline(
-    { ...options, env, managed: managedArgs(parts, app, id, buildAuth, options) },
-    {
-      engine: await parts.engine(),
-      target: {
-        ...imageTarget(parts, store, `${parts.id}/${app}`),
-        onBytes: (bytes) => onProgress("Storing", bytes),
-        onWait: (what) => events.progress?.({ what, done: 0 }),
-        onNote: (text) => log.line(text),
-      },
-      log,
-      signal,
-      registry: async (ref) => {
-        const { RegistryStore } = await import("../oci/registry-store.ts");
-        const reference = parseReference(ref);
-        return {
-          store: new RegistryStore(reference, {
-            env: parts.env,
-            signal,
-            credentials: await parts.logins.find(reference.host, signal),
-          }),
-          tag: reference.digest ?? reference.tag ?? "latest",
-        };
-      },
-      credentials: (host) => parts.logins.find(host, signal),
-      onManifest: (text) => parts.ledger.builds.setManifest(id, text),
-      onProgress,
-    },
+  const managed = managedArgs(
+    { app, id, rack: parts.name, buildAuth: await parts.logins.buildAuth() },
+    options,
   );
-}
-
-/** BUILD_AUTH names the rack's registries. */
-function managedArgs(
-  parts: EmbeddedParts,
-  app: string,
-  id: string,
-  buildAuth: string,
-  options: BuildOptions,
-): Managed {
-  return {
-    BUILD_APP: app,
-    BUILD_AUTH: buildAuth,
-    BUILD_DEVELOPMENT: String(options.development),
-    BUILD_GENERATION: "2",
-    BUILD_GIT_SHA: options.gitSha ?? "",
-    BUILD_ID: id,
-    BUILD_MANIFEST: options.manifest,
-    BUILD_RACK: parts.name,
-  };
+  const host = pipelineHost({
+    ...{ env: parts.env, log, events, signal },
+    engine: await parts.engine(),
+    credentials: (registry) => parts.logins.find(registry, signal),
+    target: imageTarget(parts, store, `${parts.id}/${app}`),
+    onManifest: (text) => parts.ledger.builds.setManifest(id, text),
+  });
+  return await runPipeline({ ...options, env, managed }, host);
 }
 
 /** The rack's memory of layers spans apps: what one app's build compressed, another's need not. */

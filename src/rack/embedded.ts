@@ -6,7 +6,7 @@ import { type ByteStream, type Bytes, encode } from "../bytes.ts";
 import { DavitError, systemError } from "../errors.ts";
 import { BlobPool } from "../oci/blob-pool.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
-import { parseDigest } from "../oci/digest.ts";
+import { type Digest, parseDigest } from "../oci/digest.ts";
 import { LAYOUT_FILE, REF_NAME } from "../oci/layout-store.ts";
 import { mediaTypes } from "../oci/media-types.ts";
 import type { ReadStore } from "../oci/store.ts";
@@ -185,6 +185,16 @@ export class EmbeddedRack implements Rack {
     const release = await this.createRelease(app, { build: id, description });
     await this.#parts.ledger.builds.setRelease(app, id, release.id);
     return await this.build(app, id);
+  }
+
+  /** The compressed blob that was made of a layer once, here or elsewhere. */
+  layer(diffId: Digest): Descriptor | undefined {
+    const row = this.#parts.ledger.content.layer(diffId);
+    return row && { mediaType: row.media_type, digest: parseDigest(row.digest), size: row.size };
+  }
+
+  async rememberLayer(diffId: Digest, layer: Descriptor): Promise<void> {
+    await this.#parts.ledger.content.rememberLayer(diffId, layer);
   }
 
   /** What the rack does for clients of its server. */

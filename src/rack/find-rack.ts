@@ -35,7 +35,7 @@ export async function openRemote(
   const address = await addressOf(name, env, home);
   const trust = address.trust ?? (await trustOnFirstUse(address.url, join(home.data, "hosts"), env, onNote));
   const local = () => EmbeddedRack.open(LOCAL, options);
-  return new RemoteRack({ ...address, trust }, { env, state: home.data, local });
+  return new RemoteRack({ ...address, trust }, { env, state: home.data, local, engine: options.engine });
 }
 
 async function addressOf(name: string, env: Env, home: Home): Promise<RackAddress> {

@@ -114,6 +114,8 @@ export interface BuildOptions {
   wildcardDomain: boolean;
   /** `K=V`, or the bare name of a managed argument. */
   buildArgs: string[];
+  /** Here, whatever kind of rack it is for: no source leaves this machine, images go straight to the rack's registry. */
+  external?: boolean;
 }
 
 export interface BuildEvents {

@@ -1,9 +1,11 @@
+import type { Engine } from "../build/engine.ts";
 import type { ByteStream } from "../bytes.ts";
 import { DavitError } from "../errors.ts";
 import { bodyOf } from "../http/response-body.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { ReadStore } from "../oci/store.ts";
 import { Type } from "../schema.ts";
+import type { EmbeddedRack } from "./embedded.ts";
 import { Event } from "./event-ledger.ts";
 import type { Env } from "./home.ts";
 import type {
@@ -43,8 +45,10 @@ export interface RemoteOptions {
   env: Env;
   /** Where davit keeps what it learns. */
   state: string;
-  /** A rack on this machine, for what a Convox rack cannot take as it is. */
-  local(): Promise<Rack>;
+  /** A rack on this machine: for what a Convox rack cannot take as it is, and for what is remembered of layers. */
+  local(): Promise<EmbeddedRack>;
+  /** For builds that run here. */
+  engine(): Promise<Engine>;
 }
 
 /** A rack over HTTP: another davit, or a Convox rack. */
@@ -129,7 +133,9 @@ export class RemoteRack implements Rack {
     events: BuildEvents,
     signal: AbortSignal,
   ): Promise<Build> {
-    return await runRemoteBuild(this.#client, app, options, events, signal);
+    if (!options.external) return await runRemoteBuild(this.#client, app, options, events, signal);
+    const { runExternalBuild } = await import("./remote-external.ts");
+    return await runExternalBuild({ ...this.#parts, ...this.#options }, app, options, events, signal);
   }
 
   async exportBuilds(app: string, ids: readonly string[], options: ExportOptions = {}): Promise<Bundle> {

@@ -21,7 +21,7 @@ const OBJECT = "application/octet-stream";
 const MOST_IMPORTS = 4;
 
 /** A build that a client asks for. */
-export interface BuildRequest extends Omit<BuildOptions, "dir"> {
+export interface BuildRequest extends Omit<BuildOptions, "dir" | "external"> {
   /** Where the source is: `object://APP/KEY`; nothing of an external build. */
   url: string;
   /** The client builds, and pushes the images. */

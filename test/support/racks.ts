@@ -43,7 +43,12 @@ export async function tempRemoteRack(): Promise<Rack> {
     limits: { running: 2, waiting: 10 },
   });
   const address = parseRackUrl("remote", server.url.replace("://", "://davit:p%40ss%2Fword@"));
-  const remote = new RemoteRack(address, { env, state: dir.path, local: open });
+  const remote = new RemoteRack(address, {
+    env,
+    state: dir.path,
+    local: open,
+    engine: () => Promise.reject(new Error("no engine here")),
+  });
   const close = async () => {
     await server[Symbol.asyncDispose]();
     await rack[Symbol.asyncDispose]();

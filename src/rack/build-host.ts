@@ -1,0 +1,81 @@
+import { type Managed, parseBuildArg } from "../build/build-args.ts";
+import type { BuildLog } from "../build/build-log.ts";
+import type { Engine, ImageTarget } from "../build/engine.ts";
+import type { PipelineHost } from "../build/pipeline.ts";
+import { looksSecret } from "../build/redact.ts";
+import type { Credentials } from "../http/docker-auth.ts";
+import { parseReference } from "../oci/reference.ts";
+import type { Env } from "./home.ts";
+import type { BuildEvents, BuildOptions } from "./rack.ts";
+
+export interface HostParts {
+  env: Env;
+  engine: Engine;
+  credentials(host: string): Promise<Credentials | undefined>;
+  /** Where the images go. */
+  target: Omit<ImageTarget, "onBytes" | "onWait" | "onNote">;
+  log: BuildLog;
+  events: BuildEvents;
+  signal: AbortSignal;
+  onManifest(text: string): Promise<void>;
+}
+
+/** What a build's pipeline meets of the rack it runs for: registries, an engine, a place for images, and listeners. */
+export function pipelineHost({
+  env,
+  credentials,
+  target,
+  log,
+  events,
+  signal,
+  ...rest
+}: HostParts): PipelineHost {
+  const sent = new Map<string, number>();
+  const onProgress = (what: string, bytes: number): void => {
+    sent.set(what, (sent.get(what) ?? 0) + bytes);
+    events.progress?.({ what, done: sent.get(what) ?? 0 });
+  };
+  return {
+    ...rest,
+    ...{ log, signal, credentials, onProgress },
+    target: {
+      ...target,
+      onBytes: (bytes) => onProgress("Storing", bytes),
+      onWait: (what) => events.progress?.({ what, done: 0 }),
+      onNote: (text) => log.line(text),
+    },
+    registry: async (ref) => {
+      const { RegistryStore } = await import("../oci/registry-store.ts");
+      const reference = parseReference(ref);
+      const options = { env, signal, credentials: await credentials(reference.host) };
+      return {
+        store: new RegistryStore(reference, options),
+        tag: reference.digest ?? reference.tag ?? "latest",
+      };
+    },
+  };
+}
+
+/** What must not be printed: env and build args that look like secrets. */
+export function redactInputs(log: BuildLog, env: Record<string, string>, { buildArgs }: BuildOptions): void {
+  log.redactor.addEnv(env);
+  for (const { name, value } of buildArgs.map(parseBuildArg))
+    if (value !== undefined && looksSecret(name)) log.redactor.add(value);
+}
+
+/** The build args that a build may ask for by their bare names. */
+export function managedArgs(
+  { app, id, rack, buildAuth }: { app: string; id: string; rack: string; buildAuth: string },
+  { development, gitSha = "", manifest }: BuildOptions,
+): Managed {
+  return {
+    BUILD_APP: app,
+    BUILD_AUTH: buildAuth,
+    BUILD_DEVELOPMENT: String(development),
+    BUILD_GENERATION: "2",
+    BUILD_GIT_SHA: gitSha,
+    BUILD_ID: id,
+    BUILD_MANIFEST: manifest,
+    BUILD_RACK: rack,
+  };
+}

@@ -1,0 +1,201 @@
+import { BuildLog } from "../build/build-log.ts";
+import type { Engine, ImageTarget } from "../build/engine.ts";
+import { runPipeline } from "../build/pipeline.ts";
+import { encode, streamOf } from "../bytes.ts";
+import { DavitError, reasonOf } from "../errors.ts";
+import { registryCredentials } from "../http/credentials.ts";
+import type { Digest } from "../oci/digest.ts";
+import { parseReference } from "../oci/reference.ts";
+import { RegistryStore } from "../oci/registry-store.ts";
+import { Type } from "../schema.ts";
+import { managedArgs, pipelineHost, redactInputs } from "./build-host.ts";
+import type { EmbeddedRack } from "./embedded.ts";
+import { parseEnv } from "./env-text.ts";
+import type { Build, BuildEvents, BuildOptions } from "./rack.ts";
+import { buildForm } from "./remote-build.ts";
+import type { RemoteParts } from "./remote-content.ts";
+import { buildOf, list, releaseOf, systemOf, WireBuild, WireRelease, WireSystem } from "./remote-wire.ts";
+
+export interface ExternalParts extends RemoteParts {
+  engine(): Promise<Engine>;
+  local(): Promise<EmbeddedRack>;
+}
+
+/**
+ * Builds here for a rack elsewhere: the rack is told of a build and gives a place in
+ * a registry with a login for it; convox.yml and the log go to the rack, images
+ * straight to the registry.
+ */
+export async function runExternalBuild(
+  parts: ExternalParts,
+  app: string,
+  options: BuildOptions,
+  events: BuildEvents,
+  signal: AbortSignal,
+): Promise<Build> {
+  const { client } = parts;
+  const form = { external: "true", url: "", ...buildForm(options) };
+  const path = `/apps/${app}/builds`;
+  const created = buildOf(await client.json(WireBuild, "POST", path, { form, signal }), app);
+  events.started?.(created);
+  const text: string[] = [];
+  const log = new BuildLog(
+    async (chunk) => void text.push(chunk),
+    (line) => events.log?.(line),
+  );
+  const external = new ExternalBuild(parts, app, created, options, { log, events, signal });
+  try {
+    return await external.run(text);
+  } catch (error) {
+    const failure = signal.aborted ? new DavitError("interrupted", "Interrupted", { cause: error }) : error;
+    await external.fail(failure, text);
+    throw failure;
+  }
+}
+
+class ExternalBuild {
+  readonly #parts: ExternalParts;
+  readonly #app: string;
+  readonly #build: Build;
+  readonly #options: BuildOptions;
+  readonly #run: { log: BuildLog; events: BuildEvents; signal: AbortSignal };
+  readonly #path: string;
+
+  constructor(
+    parts: ExternalParts,
+    app: string,
+    build: Build,
+    options: BuildOptions,
+    run: { log: BuildLog; events: BuildEvents; signal: AbortSignal },
+  ) {
+    this.#parts = parts;
+    this.#app = app;
+    this.#build = build;
+    this.#options = options;
+    this.#run = run;
+    this.#path = `/apps/${app}/builds/${build.id}`;
+  }
+
+  async run(text: string[]): Promise<Build> {
+    const { client } = this.#parts;
+    const { log, signal } = this.#run;
+    const { manifest, images, entrypoint } = await this.#pipeline();
+    const repository = this.#repository();
+    for (const [service, image] of images) {
+      await repository.tag(image, `${service}.${this.#build.id}`);
+      log.line(`Pushed: ${repository.repository.name}:${service}.${this.#build.id}`);
+    }
+    const logs = await this.#sendLog(text);
+    const ended = goTime(new Date());
+    await client.done("PUT", this.#path, { form: { manifest, entrypoint, logs, ended }, signal });
+    const wanted = { build: this.#build.id, description: this.#options.description };
+    const releases = `/apps/${this.#app}/releases`;
+    const release = releaseOf(
+      await client.json(WireRelease, "POST", releases, { form: wanted, signal }),
+      this.#app,
+    );
+    const done = { release: release.id, status: "complete" };
+    const built = await client.json(WireBuild, "PUT", this.#path, { form: done, signal });
+    await this.#event("", { release_id: release.id });
+    return buildOf(built, this.#app);
+  }
+
+  /** The rack hears of it, even where the link or the user ended it. */
+  async fail(error: unknown, text: string[]): Promise<void> {
+    const { log } = this.#run;
+    log.line(`ERROR: ${reasonOf(error)}`);
+    const logs = await this.#sendLog(text).catch(() => undefined);
+    const form = { ended: goTime(new Date()), logs, status: "failed" };
+    await this.#parts.client.done("PUT", this.#path, { form }).catch(() => undefined);
+    await this.#event(log.redactor.redact(reasonOf(error)), {}).catch(() => undefined);
+  }
+
+  async #pipeline() {
+    const { client, env, local, engine } = this.#parts;
+    const { log, events, signal } = this.#run;
+    const { name } = systemOf(
+      await client.json(WireSystem, "GET", "/system", { signal }),
+      client.address.name,
+    );
+    const query = { limit: "1" };
+    const [newest] =
+      (await client.json(list(WireRelease), "GET", `/apps/${this.#app}/releases`, { query, signal })) ?? [];
+    const appEnv = parseEnv(newest?.env ?? "");
+    redactInputs(log, appEnv, this.#options);
+    const managed = managedArgs(
+      { app: this.#app, id: this.#build.id, rack: name, buildAuth: "{}" },
+      this.#options,
+    );
+    await using memory = await local();
+    const host = pipelineHost({
+      ...{ env, log, events, signal },
+      engine: await engine(),
+      credentials: (registry) => registryCredentials(registry, { env, signal }),
+      target: this.#target(memory),
+      onManifest: (manifest) => client.done("PUT", this.#path, { form: { manifest }, signal }),
+    });
+    return await runPipeline({ ...this.#options, env: appEnv, managed }, host);
+  }
+
+  /** A layer that was compressed before, and that the registry has, is neither compressed nor sent again. */
+  #target(memory: EmbeddedRack): Omit<ImageTarget, "onBytes" | "onWait" | "onNote"> {
+    const store = this.#repository();
+    const present = async <T extends { mediaType: string; digest: Digest; size: number }>(
+      blob: T | undefined,
+    ) => (blob && (await store.exists(blob)) === "yes" ? blob : undefined);
+    return {
+      store,
+      path: `${store.repository.name.replace(/^[^/]+\//, "")}/external`,
+      layer: async (diffId) => await present(memory.layer(diffId)),
+      remember: (diffId, layer) => memory.rememberLayer(diffId, layer),
+      blob: async () => undefined,
+    };
+  }
+
+  #store: RegistryStore | undefined;
+
+  /** The place the rack named, with its login: `https://USER:PASSWORD@HOST/PATH`. */
+  #repository(): RegistryStore {
+    if (this.#store) return this.#store;
+    const { repository } = this.#build;
+    const url = URL.canParse(repository) ? new URL(repository) : undefined;
+    if (!url || url.password === "")
+      throw new DavitError(
+        "rack",
+        `Cannot build for rack ${this.#parts.client.address.name}: it names no registry`,
+      );
+    const { env, state } = this.#parts;
+    const credentials = {
+      username: decodeURIComponent(url.username),
+      password: decodeURIComponent(url.password),
+    };
+    this.#run.log.redactor.add(credentials.password);
+    const reference = parseReference(`${url.host}${url.pathname}`);
+    const own =
+      url.host === this.#parts.client.address.url.host ? this.#parts.client.address.trust : undefined;
+    const { signal } = this.#run;
+    this.#store = new RegistryStore(reference, { env, state, credentials, signal, trust: own, push: true });
+    return this.#store;
+  }
+
+  async #sendLog(text: string[]): Promise<string> {
+    await this.#run.log.flush();
+    const bytes = encode(text.join(""));
+    const path = `/apps/${this.#app}/objects/build/${this.#build.id}/logs`;
+    return (await this.#parts.client.json(Uploaded, "POST", path, { stream: () => streamOf(bytes) })).Url;
+  }
+
+  async #event(error: string, more: Record<string, string>): Promise<void> {
+    const data = new URLSearchParams({ app: this.#app, id: this.#build.id, ...more }).toString();
+    const form = { action: "build:create", data, error: error || undefined };
+    await this.#parts.client.done("POST", "/events", { form });
+  }
+}
+
+const Uploaded = Type.Object({ Url: Type.String() });
+
+/** `YYYYMMDD.HHMMSS.nnnnnnnnn`, as the original writes times. */
+function goTime(date: Date): string {
+  const [, day = "", time = "", fraction = ""] = /^(.*)T(.*)\.(\d+)Z$/.exec(date.toISOString()) ?? [];
+  return `${day.replaceAll("-", "")}.${time.replaceAll(":", "")}.${fraction.padEnd(9, "0")}`;
+}
