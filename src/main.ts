@@ -1,6 +1,6 @@
 #!/usr/bin/env bun
 import type { Command, Context, Input } from "./commands/command.ts";
-import { DavitError, exitCode, reasonOf } from "./errors.ts";
+import { DavitError, exitCode, hasCode, reasonOf } from "./errors.ts";
 import { VERSION } from "./version.ts";
 
 /** argv → command → exit code. The only process exit and the only top-level catch are here. */
@@ -32,8 +32,10 @@ async function run(argv: string[]): Promise<number> {
     await repeat(command, input, context);
     return 0;
   } catch (error) {
-    if (interrupt.code !== undefined) return interrupt.code;
-    throw error;
+    if (interrupt.code === undefined) throw error;
+    // Whoever interrupts knows; only what goes on without them is worth a word.
+    if (hasCode(error, "interrupted") && error.hint !== undefined) await report(error, argv);
+    return interrupt.code;
   } finally {
     await close().catch(() => undefined);
   }

@@ -1,0 +1,204 @@
+import { expect, test } from "bun:test";
+import { PASSWORD, startRack } from "../support/convox.ts";
+import { sandbox } from "../support/davit.ts";
+import { BASE, project } from "../support/projects.ts";
+
+/* Our own CLI against a rack over HTTP. */
+
+const LONG = 60_000;
+const ID = "[A-Z]{10}";
+
+function shop(dir: string): Promise<string> {
+  return project(dir, {
+    "convox.yml": "services:\n  web:\n    build: .\n",
+    Dockerfile: `${BASE}ARG VERSION=none\nARG BUILD_ID\nARG BUILD_RACK\nARG NONCE=${crypto.randomUUID()}\nRUN echo "shop $VERSION $BUILD_RACK $BUILD_ID"\n`,
+  });
+}
+
+/** A home that knows the rack `east`, which another home's server serves. */
+async function east() {
+  const [there, here] = [sandbox(), sandbox()];
+  const rack = await startRack(there);
+  await here.ok(["racks", "add", "east", rack.url, "--password-stdin"], { stdin: PASSWORD });
+  const env = { DAVIT_RACK: "east" };
+  return {
+    ...{ there, here, rack, env },
+    ok: (args: string[], options: Parameters<typeof here.ok>[1] = {}) => here.ok(args, { env, ...options }),
+    json: (args: string[], options: Parameters<typeof here.ok>[1] = {}) =>
+      here.json(args, { env, ...options }),
+    run: (args: string[], options: Parameters<typeof here.run>[1] = {}) =>
+      here.run(args, { env, ...options }),
+    [Symbol.asyncDispose]: async () => {
+      await rack[Symbol.asyncDispose]();
+      there[Symbol.dispose]();
+      here[Symbol.dispose]();
+    },
+  };
+}
+
+test(
+  "a build on a remote rack prints its log and its ids, and is deployed",
+  async () => {
+    await using remote = await east();
+    const dir = await shop(remote.here.join("shop"));
+    const built = await remote.run(
+      [
+        "deploy",
+        "--build-args",
+        "VERSION=1,two",
+        "--build-args",
+        "BUILD_ID",
+        "--build-args",
+        "BUILD_RACK",
+        "--json",
+      ],
+      {
+        cwd: dir,
+      },
+    );
+    expect(built.code).toBe(0);
+    const build = JSON.parse(built.stdout);
+    const { release } = build;
+    expect(build).toMatchObject({
+      status: "complete",
+      app: "shop",
+      release: expect.stringMatching(new RegExp(`^R${ID}$`)),
+    });
+    expect(built.stderr).toMatch(new RegExp(`^#\\d+ \\d+\\.\\d+ shop 1,two local ${build.id}$`, "m"));
+    expect(await remote.ok(["builds", "logs", build.id, "-a", "shop"])).toMatch(/^Stored: web sha256:/m);
+    expect(await remote.there.json(["apps", "info", "shop"])).toMatchObject({ release });
+    const back = await remote.ok(["releases", "rollback", release, "-a", "shop", "--id"]);
+    expect(await remote.json(["apps", "info", "shop"])).toMatchObject({ release: back });
+  },
+  LONG,
+);
+
+test(
+  "a failed build on a remote rack fails here too, with the reason and the log",
+  async () => {
+    await using remote = await east();
+    const dir = await project(remote.here.join("shop"), {
+      "convox.yml": "services:\n  web:\n    build: .\n",
+      Dockerfile: `${BASE}RUN echo ${crypto.randomUUID()}; exit 3\n`,
+    });
+    const failed = await remote.run(["build"], { cwd: dir });
+    expect(failed).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/^error: build failed: .*exit code: 3/m),
+    });
+    expect(failed.stdout).toMatch(/^ERROR: /m);
+  },
+  LONG,
+);
+
+test(
+  "an external build leaves the source here; its images and record are the rack's",
+  async () => {
+    await using remote = await east();
+    const dir = await shop(remote.here.join("shop"));
+    const build = await remote.json(["build", "--external"], { cwd: dir });
+    expect(build).toMatchObject({
+      status: "complete",
+      release: expect.stringMatching(new RegExp(`^R${ID}$`)),
+    });
+    expect(await remote.json(["releases", "-a", "shop"])).toHaveLength(1);
+    const log = await remote.there.ok(["builds", "logs", build.id, "-a", "shop"]);
+    expect(log).toContain(`Pushed: ${remote.rack.host}/shop:web.${build.id}\n`);
+    await remote.there.ok(["builds", "export", build.id, "-a", "shop", "-f", remote.there.join("b.tar")]);
+    await remote.there.ok(["verify", remote.there.join("b.tar")]);
+    const again = await remote.json(["build", "--external"], { cwd: dir });
+    const images = async (id: string) => (await remote.json(["builds", "info", id, "-a", "shop"])).images;
+    expect(await images(again.id)).toEqual(await images(build.id));
+  },
+  LONG,
+);
+
+test(
+  "builds move both ways between a remote rack and the local one, digests kept",
+  async () => {
+    await using remote = await east();
+    const dir = await shop(remote.here.join("shop"));
+    const local = { DAVIT_RACK: "local" };
+    const build = await remote.here.json(["build", "-a", "shop"], { cwd: dir, env: local });
+    const file = remote.here.join("build.tar");
+    await remote.here.ok(["builds", "export", build.id, "-a", "shop", "-f", file], { env: local });
+    const [there] = [await remote.json(["builds", "import", "-a", "shop", "-f", file])];
+    expect(there).toMatchObject({ digest: build.digest });
+    const back = remote.here.join("back.tar");
+    await remote.ok(["builds", "export", there.id, "-a", "shop", "-f", back]);
+    const again = await remote.here.json(["builds", "import", "-a", "copy", "-f", back], { env: local });
+    expect(again).toMatchObject({ digest: build.digest });
+    await remote.ok(["builds", "copy", there.id, "-a", "shop", "--to", "local", "--to-app", "third"]);
+    const [third] = await remote.here.json(["builds", "-a", "third"], { env: local });
+    expect(third).toMatchObject({ digest: build.digest });
+  },
+  LONG,
+);
+
+test(
+  "a deploy key builds and imports its own app, and does nothing else",
+  async () => {
+    await using remote = await east();
+    for (const app of ["shop", "other"]) await remote.ok(["apps", "create", app]);
+    const key = (await remote.ok(["rack", "token", "--for-app", "shop", "--for", "ci"])).trim();
+    const env = { RACK_URL: remote.rack.at(`jwt:${key}`) };
+    const dir = await shop(remote.here.join("shop"));
+    await remote.here.ok(["build", "-a", "shop"], { cwd: dir, env });
+    await remote.here.ok(["build", "--external", "-a", "shop"], { cwd: dir, env });
+    expect((await remote.here.json(["apps"], { env })).map((app: { name: string }) => app.name)).toEqual([
+      "shop",
+    ]);
+    for (const args of [
+      ["builds", "-a", "other"],
+      ["registries"],
+      ["rack", "params", "set", "A=b"],
+      ["apps", "create", "x"],
+      ["apps", "delete", "shop", "--yes"],
+      ["rack", "token"],
+    ])
+      expect(await remote.here.run(args, { env })).toMatchObject({
+        code: 1,
+        stderr: "error: you are unauthorized to access this\n",
+      });
+    const events = await remote.json(["events"]);
+    expect(events).toContainEqual(
+      expect.objectContaining({ actor: "ci-deploy", action: "build:create", status: "success" }),
+    );
+    const reader = (await remote.ok(["rack", "token", "--role", "read"])).trim();
+    const readOnly = { RACK_URL: remote.rack.at(`jwt:${reader}`) };
+    await remote.here.ok(["builds", "-a", "shop"], { env: readOnly });
+    expect((await remote.here.run(["apps", "create", "x"], { env: readOnly })).code).toBe(1);
+  },
+  LONG,
+);
+
+test(
+  "a build outlives its client, and a rack that restarts marks what it cut off",
+  async () => {
+    await using remote = await east();
+    const dir = await project(remote.here.join("shop"), {
+      "convox.yml": "services:\n  web:\n    build: .\n",
+      Dockerfile: `${BASE}RUN echo ${crypto.randomUUID()} && sleep 4\n`,
+    });
+    await remote.ok(["apps", "create", "shop"]);
+    const client = remote.here.spawn(["build", "-a", "shop"], { cwd: dir, env: remote.env });
+    const running = async () => (await remote.json(["builds", "-a", "shop"]))[0]?.status === "running";
+    while (!(await running())) await Bun.sleep(100);
+    client.kill("SIGINT");
+    expect(await client.exited).toBe(130);
+    expect(await new Response(client.stderr).text()).toMatch(
+      /^error: Interrupted: build B[A-Z]{10} goes on in rack east/m,
+    );
+    while (await running()) await Bun.sleep(100);
+    expect((await remote.json(["builds", "-a", "shop"]))[0]).toMatchObject({ status: "complete" });
+    await project(dir, { Dockerfile: `${BASE}RUN echo ${crypto.randomUUID()} && sleep 30\n` });
+    const second = remote.here.spawn(["build", "-a", "shop"], { cwd: dir, env: remote.env });
+    while (!(await running())) await Bun.sleep(100);
+    await remote.rack.kill("SIGKILL");
+    second.kill("SIGKILL");
+    await using _ = await startRack(remote.there);
+    const [cut] = await remote.there.json(["builds", "-a", "shop"]);
+    expect(cut).toMatchObject({ status: "failed", reason: "the davit that ran it was stopped" });
+  },
+  LONG,
+);
