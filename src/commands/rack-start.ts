@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { DavitError, systemError } from "../errors.ts";
+import type { Address } from "../server/listen.ts";
 import type { Command, Context, Input } from "./command.ts";
 import { rackOptions } from "./context.ts";
 import { passwordFrom, serveFlags, serveUntilSignal } from "./serve.ts";
@@ -14,6 +15,10 @@ export const rackStart: Command = {
   summary: "serve a rack to others: its API, which `convox` speaks too, and its images as a registry",
   flags: {
     ...serveFlags,
+    "tls-self-signed": {
+      type: "boolean",
+      summary: "serve https with a certificate of its own; clients keep its fingerprint",
+    },
     "tls-cert": { type: "string", summary: "serve https with this certificate, a PEM file" },
     "tls-key": { type: "string", summary: "its key, a PEM file" },
     "log-requests": { type: "boolean", summary: "write a line of JSON for every request to stderr" },
@@ -35,7 +40,7 @@ export const rackStart: Command = {
     const server = await serveRack({
       ...{ rack, dir, address, password },
       hosts: input.texts("host"),
-      tls: await tlsFiles(input),
+      tls: await tlsOf(input, dir, address, context),
       limits: { running: Number(BuildConcurrency), waiting: WAITING },
       ...(input.on("log-requests") ? { onRequest: (line: string) => context.stderr.line(line) } : {}),
     });
@@ -43,8 +48,14 @@ export const rackStart: Command = {
   },
 };
 
-async function tlsFiles(input: Input): Promise<{ cert: string; key: string } | undefined> {
+async function tlsOf(input: Input, dir: string, address: Address, context: Context) {
   const [cert, key] = [input.text("tls-cert"), input.text("tls-key")];
+  if (input.on("tls-self-signed")) {
+    const { ownCertificate } = await import("../server/self-signed.ts");
+    const own = await ownCertificate(dir, [...input.texts("host"), address.hostname]);
+    context.stderr.line(`certificate: SHA256 ${own.fingerprint}`);
+    return own;
+  }
   if (cert === undefined && key === undefined) return undefined;
   if (cert === undefined || key === undefined)
     throw new DavitError("usage", "Cannot serve https: --tls-cert and --tls-key go together");

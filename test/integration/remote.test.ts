@@ -202,3 +202,46 @@ test(
   },
   LONG,
 );
+
+test(
+  "a rack with a certificate of its own is known by its fingerprint, and no other is taken for it",
+  async () => {
+    using box = sandbox();
+    using there = sandbox();
+    const dir = await shop(box.join("shop"));
+    const args = ["--tls-self-signed"];
+    let address = "";
+    {
+      await using rack = await startRack(there, "local", PASSWORD, args);
+      address = rack.url;
+      expect(address).toStartWith("https://");
+      const added = await box.run(["racks", "add", "east", rack.url, "--password-stdin"], {
+        stdin: PASSWORD,
+      });
+      expect(added).toMatchObject({
+        code: 0,
+        stderr: expect.stringMatching(/remembered: SHA256 ([0-9A-F]{2}:){31}[0-9A-F]{2}\n/),
+      });
+      const env = { DAVIT_RACK: "east" };
+      const build = await box.json(["build", "-a", "shop"], { cwd: dir, env });
+      await box.ok(["build", "--external", "-a", "shop"], { cwd: dir, env });
+      const file = box.join("b.tar");
+      await box.ok(["builds", "export", build.id, "-a", "shop", "-f", file], { env });
+      await box.ok(["builds", "import", "-a", "shop", "-f", file], { env });
+    }
+    using another = sandbox();
+    const server = another.spawn(
+      ["rack", "start", "--listen", new URL(address).host, "--password-stdin", ...args],
+      { stdin: PASSWORD },
+    );
+    await server.stdout.getReader().read();
+    const refused = await box.run(["builds", "-a", "shop"], { env: { DAVIT_RACK: "east" } });
+    server.kill();
+    await server.exited;
+    expect(refused).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/^error: Cannot reach .*certificate/),
+    });
+  },
+  LONG,
+);

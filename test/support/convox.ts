@@ -49,9 +49,14 @@ export function convoxCli(box: ReturnType<typeof sandbox>, more: Record<string, 
 }
 
 /** A rack on loopback, and its address with its password in it. */
-export async function startRack(box: ReturnType<typeof sandbox>, rack = "local", password = PASSWORD) {
+export async function startRack(
+  box: ReturnType<typeof sandbox>,
+  rack = "local",
+  password = PASSWORD,
+  more: string[] = [],
+) {
   if (rack !== "local") await box.run(["racks", "add", rack]);
-  const server = await serve(box, ["rack", "start", "-r", rack, "--password-stdin"], {
+  const server = await serve(box, ["rack", "start", "-r", rack, "--password-stdin", ...more], {
     stdin: `${password}\n`,
   });
   const at = (login: string): string => server.url.replace("://", `://${login}@`);

@@ -23,13 +23,13 @@ export async function serve(
       throw new Error(`davit ${args.join(" ")} did not start: ${await new Response(child.stderr).text()}`);
     text += new TextDecoder().decode(value);
   }
-  const url = /^listening on (http:\/\/\S+)\n/.exec(text)?.[1] ?? "";
+  const url = /^listening on (https?:\/\/\S+)\n/.exec(text)?.[1] ?? "";
   const kill = async (signal: NodeJS.Signals): Promise<number> => {
     child.kill(signal);
     return await child.exited;
   };
   return {
-    ...{ url, host: url.replace("http://", ""), pid: child.pid, kill },
+    ...{ url, host: url.replace(/^https?:\/\//, ""), pid: child.pid, kill },
     [Symbol.asyncDispose]: async () => void (await kill("SIGTERM")),
   };
 }
