@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { PASSWORD, startRack } from "../support/convox.ts";
-import { sandbox } from "../support/davit.ts";
+import { sandbox, sh } from "../support/davit.ts";
 import { BASE, project } from "../support/projects.ts";
 
 /* Our own CLI against a rack over HTTP. */
@@ -242,6 +242,66 @@ test(
       code: 1,
       stderr: expect.stringMatching(/^error: Cannot reach .*certificate/),
     });
+  },
+  LONG,
+);
+
+test(
+  "the description is the last commit of a clean tree",
+  async () => {
+    await using remote = await east();
+    const dir = await shop(remote.here.join("shop"));
+    const git = (...args: string[]) =>
+      sh(["git", "-c", "user.name=x", "-c", "user.email=x@y", ...args], { cwd: dir });
+    await git("init", "-q");
+    await git("add", "-A");
+    await git("commit", "-qm", "make the shop blue");
+    const sha = (await git("rev-parse", "HEAD")).trim();
+    const build = await remote.json(["build", "-a", "shop"], { cwd: dir });
+    expect(build).toMatchObject({
+      description: `build ${sha.slice(0, 10)} make the shop blue`,
+      "git-sha": sha,
+    });
+    const [release] = await remote.json(["releases", "-a", "shop"]);
+    expect(release).toMatchObject({ description: `build ${sha.slice(0, 10)} make the shop blue` });
+  },
+  LONG,
+);
+
+test(
+  "-m names another convox.yml, here and on a remote rack",
+  async () => {
+    await using remote = await east();
+    const dir = await project(remote.here.join("shop"), {
+      "deploy/other.yml": "services:\n  api:\n    build: .\n",
+      Dockerfile: `${BASE}RUN echo ${crypto.randomUUID()}\n`,
+    });
+    for (const env of [remote.env, { DAVIT_RACK: "local" }]) {
+      const build = await remote.here.json(["build", "-a", "shop", "-m", "deploy/other.yml"], {
+        cwd: dir,
+        env,
+      });
+      const info = await remote.here.json(["builds", "info", build.id, "-a", "shop"], { env });
+      expect(Object.keys(info.images)).toEqual(["api"]);
+    }
+  },
+  LONG,
+);
+
+test(
+  "every managed build arg has the value that is documented",
+  async () => {
+    await using remote = await east();
+    const names = ["APP", "DEVELOPMENT", "GENERATION", "ID", "MANIFEST", "RACK"].map(
+      (name) => `BUILD_${name}`,
+    );
+    const dir = await project(remote.here.join("shop"), {
+      "convox.yml": "services:\n  web:\n    build: .\n",
+      Dockerfile: `${BASE}${names.map((name) => `ARG ${name}\n`).join("")}ARG NONCE=${crypto.randomUUID()}\nRUN echo "${names.map((name) => `$${name}`).join(" ")}."\n`,
+    });
+    const args = names.flatMap((name) => ["--build-args", name]);
+    const log = await remote.ok(["build", "-a", "shop", "--development", ...args], { cwd: dir });
+    expect(log).toMatch(new RegExp(`^#\\d+ \\d+\\.\\d+ shop true 2 B${ID} convox\\.yml local\\.$`, "m"));
   },
   LONG,
 );

@@ -1,0 +1,83 @@
+import { expect, test } from "bun:test";
+import { X509Certificate } from "node:crypto";
+import { BuildQueue } from "../../src/rack/build-queue.ts";
+import { claimsFor, readToken, signToken } from "../../src/rack/tokens.ts";
+import { splitArgs } from "../../src/server/api/builds.ts";
+import { makeCertificate } from "../../src/server/self-signed.ts";
+
+test("build args that came joined are taken apart where a new one begins", () => {
+  expect(splitArgs("")).toEqual([]);
+  expect(splitArgs("A=1")).toEqual(["A=1"]);
+  expect(splitArgs("A=1,B=x,y")).toEqual(["A=1", "B=x,y"]);
+  expect(splitArgs("A=1,two,BUILD_ID,B=https://x/?q=1,2")).toEqual([
+    "A=1,two",
+    "BUILD_ID",
+    "B=https://x/?q=1,2",
+  ]);
+  expect(splitArgs("BUILD_ID,BUILD_APP")).toEqual(["BUILD_ID", "BUILD_APP"]);
+});
+
+test("a token says what it was made for until it ends, and no changed one is taken", () => {
+  const now = new Date("2026-01-01T00:00:00Z");
+  const token = signToken(claimsFor({ role: "write", hours: 1, name: "ci" }, now), "secret");
+  expect(readToken(token, "secret", now)).toMatchObject({ user: "ci-write", role: "rw" });
+  expect(() => readToken(token, "other", now)).toThrow("signature is invalid");
+  expect(() => readToken(token, "secret", new Date("2026-01-01T01:00:01Z"))).toThrow("token is expired");
+  const [header, , signature] = token.split(".");
+  const forged = Buffer.from(JSON.stringify({ user: "x", role: "rwa", expiresAt: 9e9 })).toString(
+    "base64url",
+  );
+  expect(() => readToken(`${header}.${forged}.${signature}`, "secret", now)).toThrow("signature is invalid");
+  const none = Buffer.from(JSON.stringify({ alg: "none" })).toString("base64url");
+  expect(() => readToken(`${none}.${forged}.`, "secret", now)).toThrow("signature is invalid");
+  for (const hours of [0, 8761, 1.5])
+    expect(() => claimsFor({ role: "read", hours }, now)).toThrow("it lives from 1");
+});
+
+test("the app with the fewest running builds goes next, and only so many wait", async () => {
+  const order: string[] = [];
+  const ends = new Map<string, () => void>();
+  const queue = new BuildQueue({ running: 2, waiting: 3 });
+  const add = (app: string, id: string): void =>
+    queue.add(app, id, () => {
+      order.push(id);
+      const { promise, resolve } = Promise.withResolvers<void>();
+      ends.set(id, resolve);
+      return promise;
+    });
+  for (const [app, id] of [
+    ["a", "a1"],
+    ["a", "a2"],
+    ["a", "a3"],
+    ["a", "a4"],
+    ["b", "b1"],
+  ] as const)
+    add(app, id);
+  expect(order).toEqual(["a1", "a2"]);
+  expect(() => queue.requireRoom()).toThrow("3 builds are waiting already");
+  const end = async (id: string): Promise<void> => {
+    ends.get(id)?.();
+    await Bun.sleep(1);
+  };
+  await end("a1");
+  await end("a2");
+  expect(order).toEqual(["a1", "a2", "b1", "a3"]);
+  await end("b1");
+  expect(order).toEqual(["a1", "a2", "b1", "a3", "a4"]);
+  queue.requireRoom();
+});
+
+test("a certificate of our own is one that others read, for its names and its years", async () => {
+  const now = new Date("2026-01-01T00:00:00Z");
+  const { cert, key } = await makeCertificate(["rack.example.com", "10.0.0.1"], now);
+  const read = new X509Certificate(cert);
+  expect(read.subject).toBe("CN=davit rack");
+  expect(read.verify(read.publicKey)).toBe(true);
+  expect(read.subjectAltName).toContain("DNS:rack.example.com");
+  expect(read.subjectAltName).toContain("IP Address:10.0.0.1");
+  expect([
+    new Date(read.validFrom).getTime() < now.getTime(),
+    new Date(read.validTo).getUTCFullYear(),
+  ]).toEqual([true, 2036]);
+  expect(key).toStartWith("-----BEGIN PRIVATE KEY-----\n");
+});
