@@ -27,7 +27,9 @@ import { inspect } from "./inspect.ts";
 import { pull } from "./pull.ts";
 import { push } from "./push.ts";
 import { rack } from "./rack.ts";
+import { rackBackup } from "./rack-backup.ts";
 import { rackParams } from "./rack-params.ts";
+import { rackRestore } from "./rack-restore.ts";
 import { rackStart } from "./rack-start.ts";
 import { rackToken } from "./rack-token.ts";
 import { racks } from "./racks.ts";
@@ -98,6 +100,8 @@ export const commands: readonly Command[] = [
   rack,
   rackParams,
   rackToken,
+  rackBackup,
+  rackRestore,
   rackStart,
   events,
   registryServe,

@@ -248,6 +248,25 @@ export class ContentLedger {
     });
   }
 
+  /** Everything that is here now stays for as long as the lease. */
+  async pinAll(lease: string): Promise<void> {
+    await this.#db.write(() =>
+      this.#db.run(
+        "INSERT OR IGNORE INTO pins (lease, digest) SELECT ?, digest FROM blobs WHERE state = 'present'",
+        lease,
+      ),
+    );
+  }
+
+  /** These stay for as long as the lease; false when one of them is gone already. */
+  async pinThese(lease: string, blobs: readonly { digest: Digest }[]): Promise<boolean> {
+    return await this.#db.write(() => {
+      if (blobs.some(({ digest }) => this.#blob(digest)?.state !== "present")) return false;
+      for (const { digest } of blobs) this.#pin(lease, digest);
+      return true;
+    });
+  }
+
   /** After the file is gone: the digest may be written again. */
   async forget(digests: Digest[]): Promise<void> {
     if (digests.length === 0) return;

@@ -72,6 +72,15 @@ export class LedgerDatabase {
     return this.#db.query(sql).run(...values).changes;
   }
 
+  /** Everything as it is at one moment, in a file of its own. */
+  copyTo(path: string): void {
+    try {
+      this.#db.run("VACUUM INTO ?", [path]);
+    } catch (error) {
+      throw databaseError(`Cannot copy ${this.path}`, error);
+    }
+  }
+
   close(): void {
     this.#db.close();
   }

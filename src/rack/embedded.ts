@@ -11,6 +11,7 @@ import { LAYOUT_FILE, REF_NAME } from "../oci/layout-store.ts";
 import { mediaTypes } from "../oci/media-types.ts";
 import type { ReadStore } from "../oci/store.ts";
 import { replaceFile } from "../write-file.ts";
+import { backup } from "./backup.ts";
 import type { QueueLimits } from "./build-queue.ts";
 import { Collector } from "./collector.ts";
 import { runEmbeddedBuild } from "./embedded-build.ts";
@@ -52,6 +53,8 @@ import { claimsFor, signToken } from "./tokens.ts";
 const RACK_VERSION = "3.24.6";
 const GENERATION = "3";
 const DEFAULT_LIMIT = 10;
+/** The fact that names the key. */
+const KEY_ID = "key";
 /** Between looks at a log that still grows, in milliseconds. */
 const FOLLOW = 200;
 
@@ -69,6 +72,8 @@ export interface EmbeddedParts {
   /** Unguessable, and the same for the rack's whole life. */
   id: string;
   dir: string;
+  /** Of the key that seals its secrets. */
+  keyId: string;
   ledger: Ledger;
   settings: Settings;
   logins: RegistryLogins;
@@ -115,12 +120,12 @@ export class EmbeddedRack implements Rack {
     });
     const ledger = await Ledger.open(join(dir, "ledger.db"), now);
     const id = await ledger.fact("id", () => crypto.randomUUID().slice(0, 13));
-    const seal = await Seal.open(join(dir, "key"), options.env["DAVIT_KEY"]);
+    const seal = await openSeal(ledger, name, join(dir, "key"), options.env);
     const releases = new Releases(ledger, seal, random);
     const settings = ledger.settings(seal);
     const collector = new Collector(new BlobPool(join(dir, "layout")), ledger.content, join(dir, "lock.db"));
     return new EmbeddedRack({
-      ...{ name, id, dir, ledger, settings, releases, collector, random, now },
+      ...{ name, id, dir, ledger, settings, releases, collector, random, now, keyId: seal.id },
       logins: new RegistryLogins(settings, options.env),
       env: options.env,
       engine: options.engine,
@@ -195,6 +200,11 @@ export class EmbeddedRack implements Rack {
 
   async rememberLayer(diffId: Digest, layer: Descriptor): Promise<void> {
     await this.#parts.ledger.content.rememberLayer(diffId, layer);
+  }
+
+  /** The whole rack but its key, as one archive. */
+  backup(): ByteStream {
+    return backup(this.#parts, this.#parts.keyId);
   }
 
   /** What the rack does for clients of its server. */
@@ -382,5 +392,20 @@ async function publish(dir: string, ledger: Ledger): Promise<void> {
   await replaceFile(
     join(dir, "index.json"),
     JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests }),
+  );
+}
+
+/** A rack that was restored without its key must not be given another one. */
+async function openSeal(ledger: Ledger, name: string, path: string, env: Env): Promise<Seal> {
+  const known = ledger.known(KEY_ID);
+  const fromEnv = env["DAVIT_KEY"];
+  const lost = known !== undefined && !fromEnv && !existsSync(path);
+  const seal = lost ? undefined : await Seal.open(path, fromEnv);
+  if (known === undefined && seal) await ledger.setFact(KEY_ID, seal.id);
+  if (seal && (known === undefined || known === seal.id)) return seal;
+  throw new DavitError(
+    "denied",
+    `Cannot open rack ${name}: it was sealed with key ${known}, ${seal ? `this is key ${seal.id}` : "and that is not here"}`,
+    { hint: `put the right key into ${path}, or set DAVIT_KEY` },
   );
 }

@@ -44,6 +44,11 @@ export class Ledger {
     this.#db.close();
   }
 
+  /** A copy of the whole ledger as it is at this moment. */
+  copyTo(path: string): void {
+    this.#db.copyTo(path);
+  }
+
   /** What is sealed needs the key. */
   settings(seal: Seal): Settings {
     return new Settings(this.#db, seal);

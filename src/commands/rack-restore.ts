@@ -1,0 +1,45 @@
+import { existsSync } from "node:fs";
+import { chmod, copyFile } from "node:fs/promises";
+import { join } from "node:path";
+import { abortable } from "../bytes.ts";
+import { DavitError, systemError } from "../errors.ts";
+import type { Command } from "./command.ts";
+import { step } from "./show.ts";
+import { openSource } from "./source.ts";
+
+export const rackRestore: Command = {
+  name: "rack restore",
+  args: "<name>",
+  summary: "make an embedded rack of a backup, on stdin or in a file",
+  flags: {
+    file: { type: "string", short: "f", summary: "read this file" },
+    key: { type: "string", summary: "the key file that belongs to it" },
+  },
+  examples: ["davit rack restore east -f rack.tar --key east.key"],
+  async run(input, context) {
+    const [name = ""] = input.args;
+    const [{ restore }, { Home }, { checkName }] = await Promise.all([
+      import("../rack/backup.ts"),
+      import("../rack/home.ts"),
+      import("../rack/ids.ts"),
+    ]);
+    const dir = new Home(context.env).rackDir(checkName("rack", name));
+    const key = input.text("key");
+    if (key !== undefined && !existsSync(key))
+      throw new DavitError("not-found", `Cannot read the key ${key}: it is not there`);
+    const { stream } = await openSource(input.text("file"), "restore");
+    const restored = await step(
+      context.stdout,
+      `Restoring rack ${name}`,
+      () => restore(abortable(stream, context.signal), dir),
+      ({ blobs }) => `${blobs} blobs`,
+    );
+    const place = join(dir, "key");
+    if (key !== undefined) {
+      await copyFile(key, place).catch((error: unknown) => {
+        throw systemError(`Cannot write ${place}`, error);
+      });
+      await chmod(place, 0o600);
+    } else context.stderr.line(`It opens with key ${restored.key}: put that into ${place}, or set DAVIT_KEY`);
+  },
+};
