@@ -1,3 +1,4 @@
+import type { Transform } from "node:stream";
 import { type ByteStream, type Bytes, peek } from "./bytes.ts";
 import { DavitError, reasonOf } from "./errors.ts";
 import { Garbage } from "./garbage.ts";
@@ -80,20 +81,27 @@ async function* unzstd(stream: ByteStream): AsyncGenerator<Bytes> {
 
 /** Gzip around a stream, at the lowest level: most of what travels is compressed already. */
 export async function* gzipped(stream: ByteStream): AsyncGenerator<Bytes> {
-  const [{ createGzip }, { Readable, pipeline }] = await Promise.all([
-    import("node:zlib"),
-    import("node:stream"),
-  ]);
-  const gzip = createGzip({ level: 1, chunkSize: 1 << 18 });
+  const { createGzip } = await import("node:zlib");
+  yield* through(stream, createGzip({ level: 1, chunkSize: 1 << 18 }));
+}
+
+/** zstd around a stream: smaller than that gzip, in a quarter of its time, for readers that know it. */
+export async function* zstandard(stream: ByteStream): AsyncGenerator<Bytes> {
+  const { createZstdCompress } = await import("node:zlib");
+  yield* through(stream, createZstdCompress({ chunkSize: 1 << 18 }));
+}
+
+async function* through(stream: ByteStream, compressor: Transform): AsyncGenerator<Bytes> {
+  const { Readable, pipeline } = await import("node:stream");
   let failure: unknown;
   async function* copied() {
     for await (const chunk of stream) yield chunk.slice();
   }
-  pipeline(Readable.from(copied(), { objectMode: false }), gzip, (error) => {
+  pipeline(Readable.from(copied(), { objectMode: false }), compressor, (error) => {
     failure = error;
   });
   try {
-    for await (const chunk of gzip) yield new Uint8Array(chunk);
+    for await (const chunk of compressor) yield new Uint8Array(chunk);
   } catch (error) {
     throw failure ?? error;
   }

@@ -1,6 +1,6 @@
 import { contextTar, openContext } from "../build/context.ts";
-import { type Bytes, decode } from "../bytes.ts";
-import { gzipped } from "../compression.ts";
+import { type ByteStream, type Bytes, decode } from "../bytes.ts";
+import { gzipped, zstandard } from "../compression.ts";
 import { DavitError, hasCode } from "../errors.ts";
 import { Retries } from "../http/retry.ts";
 import { Type } from "../schema.ts";
@@ -22,8 +22,9 @@ export async function runRemoteBuild(
   options: BuildOptions,
   events: BuildEvents,
   signal: AbortSignal,
+  isDavit: boolean,
 ): Promise<Build> {
-  const url = await upload(client, app, options, events, signal);
+  const url = await upload(client, app, options, events, signal, isDavit ? zstandard : gzipped);
   const form = { url, ...buildForm(options) };
   const created = buildOf(await client.json(WireBuild, "POST", `/apps/${app}/builds`, { form, signal }), app);
   events.started?.(created);
@@ -62,12 +63,13 @@ async function upload(
   { dir, manifest }: BuildOptions,
   events: BuildEvents,
   signal: AbortSignal,
+  compress: (stream: ByteStream) => AsyncIterable<Bytes>,
 ): Promise<string> {
   const key = `tmp/${Buffer.from(crypto.getRandomValues(new Uint8Array(15))).toString("hex")}.tgz`;
   for (let tries = 1; ; tries++) {
     let done = 0;
     const stream = async () =>
-      counted(gzipped(contextTar(await openContext(dir, manifest))), (bytes) => {
+      counted(compress(contextTar(await openContext(dir, manifest))), (bytes) => {
         done += bytes;
         events.progress?.({ what: "Uploading source", done });
       });

@@ -133,7 +133,8 @@ export class RemoteRack implements Rack {
     events: BuildEvents,
     signal: AbortSignal,
   ): Promise<Build> {
-    if (!options.external) return await runRemoteBuild(this.#client, app, options, events, signal);
+    if (!options.external)
+      return await runRemoteBuild(this.#client, app, options, events, signal, await this.#isDavit());
     const { runExternalBuild } = await import("./remote-external.ts");
     return await runExternalBuild({ ...this.#parts, ...this.#options }, app, options, events, signal);
   }
