@@ -107,7 +107,7 @@ async function writeLarge(
       on.bytes?.(length);
     }
   } catch (error) {
-    region.abort();
+    await region.abort();
     throw error;
   }
   const found = await region.finish();

@@ -23,7 +23,7 @@ export class DiskWriter implements Disposable {
     this.#worker = new Worker(workerUrl());
     this.#worker.onmessage = ({ data }: MessageEvent<DiskResult>) => this.#heard(data);
     this.#worker.onerror = (event) => {
-      for (const region of this.#regions.values()) region.fail(new Error(event.message));
+      for (const region of this.#regions.values()) region.lost(new Error(event.message));
     };
     this.#worker.postMessage({ slots: this.#slots.map(({ buffer }) => buffer) } satisfies DiskSlots);
   }
@@ -40,7 +40,9 @@ export class DiskWriter implements Disposable {
     const region = this.#regions.get(id);
     if (failure) region?.fail(Object.assign(new Error(failure.message), { code: failure.code }));
     if (digest !== undefined) region?.end(parseDigest(digest));
-    if (slot !== undefined) this.give(slot);
+    if (slot === undefined) return;
+    this.give(slot);
+    region?.settled();
   }
 
   /** A free slot, as soon as there is one. */
@@ -85,6 +87,9 @@ export class Region {
   readonly #ended = Promise.withResolvers<Digest>();
   #slot: number | undefined;
   #filled = 0;
+  /** Pieces the thread has not done yet. */
+  #pending = 0;
+  #idle: (() => void) | undefined;
   #failure: unknown;
   size = 0;
 
@@ -111,6 +116,7 @@ export class Region {
     if (slot === undefined) return;
     this.#writer.post({ ...this.#task, slot, length: this.#filled });
     this.#task.at += this.#filled;
+    this.#pending++;
     this.#slot = undefined;
     this.#filled = 0;
   }
@@ -126,11 +132,28 @@ export class Region {
     }
   }
 
-  /** Gives up what is left of the region. */
-  abort(): void {
+  /** Gives up what is left of the region. Nothing touches its file any more once this resolves. */
+  async abort(): Promise<void> {
     if (this.#slot !== undefined) this.#writer.give(this.#slot);
     this.#slot = undefined;
+    if (this.#pending > 0) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#idle = resolve;
+      await promise;
+    }
     this.#writer.forget(this.#task.region);
+  }
+
+  settled(): void {
+    this.#pending--;
+    if (this.#pending === 0) this.#idle?.();
+  }
+
+  /** The thread is gone, and what it was to do will not be done. */
+  lost(error: unknown): void {
+    this.fail(error);
+    this.#pending = 0;
+    this.#idle?.();
   }
 
   end(digest: Digest): void {

@@ -2,8 +2,8 @@ import { DavitError } from "../errors.ts";
 import type { EmbeddedRack } from "../rack/embedded.ts";
 import { type Address, addressOf, isLocal, listen } from "./listen.ts";
 import { Login, type Visitor } from "./login.ts";
+import { tuneLoopback } from "./loopback.ts";
 import { Metrics } from "./metrics.ts";
-import { unpaced } from "./pacing.ts";
 import { rackApi } from "./rack-api.ts";
 import type { Visitor as RegistryVisitor } from "./registry/call.ts";
 import { registryApi } from "./registry/registry-api.ts";
@@ -81,7 +81,7 @@ export async function serveRack(options: RackServerOptions): Promise<RegistrySer
       return response;
     },
   });
-  if (isLocal(address)) await unpaced();
+  if (isLocal(address)) await tuneLoopback();
   return {
     url: addressOf(server, address, tls !== undefined),
     async [Symbol.asyncDispose]() {

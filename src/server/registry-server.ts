@@ -1,7 +1,7 @@
 import { DavitError } from "../errors.ts";
 import type { Registry } from "../rack/registry.ts";
 import { type Address, addressOf, isLocal, listen } from "./listen.ts";
-import { unpaced } from "./pacing.ts";
+import { tuneLoopback } from "./loopback.ts";
 import { PasswordGate } from "./password.ts";
 import type { Visitor } from "./registry/call.ts";
 import { registryApi } from "./registry/registry-api.ts";
@@ -45,7 +45,7 @@ export async function serveRegistry(options: RegistryServerOptions): Promise<Reg
       return gate?.check(request, from) ?? (await registryApi(request, registry, ANYONE));
     },
   });
-  if (isLocal(address)) await unpaced();
+  if (isLocal(address)) await tuneLoopback();
   return {
     url: addressOf(server, address),
     async [Symbol.asyncDispose]() {
