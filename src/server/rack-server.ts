@@ -1,5 +1,6 @@
 import { DavitError } from "../errors.ts";
 import type { EmbeddedRack } from "../rack/embedded.ts";
+import { calmDiskThreads } from "./disk-threads.ts";
 import { type Address, addressOf, isLocal, listen } from "./listen.ts";
 import { Login, type Visitor } from "./login.ts";
 import { tuneLoopback } from "./loopback.ts";
@@ -82,6 +83,7 @@ export async function serveRack(options: RackServerOptions): Promise<RegistrySer
     },
   });
   if (isLocal(address)) await tuneLoopback();
+  await calmDiskThreads();
   return {
     url: addressOf(server, address, tls !== undefined),
     async [Symbol.asyncDispose]() {

@@ -5,9 +5,9 @@ import type { Build } from "../../rack/rack.ts";
 import type { BuildRequest } from "../../rack/served-rack.ts";
 import { checkJson, Type } from "../../schema.ts";
 import { json, ok } from "../answer.ts";
+import { bodyOf } from "../body.ts";
 import type { Form } from "../form.ts";
 import { type RackCall, type Route, route, socket } from "../route.ts";
-import { bodyOf } from "./objects.ts";
 
 export const builds: readonly Route[] = [
   route(

@@ -1,7 +1,6 @@
-import type { ByteStream, Bytes } from "../../bytes.ts";
 import { DavitError } from "../../errors.ts";
-import { Garbage } from "../../garbage.ts";
 import { json, ok } from "../answer.ts";
+import { bodyOf } from "../body.ts";
 import { type Route, route } from "../route.ts";
 
 export const objects: readonly Route[] = [
@@ -36,15 +35,4 @@ function checkKey(key: string): string {
   if (key.length > 1000 || key.includes("\0") || parts.includes("..") || (key !== "" && parts.includes("")))
     throw new DavitError("invalid", "invalid object key");
   return key;
-}
-
-/** A request's body, its chunks given back as they are used. */
-export async function* bodyOf(request: Request): AsyncGenerator<Bytes> {
-  const body: ByteStream | null = request.body;
-  if (!body) return;
-  const garbage = new Garbage();
-  for await (const chunk of body) {
-    yield chunk;
-    garbage.free(chunk);
-  }
 }

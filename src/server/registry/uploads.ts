@@ -1,9 +1,8 @@
-import type { Bytes } from "../../bytes.ts";
 import { hasCode } from "../../errors.ts";
-import { Garbage } from "../../garbage.ts";
 import { type Digest, isDigest } from "../../oci/digest.ts";
 import type { PoolUpload } from "../../oci/pool-upload.ts";
 import type { Repository } from "../../rack/repository.ts";
+import { bodyOf } from "../body.ts";
 import { type Call, noRepository } from "./call.ts";
 import { problem } from "./problem.ts";
 
@@ -108,22 +107,13 @@ async function receive(
   upload: PoolUpload,
   repository: Repository,
 ): Promise<Response | undefined> {
-  const body: ReadableStream<Bytes> | null = call.request.body;
-  if (!body) return undefined;
+  if (!call.request.body) return undefined;
   try {
-    await repository.append(call.name, upload, collected(body));
+    await repository.append(call.name, upload, bodyOf(call.request));
     return undefined;
   } catch (error) {
     if (!call.request.signal.aborted || hasCode(error, "no-space", "io")) throw error;
     return problem(400, "BLOB_UPLOAD_INVALID", "the body broke off", { offset: upload.offset });
-  }
-}
-
-async function* collected(body: ReadableStream<Bytes>): AsyncGenerator<Bytes> {
-  const garbage = new Garbage();
-  for await (const chunk of body) {
-    yield chunk;
-    garbage.free(chunk);
   }
 }
 
