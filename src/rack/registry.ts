@@ -47,12 +47,14 @@ export class Registry implements AsyncDisposable {
   /** Removes uploads nobody goes on with, what others left half-written, and then what nothing reaches. */
   async sweep(): Promise<void> {
     const { pool } = this.parts.collector;
-    const known = await this.ledger.sweepUploads();
     const dir = join(pool.root, "uploads");
+    // Listed before the ledger is asked: what begins meanwhile is in the ledger first, and not in these lists.
+    const [files, open] = [await namesIn(dir), [...this.uploads.keys()]];
+    const known = await this.ledger.sweepUploads();
+    for (const id of open) if (!known.has(id)) this.uploads.delete(id);
+    for (const id of files) if (!known.has(id)) await rm(join(dir, id), { force: true });
     await pool.ready();
     await pool.sweep();
-    for (const id of this.uploads.keys()) if (!known.has(id)) this.uploads.delete(id);
-    for (const id of await namesIn(dir)) if (!known.has(id)) await rm(join(dir, id), { force: true });
     await this.parts.collector.recover();
     await this.parts.collector.run();
   }
