@@ -20,6 +20,8 @@ interface Bridge {
 export class Recorder implements AsyncDisposable {
   readonly #server: Server<Bridge>;
   readonly requests: Recorded[] = [];
+  /** In place of an answer of the rack's own. */
+  answer: (line: string, text: string) => string = (_, text) => text;
 
   constructor(target: string) {
     this.#server = Bun.serve<Bridge>({
@@ -69,9 +71,11 @@ export class Recorder implements AsyncDisposable {
     });
     const headers = new Headers(answer.headers);
     const body = await answer.arrayBuffer();
-    if (pathname !== "/system") return new Response(body, { status: answer.status, headers });
-    const text = new TextDecoder().decode(body).replace(/"davit": "\d+"/, "");
-    return new Response(text, { status: answer.status, headers: { "content-type": "application/json" } });
+    if (!(headers.get("content-type") ?? "").startsWith("application/json"))
+      return new Response(body, { status: answer.status, headers });
+    const text = new TextDecoder().decode(body);
+    const shown = pathname === "/system" ? text.replace(/"davit": "\d+"/, "") : this.answer(line, text);
+    return new Response(shown, { status: answer.status, headers: { "content-type": "application/json" } });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
