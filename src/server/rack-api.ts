@@ -1,5 +1,5 @@
 import type { Bytes } from "../bytes.ts";
-import { DavitError } from "../errors.ts";
+import { DavitError, reasonOf } from "../errors.ts";
 import type { EmbeddedRack } from "../rack/embedded.ts";
 import type { ServedRack } from "../rack/served-rack.ts";
 import { failure, problem } from "./answer.ts";
@@ -29,13 +29,33 @@ export async function rackApi(
   const visitor = parts.login.visitor(request, from);
   if (isSocket) return accept(found, { ...parts, request, url }, visitor, upgrade);
   if (visitor instanceof Response) return visitor;
+  const form = await Form.of(found.route.raw ? new Request(url) : request, url).catch((error: unknown) => {
+    return failure(error, request);
+  });
+  if (form instanceof Response) return form;
+  const call = { ...parts, request, url, form, visitor, params: found.params };
   try {
     requireRight(found.route, visitor, found.params);
-    const form = await Form.of(found.route.raw ? new Request(url) : request, url);
-    return await found.route.run({ ...parts, request, url, form, visitor, params: found.params });
+    const response = await found.route.run(call);
+    await note(found.route, call, "");
+    return response;
   } catch (error) {
+    await note(found.route, call, reasonOf(error));
     return failure(error, request);
   }
+}
+
+/** The audit log holds what was done, and what was tried. */
+async function note(
+  { event }: Route,
+  { rack, visitor, params, form }: RackCall,
+  error: string,
+): Promise<void> {
+  if (event === undefined) return;
+  const name = form.text("name");
+  const data = { ...params, ...(name && !params["app"] ? { name } : {}) };
+  const status = error === "" ? "success" : "error";
+  await rack.note({ actor: visitor.name, action: event, status, error, data }).catch(() => undefined);
 }
 
 interface Found {

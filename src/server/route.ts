@@ -28,12 +28,14 @@ export interface Route {
   deploy: boolean;
   /** The body is bytes, whatever its type says. */
   raw: boolean;
+  /** What the audit log calls it, of whatever comes. */
+  event?: string;
   run(call: RackCall): Promise<Response>;
   /** A socket's output. */
   stream?(call: RackCall, signal: AbortSignal): ByteStream;
 }
 
-type Options = Partial<Pick<Route, "right" | "deploy" | "raw">>;
+type Options = Partial<Pick<Route, "right" | "deploy" | "raw" | "event">>;
 
 /** `$name` stands for one segment of a path, `$$name` for all the rest of it. */
 export function route(

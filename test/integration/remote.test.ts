@@ -160,7 +160,23 @@ test(
         code: 1,
         stderr: "error: you are unauthorized to access this\n",
       });
-    const events = await remote.json(["events"]);
+    const events = await remote.json(["events", "-l", "100"]);
+    expect(events).toContainEqual(
+      expect.objectContaining({
+        actor: "ci-deploy",
+        action: "app:delete",
+        status: "error",
+        data: { app: "shop" },
+      }),
+    );
+    expect(events).toContainEqual(
+      expect.objectContaining({
+        actor: "rack-password",
+        action: "app:create",
+        status: "success",
+        data: { name: "shop" },
+      }),
+    );
     expect(events).toContainEqual(
       expect.objectContaining({ actor: "ci-deploy", action: "build:create", status: "success" }),
     );

@@ -12,21 +12,33 @@ export const apps: readonly Route[] = [
     async (call) => json((await call.rack.apps()).filter(({ name }) => visible(call, name))),
     { deploy: true },
   ),
-  route("POST /apps", async ({ rack, form }) => {
-    const app = await rack.createApp(form.text("name") ?? "", form.text("generation") ?? "3");
-    return json(app);
-  }),
+  route(
+    "POST /apps",
+    async ({ rack, form }) => {
+      const app = await rack.createApp(form.text("name") ?? "", form.text("generation") ?? "3");
+      return json(app);
+    },
+    { event: "app:create" },
+  ),
   route("GET /apps/$app", async ({ rack, params: { app = "" } }) => json(await rack.app(app)), {
     deploy: true,
   }),
-  route("PUT /apps/$app", async ({ rack, form, params: { app = "" } }) => {
-    await rack.updateApp(app, { locked: form.bool("lock"), parameters: form.map("parameters") });
-    return ok();
-  }),
-  route("DELETE /apps/$app", async ({ rack, params: { app = "" } }) => {
-    await rack.deleteApp(app);
-    return ok();
-  }),
+  route(
+    "PUT /apps/$app",
+    async ({ rack, form, params: { app = "" } }) => {
+      await rack.updateApp(app, { locked: form.bool("lock"), parameters: form.map("parameters") });
+      return ok();
+    },
+    { event: "app:update" },
+  ),
+  route(
+    "DELETE /apps/$app",
+    async ({ rack, params: { app = "" } }) => {
+      await rack.deleteApp(app);
+      return ok();
+    },
+    { event: "app:delete" },
+  ),
   route("POST /apps/$app/cancel", async ({ rack, params: { app = "" } }) => {
     await rack.app(app);
     const { problem } = await import("../answer.ts");

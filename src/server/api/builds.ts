@@ -16,22 +16,26 @@ export const builds: readonly Route[] = [
     { deploy: true },
   ),
   route("POST /apps/$app/builds", create, { deploy: true }),
-  route("POST /apps/$app/builds/import", importBuild, { raw: true, deploy: true }),
-  route("POST /apps/$app/builds/commit", commit, { raw: true, deploy: true }),
+  route("POST /apps/$app/builds/import", importBuild, { raw: true, deploy: true, event: "build:import" }),
+  route("POST /apps/$app/builds/commit", commit, { raw: true, deploy: true, event: "build:import" }),
   route("GET /apps/$app/blobs", async ({ rack, params: { app = "" } }) => json(await rack.blobs(app)), {
     deploy: true,
   }),
-  route("GET /apps/$app/builds/$id.tgz", exportBuild, { deploy: true }),
+  route("GET /apps/$app/builds/$id.tgz", exportBuild, { deploy: true, event: "build:export" }),
   route(
     "GET /apps/$app/builds/$id",
     async ({ rack, params: { app = "", id = "" } }) => json(await rack.build(app, id)),
     { deploy: true },
   ),
   route("PUT /apps/$app/builds/$id", update, { deploy: true }),
-  route("DELETE /apps/$app/builds/$id", async ({ rack, params: { app = "", id = "" } }) => {
-    await rack.deleteBuild(app, id);
-    return ok();
-  }),
+  route(
+    "DELETE /apps/$app/builds/$id",
+    async ({ rack, params: { app = "", id = "" } }) => {
+      await rack.deleteBuild(app, id);
+      return ok();
+    },
+    { event: "build:delete" },
+  ),
   route("POST /apps/$app/builds/$id/image", importImage, { deploy: true }),
   socket("/apps/$app/builds/$id/logs", log),
 ];

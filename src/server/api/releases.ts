@@ -11,14 +11,14 @@ export const releases: readonly Route[] = [
   route(
     "POST /apps/$app/releases",
     async ({ rack, form, params: { app = "" } }) => json(await rack.createRelease(app, wanted(form))),
-    { deploy: true },
+    { deploy: true, event: "release:create" },
   ),
   route(
     "GET /apps/$app/releases/$id",
     async ({ rack, params: { app = "", id = "" } }) => json(await rack.release(app, id)),
     { deploy: true },
   ),
-  route("POST /apps/$app/releases/$id/promote", promote, { deploy: true }),
+  route("POST /apps/$app/releases/$id/promote", promote, { deploy: true, event: "release:promote" }),
 ];
 
 /** An empty field says nothing, but for env: that may be emptied. */
@@ -37,9 +37,7 @@ function wanted(form: Form) {
   };
 }
 
-async function promote({ rack, visitor, params: { app = "", id = "" } }: RackCall): Promise<Response> {
+async function promote({ rack, params: { app = "", id = "" } }: RackCall): Promise<Response> {
   await rack.promote(app, id);
-  const event = { actor: visitor.name, action: "release:promote", status: "success", error: "" };
-  await rack.note({ ...event, data: { app, id } });
   return ok();
 }

@@ -23,19 +23,27 @@ export const system: readonly Route[] = [
   route("GET /system/releases", async () => problem(501, "release history is unavailable")),
   route("POST /system/jwt/token", issueToken, { right: "w" }),
   route("GET /registries", async ({ rack }) => json(await rack.registries()), { right: "w" }),
-  route("POST /registries", async ({ rack, form }) => {
-    const login = {
-      server: form.text("server") ?? "",
-      username: form.text("username") ?? "",
-      password: form.text("password") ?? "",
-    };
-    await rack.addRegistry(login);
-    return json(login);
-  }),
-  route("DELETE /registries/$$server", async ({ rack, params: { server = "" } }) => {
-    await rack.removeRegistry(server);
-    return ok();
-  }),
+  route(
+    "POST /registries",
+    async ({ rack, form }) => {
+      const login = {
+        server: form.text("server") ?? "",
+        username: form.text("username") ?? "",
+        password: form.text("password") ?? "",
+      };
+      await rack.addRegistry(login);
+      return json(login);
+    },
+    { event: "registry:add" },
+  ),
+  route(
+    "DELETE /registries/$$server",
+    async ({ rack, params: { server = "" } }) => {
+      await rack.removeRegistry(server);
+      return ok();
+    },
+    { event: "registry:remove" },
+  ),
   route("GET /events", async ({ rack, form }) => json(await rack.events(form.int("limit")))),
   route(
     "POST /events",
