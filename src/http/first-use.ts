@@ -32,7 +32,7 @@ export async function trustOnFirstUse(
   if (url.protocol !== "https:" || trust.tls) return trust;
   const path = join(dir, `${url.host.replaceAll(/[^\w.-]/g, "_")}.pem`);
   const kept = await readKept(path);
-  if (kept !== undefined) return pinned(trust, kept);
+  if (kept !== undefined) return pinned(trust, kept, path);
   const seen = await look(url);
   if (seen === undefined || seen.vouched) return trust;
   await mkdir(dir, { recursive: true, mode: 0o700 });
@@ -40,12 +40,13 @@ export async function trustOnFirstUse(
     if (systemCode(error) !== "EEXIST") throw systemError(`Cannot write ${path}`, error);
   });
   onNote?.(`${url.host} made its certificate itself; remembered: SHA256 ${seen.fingerprint}`);
-  return pinned(trust, seen.pem);
+  return pinned(trust, seen.pem, path);
 }
 
 /** It is its own authority; whatever name it gives itself, it is the one that was kept. */
-function pinned(trust: Trust, pem: string): Trust {
-  return { ...trust, tls: { ca: [pem], checkServerIdentity: () => undefined } };
+function pinned(trust: Trust, pem: string, path: string): Trust {
+  const hint = `if it was given another certificate, and you know that, delete ${path}`;
+  return { ...trust, tls: { ca: [pem], checkServerIdentity: () => undefined }, hint };
 }
 
 async function readKept(path: string): Promise<string | undefined> {

@@ -17,6 +17,8 @@ export interface Trust {
     rejectUnauthorized?: boolean;
     checkServerIdentity?: () => undefined;
   };
+  /** What to do about a certificate that is not the one expected. */
+  hint?: string;
 }
 
 export interface HttpRequest {
@@ -120,7 +122,7 @@ async function send(url: URL, options: HttpRequest, ours: boolean): Promise<Resp
     throw new DavitError(isUntrusted(cause) ? "denied" : "unavailable", `Cannot reach ${url.host}: ${why}`, {
       cause,
       ...(isUntrusted(cause)
-        ? { hint: `put its CA certificate into ~/.docker/certs.d/${url.host}/ca.crt` }
+        ? { hint: options.trust?.hint ?? `put its CA certificate into ~/.docker/certs.d/${url.host}/ca.crt` }
         : {}),
     });
   } finally {

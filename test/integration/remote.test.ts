@@ -256,7 +256,7 @@ test(
     await server.exited;
     expect(refused).toMatchObject({
       code: 1,
-      stderr: expect.stringMatching(/^error: Cannot reach .*certificate/),
+      stderr: expect.stringMatching(/^error: Cannot reach .*certificate.*\nhint: .*delete .*\/hosts\//),
     });
   },
   LONG,
