@@ -27,7 +27,7 @@ export interface RackServerOptions {
 }
 
 /** How long a stop waits for answers that are on their way, in milliseconds. */
-const GRACE = 5000;
+const GRACE = 1500;
 
 /** Serves a rack to others: the Convox rack API, its images below `/v2`, and how it is doing. */
 export async function serveRack(options: RackServerOptions): Promise<RegistryServer> {
@@ -87,9 +87,11 @@ export async function serveRack(options: RackServerOptions): Promise<RegistrySer
   return {
     url: addressOf(server, address, tls !== undefined),
     async [Symbol.asyncDispose]() {
-      await Promise.race([server.stop(), Bun.sleep(GRACE)]);
-      await server.stop(true);
+      // Builds first: whoever follows one hears of its end.
+      const answered = server.stop();
       await served.stop();
+      await Promise.race([answered, Bun.sleep(GRACE)]);
+      await server.stop(true);
       await registry[Symbol.asyncDispose]();
       await lock[Symbol.asyncDispose]();
     },

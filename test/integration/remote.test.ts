@@ -220,6 +220,29 @@ test(
 );
 
 test(
+  "a rack that is stopped ends its builds, marks them, and their followers hear of it",
+  async () => {
+    await using remote = await east();
+    const dir = await project(remote.here.join("shop"), {
+      "convox.yml": "services:\n  web:\n    build: .\n",
+      Dockerfile: `${BASE}RUN echo ${crypto.randomUUID()} && sleep 30\n`,
+    });
+    await remote.ok(["apps", "create", "shop"]);
+    const client = remote.here.spawn(["build", "-a", "shop"], { cwd: dir, env: remote.env });
+    while ((await remote.json(["builds", "-a", "shop"]))[0]?.status !== "running") await Bun.sleep(100);
+    await Bun.sleep(500);
+    const began = performance.now();
+    expect(await remote.rack.kill("SIGTERM")).toBe(0);
+    expect(performance.now() - began).toBeLessThan(4000);
+    expect(await client.exited).toBe(1);
+    expect(await new Response(client.stdout).text()).toMatch(/^ERROR: Interrupted$/m);
+    const [build] = await remote.there.json(["builds", "-a", "shop"]);
+    expect(build).toMatchObject({ status: "failed", reason: "Interrupted" });
+  },
+  LONG,
+);
+
+test(
   "a rack with a certificate of its own is known by its fingerprint, and no other is taken for it",
   async () => {
     using box = sandbox();
