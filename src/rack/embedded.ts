@@ -1,16 +1,12 @@
-import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { Engine } from "../build/engine.ts";
-import { type ByteStream, type Bytes, encode } from "../bytes.ts";
+import type { ByteStream } from "../bytes.ts";
 import { DavitError, systemError } from "../errors.ts";
 import { BlobPool } from "../oci/blob-pool.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { type Digest, parseDigest } from "../oci/digest.ts";
-import { LAYOUT_FILE, REF_NAME } from "../oci/layout-store.ts";
-import { mediaTypes } from "../oci/media-types.ts";
 import type { ReadStore } from "../oci/store.ts";
-import { replaceFile } from "../write-file.ts";
 import { backup } from "./backup.ts";
 import type { QueueLimits } from "./build-queue.ts";
 import { Collector } from "./collector.ts";
@@ -18,8 +14,10 @@ import { runEmbeddedBuild } from "./embedded-build.ts";
 import { exportEmbedded, imagesOf, readEmbedded } from "./embedded-export.ts";
 import { commitStaged, copyEmbedded, importEmbedded, type Staged } from "./embedded-import.ts";
 import type { Event } from "./event-ledger.ts";
+import { followLog } from "./follow-log.ts";
 import { type Env, Home, LOCAL, noRack } from "./home.ts";
 import { checkName, type RandomSource, secureRandom } from "./ids.ts";
+import { publish } from "./layout-view.ts";
 import { Ledger } from "./ledger.ts";
 import { checkParams, effectiveParams } from "./params.ts";
 import type {
@@ -39,12 +37,12 @@ import type {
   System,
   TokenRequest,
 } from "./rack.ts";
+import { openSeal } from "./rack-key.ts";
 import { RackStore } from "./rack-store.ts";
 import { Registry } from "./registry.ts";
 import { RegistryLogins } from "./registry-logins.ts";
 import { Releases } from "./releases.ts";
-import { type BuildRow, buildOf } from "./rows.ts";
-import { Seal } from "./seal.ts";
+import { buildOf } from "./rows.ts";
 import { ServedRack } from "./served-rack.ts";
 import type { RegistryLogin, Settings } from "./settings.ts";
 import { claimsFor, signToken } from "./tokens.ts";
@@ -53,10 +51,6 @@ import { claimsFor, signToken } from "./tokens.ts";
 const RACK_VERSION = "3.24.6";
 const GENERATION = "3";
 const DEFAULT_LIMIT = 10;
-/** The fact that names the key. */
-const KEY_ID = "key";
-/** Between looks at a log that still grows, in milliseconds. */
-const FOLLOW = 200;
 
 export interface EmbeddedOptions {
   env: Env;
@@ -282,33 +276,7 @@ export class EmbeddedRack implements Rack {
   async buildLog(app: string, id: string): Promise<ByteStream> {
     await this.#parts.ledger.builds.failAbandoned();
     this.#parts.ledger.builds.find(app, id);
-    return this.#follow(app, id);
-  }
-
-  /** Chunks while the build runs, and from the finished log what came after them. */
-  async *#follow(app: string, id: string): AsyncGenerator<Bytes> {
-    let seq = 0;
-    let sent = 0;
-    for (;;) {
-      const row = this.#parts.ledger.builds.find(app, id);
-      if (row.log_digest !== "") return yield* skip(await this.#storedLog(row), sent);
-      const chunks = this.#parts.ledger.builds.logChunks(id, seq);
-      for (const chunk of chunks) {
-        const bytes = encode(chunk.bytes);
-        seq = chunk.seq;
-        sent += bytes.byteLength;
-        yield bytes;
-      }
-      if (chunks.length > 0) continue;
-      if (row.status === "failed" || row.status === "complete") return;
-      await Bun.sleep(FOLLOW);
-      await this.#parts.ledger.builds.failAbandoned();
-    }
-  }
-
-  async #storedLog(row: BuildRow): Promise<ByteStream> {
-    const log = { mediaType: "text/plain", digest: parseDigest(row.log_digest), size: row.log_size };
-    return await this.#parts.store(row.app).fetch(log);
+    return followLog(this.#parts, app, id);
   }
 
   async runBuild(
@@ -366,46 +334,4 @@ export class EmbeddedRack implements Rack {
   async createRelease(app: string, release: NewRelease): Promise<Release> {
     return await this.#parts.releases.create(app, release);
   }
-}
-
-async function* skip(stream: ByteStream, count: number): AsyncGenerator<Bytes> {
-  let left = count;
-  for await (const chunk of stream) {
-    if (left >= chunk.byteLength) left -= chunk.byteLength;
-    else {
-      yield chunk.subarray(left);
-      left = 0;
-    }
-  }
-}
-
-/** A view of the rack for tools that read layouts; the ledger is the truth. */
-async function publish(dir: string, ledger: Ledger): Promise<void> {
-  const manifests = ledger.content.indexView().map(({ name, digest, size }) => ({
-    mediaType: mediaTypes.ociIndex,
-    digest,
-    size,
-    annotations: { [REF_NAME]: name },
-  }));
-  await mkdir(dir, { recursive: true, mode: 0o700 });
-  if (!existsSync(join(dir, "oci-layout"))) await replaceFile(join(dir, "oci-layout"), LAYOUT_FILE);
-  await replaceFile(
-    join(dir, "index.json"),
-    JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests }),
-  );
-}
-
-/** A rack that was restored without its key must not be given another one. */
-async function openSeal(ledger: Ledger, name: string, path: string, env: Env): Promise<Seal> {
-  const known = ledger.known(KEY_ID);
-  const fromEnv = env["DAVIT_KEY"];
-  const lost = known !== undefined && !fromEnv && !existsSync(path);
-  const seal = lost ? undefined : await Seal.open(path, fromEnv);
-  if (known === undefined && seal) await ledger.setFact(KEY_ID, seal.id);
-  if (seal && (known === undefined || known === seal.id)) return seal;
-  throw new DavitError(
-    "denied",
-    `Cannot open rack ${name}: it was sealed with key ${known}, ${seal ? `this is key ${seal.id}` : "and that is not here"}`,
-    { hint: `put the right key into ${path}, or set DAVIT_KEY` },
-  );
 }
