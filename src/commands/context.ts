@@ -51,8 +51,8 @@ function progressMode(text: string | undefined): ProgressMode {
 
 /** Flag, environment, the project's setting, the user's choice, `local`. */
 async function findRack(input: Input, env: Env, cwd: string): Promise<string> {
-  if (env["RACK_URL"]?.trim()) return "direct";
-  const { Home, LOCAL, projectSetting } = await import("../rack/home.ts");
+  const { DIRECT, Home, LOCAL, projectSetting } = await import("../rack/home.ts");
+  if (env["RACK_URL"]?.trim()) return DIRECT;
   const named =
     input.text("rack") || env["DAVIT_RACK"] || env["CONVOX_RACK"] || (await projectSetting(cwd, "rack"));
   return named || (await new Home(env).currentRack()) || LOCAL;

@@ -149,7 +149,7 @@ export async function logOf(
   return empty;
 }
 
-export function logKey(build: string): string {
+function logKey(build: string): string {
   return `build/${build}/logs`;
 }
 

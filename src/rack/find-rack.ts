@@ -5,14 +5,11 @@ import { systemCode, systemError } from "../errors.ts";
 import { trustOnFirstUse } from "../http/first-use.ts";
 import { Type } from "../schema.ts";
 import { type EmbeddedOptions, EmbeddedRack } from "./embedded.ts";
-import { type Env, Home, LOCAL, noRack } from "./home.ts";
+import { DIRECT, type Env, Home, LOCAL, noRack } from "./home.ts";
 import type { Rack } from "./rack.ts";
 import { parseRackUrl, type RackAddress, RackClient } from "./rack-client.ts";
 import { RemoteRack } from "./remote.ts";
 import { list } from "./remote-wire.ts";
-
-/** What a rack that `RACK_URL` names is called. */
-export const DIRECT = "direct";
 
 /** A rack somewhere, and how it was found. */
 export interface FoundRack {
@@ -50,7 +47,7 @@ async function addressOf(name: string, env: Env, home: Home): Promise<RackAddres
   throw noRack(name);
 }
 
-/** Every rack that is known here, embedded ones first. */
+/** Every rack that is known here, embedded ones first. A console that does not answer hides no other. */
 export async function knownRacks(env: Env): Promise<FoundRack[]> {
   const home = new Home(env);
   const embedded = (await home.racks()).map((name): FoundRack => ({ name }));
@@ -62,7 +59,7 @@ export async function knownRacks(env: Env): Promise<FoundRack[]> {
       }),
     ),
   );
-  return [...embedded, ...added, ...(await convoxRacks(env)), ...(await consoleRacks(env))];
+  return [...embedded, ...added, ...(await convoxRacks(env)), ...(await consoleRacks(env).catch(() => []))];
 }
 
 function convoxDir(env: Env): string {

@@ -10,6 +10,9 @@ export type Env = Record<string, string | undefined>;
 /** The rack that is there without being made. */
 export const LOCAL = "local";
 
+/** What a rack that `RACK_URL` names is called. */
+export const DIRECT = "direct";
+
 /**
  * Where davit keeps things: `$DAVIT_HOME`, else the XDG directories. Racks are
  * `racks/NAME/`; the choice of a current rack is a one-line file.

@@ -53,9 +53,9 @@ export class ObjectLedger {
     );
   }
 
-  /** Forgets uploads that no build came for; how many there were. */
-  async expire(): Promise<number> {
-    return await this.#db.write(() =>
+  /** Forgets uploads that no build came for. */
+  async expire(): Promise<void> {
+    await this.#db.write(() =>
       this.#db.run("DELETE FROM objects WHERE key LIKE 'tmp/%' AND created < ?", this.#now() - TEMPORARY),
     );
   }

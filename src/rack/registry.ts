@@ -44,7 +44,7 @@ export class Registry implements AsyncDisposable {
     return new Repository(this, name);
   }
 
-  /** Removes uploads nobody goes on with, what others left half-written, and then what nothing reaches. */
+  /** Removes uploads nobody goes on with, sources no build came for, what others left half-written, and then what nothing reaches. */
   async sweep(): Promise<void> {
     const { pool } = this.parts.collector;
     const dir = join(pool.root, "uploads");
@@ -55,6 +55,7 @@ export class Registry implements AsyncDisposable {
     for (const id of files) if (!known.has(id)) await rm(join(dir, id), { force: true });
     await pool.ready();
     await pool.sweep();
+    await this.parts.ledger.objects.expire();
     await this.parts.collector.recover();
     await this.parts.collector.run();
   }

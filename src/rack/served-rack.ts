@@ -51,7 +51,6 @@ export class ServedRack {
   /** Marks and removes what an earlier server left. */
   async start(): Promise<void> {
     await this.#parts.ledger.builds.failAbandoned();
-    if ((await this.#parts.ledger.objects.expire()) > 0) await this.#parts.collector.run();
     const work = this.#work();
     for (const name of await readdir(work).catch(() => []))
       await rm(join(work, name), { recursive: true, force: true });

@@ -20,7 +20,7 @@ export class PasswordGate {
   check(request: Request, address: string): Response | undefined {
     const failures = this.#failures.get(address);
     const recent = failures && performance.now() - failures.since < 1000 ? failures : undefined;
-    if (recent && recent.count >= TRIES) return answer(429, { "retry-after": "1" });
+    if (recent && recent.count >= TRIES) return refusal(429);
     if (this.#holds(basicOf(request)?.password ?? "")) return undefined;
     if (request.headers.has("authorization"))
       this.#failures.set(address, {
@@ -28,7 +28,7 @@ export class PasswordGate {
         since: recent?.since ?? performance.now(),
       });
     if (this.#failures.size > 10_000) this.#failures.clear();
-    return answer(401, { "www-authenticate": 'Basic realm="davit"' });
+    return refusal(401);
   }
 
   /** Some clients send a password as it stands in an address, percent-encoded. */
@@ -39,7 +39,10 @@ export class PasswordGate {
   }
 }
 
-function answer(status: number, headers: Record<string, string>): Response {
+/** In the form that clients of registries read. */
+export function refusal(status: number): Response {
+  const headers: Record<string, string> =
+    status === 401 ? { "www-authenticate": 'Basic realm="davit"' } : { "retry-after": "1" };
   const code = status === 401 ? "UNAUTHORIZED" : "TOOMANYREQUESTS";
   const message = status === 401 ? "authentication required" : "too many wrong passwords";
   return Response.json({ errors: [{ code, message }] }, { status, headers });

@@ -92,13 +92,16 @@ function accept(
   return upgrade(outgoing(stream)) ? undefined : problem(400, "this is no web socket's handshake");
 }
 
-/** What a role holds; a key that may only deploy holds what such routes need, for its apps. */
+/**
+ * What a role holds; a key that may only deploy holds what such routes need, for its
+ * apps. A build's push secret is for its images, and holds nothing here.
+ */
 function requireRight(
   { right, deploy }: Route,
-  { role, apps }: Visitor,
+  { role, apps, build }: Visitor,
   { app }: Record<string, string>,
 ): void {
-  const allowed = role === "deploy" ? deploy : role.includes(right);
+  const allowed = build === undefined && (role === "deploy" ? deploy : role.includes(right));
   const known = app === undefined || apps === undefined || apps.includes(app);
   if (!allowed || !known) throw new DavitError("denied", "you are unauthorized to access this");
 }

@@ -1,10 +1,12 @@
 import { DavitError } from "../errors.ts";
 import type { EmbeddedRack } from "../rack/embedded.ts";
+import { problem } from "./answer.ts";
 import { calmDiskThreads } from "./disk-threads.ts";
 import { type Address, addressOf, isLocal, listen } from "./listen.ts";
 import { Login, type Visitor } from "./login.ts";
 import { tuneLoopback } from "./loopback.ts";
 import { Metrics } from "./metrics.ts";
+import { refusal } from "./password.ts";
 import { rackApi } from "./rack-api.ts";
 import type { Visitor as RegistryVisitor } from "./registry/call.ts";
 import { registryApi } from "./registry/registry-api.ts";
@@ -54,12 +56,15 @@ export async function serveRack(options: RackServerOptions): Promise<RegistrySer
     if (/^\/v2(\/|$)/.test(pathname)) {
       const visitor = login.visitor(request, from);
       return visitor instanceof Response
-        ? registryRefusal(visitor)
+        ? refusal(visitor.status)
         : await registryApi(request, registry, inRegistry(visitor, rack));
     }
     if (pathname === "/metrics") {
       const visitor = login.visitor(request, from);
-      return visitor instanceof Response ? visitor : metrics.answer();
+      if (visitor instanceof Response) return visitor;
+      return visitor.role === "deploy"
+        ? problem(403, "you are unauthorized to access this")
+        : metrics.answer();
     }
     return await rackApi(request, from, { rack, served, login }, upgrade);
   }
@@ -111,15 +116,6 @@ function inRegistry(visitor: Visitor, rack: EmbeddedRack): RegistryVisitor {
     mayTag: (repository, tag) =>
       !rack.isSealedTag(repository, tag) && (build === undefined || tag.endsWith(`.${build}`)),
   };
-}
-
-/** Clients of registries expect their own form. */
-function registryRefusal(refused: Response): Response {
-  const code = refused.status === 429 ? "TOOMANYREQUESTS" : "UNAUTHORIZED";
-  const message = refused.status === 429 ? "too many wrong passwords" : "authentication required";
-  const headers =
-    refused.status === 429 ? { "retry-after": "1" } : { "www-authenticate": 'Basic realm="davit"' };
-  return Response.json({ errors: [{ code, message }] }, { status: refused.status, headers });
 }
 
 function logLine(

@@ -147,6 +147,13 @@ test("an external build is complete only with every service's image, by its own 
   expect(await registry("/v2/")).toBe(200);
   expect(await registry("/v2/shop/blobs/uploads/", "POST")).toBe(202);
   expect(await registry("/v2/other/blobs/uploads/", "POST")).toBe(403);
+  for (const [method, route] of [
+    ["GET", "/apps"],
+    ["GET", "/apps/shop/builds"],
+    ["POST", "/apps/shop/builds"],
+    ["GET", "/metrics"],
+  ] as const)
+    expect((await server.ask(route, { method, headers: secret })).status).toBe(403);
   const tag = await server.ask("/v2/shop/manifests/latest", {
     method: "PUT",
     headers: { ...secret, "content-type": "application/vnd.oci.image.index.v1+json" },

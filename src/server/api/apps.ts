@@ -1,4 +1,4 @@
-import { json, ok } from "../answer.ts";
+import { json, ok, problem } from "../answer.ts";
 import { type RackCall, type Route, route } from "../route.ts";
 
 /** Who sees only some apps is told of no others. */
@@ -41,7 +41,6 @@ export const apps: readonly Route[] = [
   ),
   route("POST /apps/$app/cancel", async ({ rack, params: { app = "" } }) => {
     await rack.app(app);
-    const { problem } = await import("../answer.ts");
     return problem(403, "app is not updating");
   }),
   route("GET /apps/$app/configs/$name", async ({ rack, params: { app = "", name = "" } }) => {

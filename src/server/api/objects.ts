@@ -1,3 +1,4 @@
+import { toReadable } from "../../bytes.ts";
 import { DavitError } from "../../errors.ts";
 import { json, ok } from "../answer.ts";
 import { bodyOf } from "../body.ts";
@@ -16,7 +17,6 @@ export const objects: readonly Route[] = [
     "GET /apps/$app/objects/$$key",
     async ({ served, params: { app = "", key = "" } }) => {
       const { stream } = await served.object(app, checkKey(key));
-      const { toReadable } = await import("../../bytes.ts");
       return new Response(toReadable(stream), { headers: { "content-type": "application/octet-stream" } });
     },
     { deploy: true },
