@@ -91,7 +91,7 @@ async function* counted(
   }
 }
 
-/** Shows the log as it grows. A socket that breaks is opened again; what was shown is not shown twice. */
+/** Shows the log as it grows, and says how the build ended. */
 async function follow(
   client: RackClient,
   app: string,
@@ -99,24 +99,43 @@ async function follow(
   events: BuildEvents,
   signal: AbortSignal,
 ): Promise<Build> {
+  for await (const chunk of remoteLog(client, app, id, signal)) events.log?.(decode(chunk));
+  return finished(await lookAt(client, app, id, signal));
+}
+
+async function lookAt(
+  client: RackClient,
+  app: string,
+  id: string,
+  signal: AbortSignal | undefined,
+): Promise<Build> {
+  return buildOf(await client.json(WireBuild, "GET", `/apps/${app}/builds/${id}`, { signal }), app);
+}
+
+/** A build's log until its end. A socket that breaks is opened again, for it looks like one that ended; nothing comes twice. */
+export async function* remoteLog(
+  client: RackClient,
+  app: string,
+  id: string,
+  signal?: AbortSignal,
+): AsyncGenerator<Bytes> {
   const retries = new Retries(signal);
-  let shown = 0;
+  let sent = 0;
   for (let last = false; ; ) {
     try {
-      for await (const chunk of beyond(client.socket(`/apps/${app}/builds/${id}/logs`, signal), shown)) {
-        shown += chunk.byteLength;
+      for await (const chunk of beyond(client.socket(`/apps/${app}/builds/${id}/logs`, signal), sent)) {
+        sent += chunk.byteLength;
         retries.progress();
-        events.log?.(decode(chunk));
+        yield chunk;
       }
     } catch (error) {
       await retries.after(error);
     }
-    const build = buildOf(await client.json(WireBuild, "GET", `/apps/${app}/builds/${id}`, { signal }), app);
-    const ended = build.status === "complete" || build.status === "failed";
+    if (last) return;
+    const { status } = await lookAt(client, app, id, signal);
     // The end of the log may have come after the socket's: it is read once more.
-    if (ended && last) return finished(build);
-    last = ended;
-    if (!ended) await Bun.sleep(POLL);
+    last = status === "complete" || status === "failed";
+    if (!last) await Bun.sleep(POLL);
   }
 }
 

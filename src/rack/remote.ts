@@ -26,7 +26,7 @@ import type {
   TokenRequest,
 } from "./rack.ts";
 import { type RackAddress, RackClient } from "./rack-client.ts";
-import { runRemoteBuild } from "./remote-build.ts";
+import { remoteLog, runRemoteBuild } from "./remote-build.ts";
 import type { RemoteParts } from "./remote-content.ts";
 import {
   appOf,
@@ -124,7 +124,7 @@ export class RemoteRack implements Rack {
 
   async buildLog(app: string, id: string): Promise<ByteStream> {
     await this.build(app, id);
-    return this.#client.socket(`${this.#buildPath(app, id)}/logs`);
+    return remoteLog(this.#client, app, id);
   }
 
   async runBuild(
