@@ -53,10 +53,14 @@ export function stateOf(owner: Owner): "alive" | "gone" | "unknown" {
   }
 }
 
-/** Whether an owner's work is abandoned: it is gone, or cannot be seen and has been silent since `until` (ms since 1970). */
-export function isAbandoned(text: string, until: number, now: number): boolean {
+/**
+ * Whether an owner's work is abandoned: it is gone, or cannot be seen and has been silent
+ * since `until` (ms since 1970). Where machines share work, another boot may be another machine.
+ */
+export function isAbandoned(text: string, until: number, now: number, shared = false): boolean {
   const owner = parseOwner(text);
-  const state = owner ? stateOf(owner) : "unknown";
+  const elsewhere = owner === undefined || (shared && owner.boot !== thisProcess().boot);
+  const state = elsewhere ? "unknown" : stateOf(owner);
   return state === "gone" || (state === "unknown" && until < now);
 }
 

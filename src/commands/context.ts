@@ -66,13 +66,21 @@ async function findApp(positional: string | undefined, input: Input, env: Env, c
 
 /** Opens a rack by name; the engine is looked for only when a build needs it. */
 export async function openRack(name: string, env: Env, onNote?: (text: string) => void): Promise<Rack> {
-  const { Home, LOCAL } = await import("../rack/home.ts");
-  if (!env["RACK_URL"]?.trim() && (name === LOCAL || new Home(env).hasRack(name))) {
+  if (await isEmbedded(name, env)) {
     const { EmbeddedRack } = await import("../rack/embedded.ts");
     return await EmbeddedRack.open(name, rackOptions(env));
   }
   const { openRemote } = await import("../rack/find-rack.ts");
   return await openRemote(name, rackOptions(env), onNote);
+}
+
+/** Here are racks in directories, and the one of the database that this machine is told of. */
+async function isEmbedded(name: string, env: Env): Promise<boolean> {
+  const { Home, LOCAL } = await import("../rack/home.ts");
+  if (env["RACK_URL"]?.trim()) return false;
+  const home = new Home(env);
+  if (name === LOCAL || home.hasRack(name)) return true;
+  return Boolean(env["DAVIT_DATABASE_URL"]) && (await home.rackUrl(name)) === undefined;
 }
 
 export function rackOptions(env: Env) {

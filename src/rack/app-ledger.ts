@@ -2,6 +2,7 @@ import { DavitError } from "../errors.ts";
 import type { LedgerDatabase } from "./database.ts";
 import type { App } from "./rack.ts";
 import { appOf } from "./rows.ts";
+import { all, first, run, type Steps } from "./steps.ts";
 
 /** The rack's apps. */
 export class AppLedger {
@@ -14,36 +15,31 @@ export class AppLedger {
   }
 
   /** By name. */
-  list(): App[] {
-    return this.#db.all("SELECT * FROM apps ORDER BY name").map(appOf);
+  async list(): Promise<App[]> {
+    return (await this.#db.read(() => all("SELECT * FROM apps ORDER BY name"))).map(appOf);
   }
 
-  find(name: string): App {
-    const row = this.#db.get("SELECT * FROM apps WHERE name = ?", name);
-    if (row === undefined)
-      throw new DavitError("not-found", `app not found: ${name}`, {
-        hint: "see `davit apps`, or name one with -a",
-      });
-    return appOf(row);
+  async find(name: string): Promise<App> {
+    return await this.#db.read(() => findApp(name));
   }
 
   async create(name: string, generation = "3"): Promise<void> {
-    await this.#db.write(() => {
-      const created = this.#db.run(
-        "INSERT OR IGNORE INTO apps (name, generation, created) VALUES (?, ?, ?)",
+    const created = await this.#db.write(() =>
+      run(
+        "INSERT INTO apps (name, generation, created) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
         ...[name, generation, this.#now().toISOString()],
-      );
-      if (created === 0) throw new DavitError("exists", `app already exists: ${name}`);
-    });
+      ),
+    );
+    if (created === 0) throw new DavitError("exists", `app already exists: ${name}`);
   }
 
   async update(
     name: string,
     { locked, parameters }: { locked?: boolean | undefined; parameters?: Record<string, string> | undefined },
   ): Promise<void> {
-    await this.#db.write(() => {
-      const app = this.find(name);
-      this.#db.run(
+    await this.#db.write(function* () {
+      const app = yield* findApp(name);
+      yield* run(
         "UPDATE apps SET locked = ?, parameters = ? WHERE name = ?",
         ...[(locked ?? app.locked) ? 1 : 0, JSON.stringify({ ...app.parameters, ...parameters }), name],
       );
@@ -51,9 +47,9 @@ export class AppLedger {
   }
 
   async remove(name: string): Promise<void> {
-    await this.#db.write(() => {
-      if (this.find(name).locked) throw new DavitError("conflict", `app is locked: ${name}`);
-      const busy = this.#db.get(
+    await this.#db.write(function* () {
+      if ((yield* findApp(name)).locked) throw new DavitError("conflict", `app is locked: ${name}`);
+      const busy = yield* first(
         "SELECT id FROM builds WHERE app = ? AND status IN ('created', 'running')",
         name,
       );
@@ -61,7 +57,16 @@ export class AppLedger {
         throw new DavitError("conflict", `Cannot delete app ${name}: a build of it is running`, {
           hint: "wait for it, or stop it",
         });
-      this.#db.run("DELETE FROM apps WHERE name = ?", name);
+      yield* run("DELETE FROM apps WHERE name = ?", name);
     });
   }
+}
+
+export function* findApp(name: string): Steps<App> {
+  const row = yield* first("SELECT * FROM apps WHERE name = ?", name);
+  if (row === undefined)
+    throw new DavitError("not-found", `app not found: ${name}`, {
+      hint: "see `davit apps`, or name one with -a",
+    });
+  return appOf(row);
 }

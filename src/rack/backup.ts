@@ -61,7 +61,7 @@ async function snapshot(parts: EmbeddedParts, file: string, lease: string): Prom
   for (let tries = 0; tries < TRIES; tries++) {
     await parts.ledger.content.pinAll(lease);
     await rm(file, { force: true });
-    parts.ledger.copyTo(file);
+    await parts.ledger.db.copyTo(file);
     const blobs = settle(file);
     if (await parts.ledger.content.pinThese(lease, blobs)) return blobs;
   }

@@ -1,18 +1,15 @@
-import { FileLock } from "../lock.ts";
 import type { BlobPool } from "../oci/blob-pool.ts";
-import type { ContentLedger } from "./content-ledger.ts";
+import { takeTurn } from "./collector-turn.ts";
+import type { Ledger } from "./ledger.ts";
 
-/**
- * Removes blobs that nothing reaches. One at a time in a rack, under a lock that
- * dies with its process; what a dead collector left undone, the next one finishes.
- */
+/** Removes blobs that nothing reaches, one collector at a time in a rack; what one left undone, the next finishes. */
 export class Collector {
   readonly pool: BlobPool;
-  readonly ledger: ContentLedger;
+  readonly ledger: Ledger;
   readonly #lock: string;
 
-  /** `lock` is the file whose lock collectors take turns under. */
-  constructor(pool: BlobPool, ledger: ContentLedger, lock: string) {
+  /** `lock` is the file whose lock collectors of one machine take turns under. */
+  constructor(pool: BlobPool, ledger: Ledger, lock: string) {
     this.pool = pool;
     this.ledger = ledger;
     this.#lock = lock;
@@ -20,17 +17,21 @@ export class Collector {
 
   /** Returns how many blobs it removed. */
   async run(): Promise<number> {
-    using _ = await FileLock.take(this.#lock, "collect garbage");
-    const garbage = await this.ledger.markGarbage();
-    for (const digest of garbage) await this.pool.remove(digest);
-    await this.ledger.forget(garbage);
+    await using turn = await takeTurn(this.ledger, this.#lock);
+    const garbage = await this.ledger.garbage.mark(turn.fence);
+    for (const digest of garbage) {
+      await turn.hold();
+      await this.pool.remove(digest);
+    }
+    await this.ledger.garbage.forget(garbage, turn.fence);
     return garbage.length;
   }
 
   /** Ends what processes that are gone held, then collects if there was anything. */
   async recover(): Promise<void> {
-    const leases = this.ledger.leases.abandoned();
-    for (const lease of leases) await this.ledger.leases.close(lease);
-    if (leases.length > 0) await this.run();
+    const { leases } = this.ledger.content;
+    const abandoned = await leases.abandoned();
+    for (const lease of abandoned) await leases.close(lease);
+    if (abandoned.length > 0) await this.run();
   }
 }

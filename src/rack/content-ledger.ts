@@ -5,8 +5,8 @@ import { check, checkJson, Type } from "../schema.ts";
 import type { LedgerDatabase } from "./database.ts";
 import { LeaseLedger } from "./lease-ledger.ts";
 import { ContentRow } from "./rows.ts";
+import { all, first, run, type Steps } from "./steps.ts";
 
-const DigestRow = Type.Object({ digest: Type.String() });
 const BlobRow = Type.Object({ size: Type.Integer(), state: Type.String() });
 
 /** A manifest as it is recorded. */
@@ -23,7 +23,7 @@ export interface NewManifest {
 }
 
 /**
- * Which blobs the pool holds, which app may see which, and what keeps them from
+ * Which blobs the rack holds, which app may see which, and what keeps them from
  * being collected: tags and builds, and the pins of leases under way.
  */
 export class ContentLedger {
@@ -37,11 +37,11 @@ export class ContentLedger {
 
   /** Whether the app holds this blob; a "yes" inside a lease pins it in the same transaction. */
   async has(app: string, descriptor: Descriptor, lease?: string): Promise<boolean> {
-    const member = this.#isMember(app, descriptor);
+    const member = await this.#db.read(() => isMember(app, descriptor));
     if (lease === undefined || !member) return member;
-    return await this.#db.write(() => {
-      if (!this.#isMember(app, descriptor)) return false;
-      this.#pin(lease, descriptor.digest);
+    return await this.#db.write(function* () {
+      if (!(yield* isMember(app, descriptor))) return false;
+      yield* pin(lease, descriptor.digest);
       return true;
     });
   }
@@ -51,81 +51,83 @@ export class ContentLedger {
    * file alone. False while a collector is at it: wait and ask again.
    */
   async claim(lease: string, digest: Digest): Promise<boolean> {
-    return await this.#db.write(() => {
-      if (this.#blob(digest)?.state === "deleting") return false;
-      this.#pin(lease, digest);
+    return await this.#db.write(function* () {
+      if ((yield* findBlob(digest))?.state === "deleting") return false;
+      yield* pin(lease, digest);
       return true;
     });
   }
 
   /** Records a blob whose file is in place: it is the app's now. */
   async add(app: string, descriptor: Descriptor, lease: string): Promise<void> {
-    await this.#db.write(() => this.#add(app, descriptor, [], lease));
+    await this.#db.write(() => addBlob(app, descriptor, [], lease));
   }
 
   /** Records a manifest, whose children must be the app's already. */
   async addManifest(app: string, manifest: NewManifest, lease: string): Promise<void> {
     const { descriptor, children, subject, entry, root = false, sparse = false } = manifest;
-    await this.#db.write(() => {
-      if (!sparse) this.requireMembers(app, children);
-      this.#add(app, descriptor, children, lease);
-      this.#db.run(
+    await this.#db.write(function* () {
+      if (!sparse) yield* requireMembers(app, children);
+      yield* addBlob(app, descriptor, children, lease);
+      yield* run(
         `INSERT INTO manifests (app, digest, media_type, size, root, subject, entry) VALUES (?, ?, ?, ?, ?, ?, ?)
-         ON CONFLICT DO UPDATE SET media_type = excluded.media_type, root = max(root, excluded.root)`,
+         ON CONFLICT (app, digest) DO UPDATE SET media_type = excluded.media_type,
+         root = CASE WHEN excluded.root = 1 THEN 1 ELSE manifests.root END`,
         ...[app, descriptor.digest, descriptor.mediaType, descriptor.size],
         ...[root ? 1 : 0, subject?.digest ?? "", entry ? JSON.stringify(entry) : ""],
       );
       // What an index names lives and goes with the index.
-      for (const child of children)
-        this.#db.run("UPDATE manifests SET root = 0 WHERE app = ? AND digest = ?", app, child.digest);
+      yield* unroot(app, children);
     });
-  }
-
-  #add(app: string, { digest, size }: Descriptor, children: Descriptor[], lease: string): void {
-    this.#db.run("INSERT OR IGNORE INTO blobs (digest, size) VALUES (?, ?)", digest, size);
-    this.#db.run("INSERT OR IGNORE INTO members (app, digest) VALUES (?, ?)", app, digest);
-    for (const child of children)
-      this.#db.run("INSERT OR IGNORE INTO edges (parent, child) VALUES (?, ?)", digest, child.digest);
-    this.#pin(lease, digest);
   }
 
   /** Makes a blob of the pool the app's, on proof of its content; false when the pool lacks it. */
   async adopt(app: string, descriptor: Descriptor, lease: string): Promise<boolean> {
-    return await this.#db.write(() => {
-      const blob = this.#blob(descriptor.digest);
+    return await this.#db.write(function* () {
+      const blob = yield* findBlob(descriptor.digest);
       if (blob?.state !== "present" || blob.size !== descriptor.size) return false;
-      this.#db.run("INSERT OR IGNORE INTO members (app, digest) VALUES (?, ?)", app, descriptor.digest);
-      this.#pin(lease, descriptor.digest);
+      yield* addMember(app, descriptor.digest);
+      yield* pin(lease, descriptor.digest);
       return true;
     });
   }
 
-  tag(app: string, name: string): ContentRow | undefined {
-    const row = this.#db.get(
+  async tag(app: string, name: string): Promise<ContentRow | undefined> {
+    return await this.#content(
       "SELECT digest, media_type, size FROM tags WHERE app = ? AND name = ?",
       app,
       name,
     );
-    return row === undefined ? undefined : check(ContentRow, row, "the ledger's tags");
   }
 
   /** A manifest of the app, by digest. */
-  manifest(app: string, digest: Digest): ContentRow | undefined {
-    const row = this.#db.get(
+  async manifest(app: string, digest: Digest): Promise<ContentRow | undefined> {
+    return await this.#content(
       `SELECT manifests.digest, media_type, manifests.size FROM manifests
        JOIN members USING (app, digest) WHERE app = ? AND digest = ?`,
       app,
       digest,
     );
-    return row === undefined ? undefined : check(ContentRow, row, "the ledger's manifests");
   }
 
-  /** What in the app refers to a digest, oldest first. */
-  referrers(app: string, subject: Digest): Descriptor[] {
-    const rows = this.#db.all(
-      "SELECT digest, media_type, size, entry FROM manifests WHERE app = ? AND subject = ? ORDER BY rowid",
-      app,
-      subject,
+  /** The compressed blob that was made from a layer with this diff id, by anyone in this rack. */
+  async layer(diffId: string): Promise<ContentRow | undefined> {
+    return await this.#content("SELECT digest, media_type, size FROM layers WHERE diff_id = ?", diffId);
+  }
+
+  async #content(sql: string, ...values: string[]): Promise<ContentRow | undefined> {
+    const row = await this.#db.read(() => first(sql, ...values));
+    return row === undefined ? undefined : check(ContentRow, row, "the ledger's content");
+  }
+
+  /** What in the app refers to a digest, by its own. */
+  async referrers(app: string, subject: Digest): Promise<Descriptor[]> {
+    const rows = await this.#db.read(() =>
+      all(
+        "SELECT digest, media_type, size, entry FROM manifests WHERE app = ? AND subject = ? ORDER BY digest",
+        app,
+        subject,
+      ),
     );
     return rows.map((row) => {
       const { digest, media_type, size, entry } = check(EntryRow, row, "the ledger's manifests");
@@ -139,120 +141,52 @@ export class ContentLedger {
   }
 
   /** The tags that end so, by name. */
-  tagsOf(app: string, suffix: string): (ContentRow & { name: string })[] {
-    return this.#db
-      .all(
-        "SELECT name, digest, media_type, size FROM tags WHERE app = ?1 AND substr(name, -length(?2)) = ?2 ORDER BY name",
-        app,
-        suffix,
-      )
-      .map((row) => check(TagRow, row, "the ledger's tags"));
+  async tagsOf(app: string, suffix: string): Promise<(ContentRow & { name: string })[]> {
+    const rows = await this.#db.read(() =>
+      all(`SELECT name, digest, media_type, size FROM tags WHERE ${ENDS_SO} ORDER BY name`, app, suffix),
+    );
+    return rows.map((row) => check(TagRow, row, "the ledger's tags"));
   }
 
   async setTag(app: string, name: string, descriptor: Descriptor): Promise<void> {
-    await this.#db.write(() => {
-      this.requireMembers(app, [descriptor]);
-      this.putTag(app, name, descriptor);
+    await this.#db.write(function* () {
+      yield* requireMembers(app, [descriptor]);
+      yield* putTag(app, name, descriptor);
     });
   }
 
-  /** Part of a larger transaction. */
-  putTag(app: string, name: string, descriptor: Descriptor): void {
-    this.#db.run(
-      "INSERT OR REPLACE INTO tags (app, name, digest, media_type, size) VALUES (?, ?, ?, ?, ?)",
-      ...[app, name, descriptor.digest, descriptor.mediaType, descriptor.size],
-    );
-  }
-
-  /** Part of a larger transaction: drops the tags that end so. */
-  dropTags(app: string, suffix: string): void {
-    this.#db.run(
-      `UPDATE manifests SET root = 0 WHERE app = ?1 AND digest IN
-       (SELECT digest FROM tags WHERE app = ?1 AND substr(name, -length(?2)) = ?2)`,
-      app,
-      suffix,
-    );
-    this.#db.run("DELETE FROM tags WHERE app = ?1 AND substr(name, -length(?2)) = ?2", app, suffix);
-  }
-
-  /** Part of a larger transaction: a build keeps these from now on, and they go with it. */
-  unroot(app: string, descriptors: readonly Descriptor[]): void {
-    for (const { digest } of descriptors)
-      this.#db.run("UPDATE manifests SET root = 0 WHERE app = ? AND digest = ?", app, digest);
-  }
-
-  /** Part of a larger transaction: every one of these must be the app's. */
-  requireMembers(app: string, descriptors: Descriptor[]): void {
-    for (const descriptor of descriptors)
-      if (!this.#isMember(app, descriptor))
-        throw new DavitError("not-found", `Cannot find ${descriptor.digest}: it is not in app ${app}`);
-  }
-
-  /** The compressed blob that was made from a layer with this diff id, by anyone in this rack. */
-  layer(diffId: string): ContentRow | undefined {
-    const row = this.#db.get("SELECT digest, media_type, size FROM layers WHERE diff_id = ?", diffId);
-    return row === undefined ? undefined : check(ContentRow, row, "the ledger's layers");
-  }
-
   /** Every blob that the app holds, sorted. */
-  blobsOf(app: string): Digest[] {
-    return this.#db
-      .all(
+  async blobsOf(app: string): Promise<Digest[]> {
+    const rows = await this.#db.read(() =>
+      all(
         "SELECT digest FROM members JOIN blobs USING (digest) WHERE app = ? AND state = 'present' ORDER BY digest",
         app,
-      )
-      .map(digestRow);
+      ),
+    );
+    return rows.map(digestRow);
   }
 
   /** Bytes of a blob that the pool holds. */
-  sizeOf(digest: Digest): number | undefined {
-    const blob = this.#blob(digest);
+  async sizeOf(digest: Digest): Promise<number | undefined> {
+    const blob = await this.#db.read(() => findBlob(digest));
     return blob?.state === "present" ? blob.size : undefined;
   }
 
   async rememberLayer(diffId: string, layer: Descriptor): Promise<void> {
     await this.#db.write(() =>
-      this.#db.run(
-        "INSERT OR REPLACE INTO layers (diff_id, digest, media_type, size) VALUES (?, ?, ?, ?)",
+      run(
+        `INSERT INTO layers (diff_id, digest, media_type, size) VALUES (?, ?, ?, ?) ON CONFLICT (diff_id)
+         DO UPDATE SET digest = excluded.digest, media_type = excluded.media_type, size = excluded.size`,
         ...[diffId, layer.digest, layer.mediaType, layer.size],
       ),
     );
   }
 
-  /**
-   * Marks as `deleting` every blob that no tag, build or pin reaches, and forgets
-   * who could see it. From here on it reads as absent; its file goes next.
-   */
-  async markGarbage(): Promise<Digest[]> {
-    return await this.#db.write(() => {
-      this.#db.run(`
-        WITH RECURSIVE live(digest) AS (
-          SELECT digest FROM tags
-          UNION SELECT index_digest FROM builds WHERE index_digest <> ''
-          UNION SELECT log_digest FROM builds WHERE log_digest <> ''
-          UNION SELECT digest FROM objects
-          UNION SELECT digest FROM pins
-          UNION SELECT digest FROM manifests WHERE root = 1
-          UNION SELECT edges.child FROM edges JOIN live ON edges.parent = live.digest
-          UNION SELECT manifests.digest FROM manifests JOIN live ON manifests.subject = live.digest
-        )
-        UPDATE blobs SET state = 'deleting' WHERE digest NOT IN live`);
-      const garbage = this.#db.all("SELECT digest FROM blobs WHERE state = 'deleting'").map(digestRow);
-      for (const digest of garbage) {
-        this.#db.run("DELETE FROM members WHERE digest = ?", digest);
-        this.#db.run("DELETE FROM layers WHERE digest = ?", digest);
-        this.#db.run("DELETE FROM manifests WHERE digest = ?", digest);
-        this.#db.run("DELETE FROM edges WHERE parent = ?", digest);
-      }
-      return garbage;
-    });
-  }
-
   /** Everything that is here now stays for as long as the lease. */
   async pinAll(lease: string): Promise<void> {
     await this.#db.write(() =>
-      this.#db.run(
-        "INSERT OR IGNORE INTO pins (lease, digest) SELECT ?, digest FROM blobs WHERE state = 'present'",
+      run(
+        "INSERT INTO pins (lease, digest) SELECT ?, digest FROM blobs WHERE state = 'present' ON CONFLICT DO NOTHING",
         lease,
       ),
     );
@@ -260,48 +194,97 @@ export class ContentLedger {
 
   /** These stay for as long as the lease; false when one of them is gone already. */
   async pinThese(lease: string, blobs: readonly { digest: Digest }[]): Promise<boolean> {
-    return await this.#db.write(() => {
-      if (blobs.some(({ digest }) => this.#blob(digest)?.state !== "present")) return false;
-      for (const { digest } of blobs) this.#pin(lease, digest);
+    return await this.#db.write(function* () {
+      for (const { digest } of blobs) {
+        if ((yield* findBlob(digest))?.state !== "present") return false;
+        yield* pin(lease, digest);
+      }
       return true;
     });
   }
 
-  /** After the file is gone: the digest may be written again. */
-  async forget(digests: Digest[]): Promise<void> {
-    if (digests.length === 0) return;
-    await this.#db.write(() => {
-      for (const digest of digests)
-        this.#db.run("DELETE FROM blobs WHERE digest = ? AND state = 'deleting'", digest);
-    });
-  }
-
   /** The digests of every build's index, with the name each has in the layout's view. */
-  indexView(): { name: string; digest: string; size: number }[] {
-    return this.#db
-      .all(
+  async indexView(): Promise<{ name: string; digest: string; size: number }[]> {
+    const rows = await this.#db.read(() =>
+      all(
         "SELECT app || '/' || id AS name, index_digest AS digest, index_size AS size FROM builds WHERE index_digest <> '' ORDER BY name",
-      )
-      .map((row) => check(ViewRow, row, "the ledger's builds"));
-  }
-
-  #isMember(app: string, descriptor: Descriptor): boolean {
-    const row = this.#db.get(
-      `SELECT 1 FROM members JOIN blobs USING (digest)
-       WHERE app = ? AND digest = ? AND size = ? AND state = 'present'`,
-      ...[app, descriptor.digest, descriptor.size],
+      ),
     );
-    return row !== undefined;
+    return rows.map((row) => check(ViewRow, row, "the ledger's builds"));
   }
+}
 
-  #blob(digest: Digest): { size: number; state: string } | undefined {
-    const row = this.#db.get("SELECT size, state FROM blobs WHERE digest = ?", digest);
-    return row === undefined ? undefined : check(BlobRow, row, "the ledger's blobs");
-  }
+/** Of tags in app ?1, those whose name ends in ?2. */
+const ENDS_SO = "app = ?1 AND substr(name, length(name) - length(?2) + 1) = ?2";
 
-  #pin(lease: string, digest: Digest): void {
-    this.#db.run("INSERT OR IGNORE INTO pins (lease, digest) VALUES (?, ?)", lease, digest);
-  }
+export function* putTag(app: string, name: string, { digest, mediaType, size }: Descriptor): Steps<void> {
+  yield* run(
+    `INSERT INTO tags (app, name, digest, media_type, size) VALUES (?, ?, ?, ?, ?) ON CONFLICT (app, name)
+     DO UPDATE SET digest = excluded.digest, media_type = excluded.media_type, size = excluded.size`,
+    ...[app, name, digest, mediaType, size],
+  );
+}
+
+/** Drops the tags that end so. */
+export function* dropTags(app: string, suffix: string): Steps<void> {
+  yield* run(
+    `UPDATE manifests SET root = 0 WHERE app = ?1 AND digest IN (SELECT digest FROM tags WHERE ${ENDS_SO})`,
+    app,
+    suffix,
+  );
+  yield* run(`DELETE FROM tags WHERE ${ENDS_SO}`, app, suffix);
+}
+
+/** A build, or an index, keeps these from now on, and they go with it. */
+export function* unroot(app: string, descriptors: readonly Descriptor[]): Steps<void> {
+  for (const { digest } of descriptors)
+    yield* run("UPDATE manifests SET root = 0 WHERE app = ? AND digest = ?", app, digest);
+}
+
+/** Every one of these must be the app's. */
+export function* requireMembers(app: string, descriptors: readonly Descriptor[]): Steps<void> {
+  for (const descriptor of descriptors)
+    if (!(yield* isMember(app, descriptor)))
+      throw new DavitError("not-found", `Cannot find ${descriptor.digest}: it is not in app ${app}`);
+}
+
+function* isMember(app: string, { digest, size }: Descriptor): Steps<boolean> {
+  const row = yield* first(
+    `SELECT 1 FROM members JOIN blobs USING (digest)
+     WHERE app = ? AND digest = ? AND size = ? AND state = 'present'`,
+    ...[app, digest, size],
+  );
+  return row !== undefined;
+}
+
+function* findBlob(digest: Digest): Steps<{ size: number; state: string } | undefined> {
+  const row = yield* first("SELECT size, state FROM blobs WHERE digest = ?", digest);
+  return row === undefined ? undefined : check(BlobRow, row, "the ledger's blobs");
+}
+
+function* addBlob(
+  app: string,
+  { digest, size }: Descriptor,
+  children: readonly Descriptor[],
+  lease: string,
+): Steps<void> {
+  yield* run("INSERT INTO blobs (digest, size) VALUES (?, ?) ON CONFLICT DO NOTHING", digest, size);
+  yield* addMember(app, digest);
+  for (const child of children)
+    yield* run(
+      "INSERT INTO edges (parent, child) VALUES (?, ?) ON CONFLICT DO NOTHING",
+      digest,
+      child.digest,
+    );
+  yield* pin(lease, digest);
+}
+
+function* addMember(app: string, digest: Digest): Steps<void> {
+  yield* run("INSERT INTO members (app, digest) VALUES (?, ?) ON CONFLICT DO NOTHING", app, digest);
+}
+
+function* pin(lease: string, digest: Digest): Steps<void> {
+  yield* run("INSERT INTO pins (lease, digest) VALUES (?, ?) ON CONFLICT DO NOTHING", lease, digest);
 }
 
 const EntryRow = Type.Composite([ContentRow, Type.Object({ entry: Type.String() })]);
@@ -312,6 +295,8 @@ const Entry = Type.Object({
 const TagRow = Type.Composite([ContentRow, Type.Object({ name: Type.String() })]);
 const ViewRow = Type.Object({ name: Type.String(), digest: Type.String(), size: Type.Integer() });
 
-function digestRow(row: unknown): Digest {
+const DigestRow = Type.Object({ digest: Type.String() });
+
+export function digestRow(row: unknown): Digest {
   return parseDigest(check(DigestRow, row, "the ledger's digests").digest);
 }

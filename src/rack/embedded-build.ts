@@ -49,10 +49,10 @@ export async function carryOut(
 ): Promise<Build> {
   const { builds } = parts.ledger;
   const log = new BuildLog(
-    (text) => builds.appendLog(id, text),
+    (text) => builds.logs.append(id, text),
     (text) => events.log?.(text),
   );
-  const heartbeat = setInterval(() => void builds.renew(id).catch(() => undefined), HEARTBEAT);
+  const heartbeat = setInterval(() => void builds.renew([id]).catch(() => undefined), HEARTBEAT);
   try {
     await parts.store(app).lease(async (store) => {
       const result = await pipeline(parts, store, app, id, await source(), log, events, signal);
@@ -60,7 +60,7 @@ export async function carryOut(
       await complete(parts, store, app, id, result, log);
     });
     await parts.publish();
-    return buildOf(builds.find(app, id));
+    return buildOf(await builds.find(app, id));
   } catch (error) {
     const failure = signal.aborted ? new DavitError("interrupted", "Interrupted", { cause: error }) : error;
     await fail(parts, app, id, failure, log);
@@ -109,14 +109,14 @@ function imageTarget(
   return {
     ...{ store, path },
     layer: async (diffId) => {
-      const row = content.layer(diffId);
+      const row = await content.layer(diffId);
       return (
         row && (await adopted({ mediaType: row.media_type, digest: parseDigest(row.digest), size: row.size }))
       );
     },
     remember: (diffId, layer) => content.rememberLayer(diffId, layer),
     blob: async (digest, mediaType) => {
-      const size = content.sizeOf(digest);
+      const size = await content.sizeOf(digest);
       return size === undefined ? undefined : await adopted({ mediaType, digest, size });
     },
   };
@@ -130,7 +130,7 @@ async function complete(
   result: PipelineResult,
   log: BuildLog,
 ): Promise<void> {
-  const row = parts.ledger.builds.find(app, id);
+  const row = await parts.ledger.builds.find(app, id);
   const ended = parts.now().toISOString();
   const logDescriptor = await storeLog(parts, store, id, log);
   const { entrypoint, engine, manifest, images } = result;
@@ -166,7 +166,7 @@ async function storeLog(
   const writer = await store.writer();
   let seq = 0;
   for (;;) {
-    const chunks = parts.ledger.builds.logChunks(id, seq);
+    const chunks = await parts.ledger.builds.logs.chunks(id, seq);
     if (chunks.length === 0) return await writer.commit(BUILD_LOG);
     for (const chunk of chunks) {
       seq = chunk.seq;

@@ -16,18 +16,20 @@ export async function exportEmbedded(
   ids: readonly string[],
   options: ExportOptions,
 ): Promise<Bundle> {
-  const rows = ids.map((id) => exportable(parts, app, id));
+  const rows = await Promise.all(ids.map((id) => exportable(parts, app, id)));
   const { promise: plan, resolve, reject } = Promise.withResolvers<Bundle>();
   const { promise: finished, resolve: finish } = Promise.withResolvers<void>();
   const leased = parts
     .store(app)
     .lease(async (store) => {
       for (const row of rows) await pin(parts, store, row);
-      const builds = rows.map((row) => ({
-        build: buildOf(row),
-        index: indexOf(row),
-        images: imagesOf(parts, row),
-      }));
+      const builds = await Promise.all(
+        rows.map(async (row) => ({
+          build: buildOf(row),
+          index: indexOf(row),
+          images: await imagesOf(parts, row),
+        })),
+      );
       const omit = await omitted(parts, app, store, options);
       resolve(
         await bundleOf(store, builds, { omit, prefix: `${parts.name}/${app}`, format: options.format }),
@@ -50,15 +52,15 @@ export async function readEmbedded<T>(
   id: string,
   work: (source: BuildSource) => Promise<T>,
 ): Promise<T> {
-  const row = exportable(parts, app, id);
+  const row = await exportable(parts, app, id);
   return await parts.store(app).lease(async (store) => {
     await pin(parts, store, row);
-    return await work({ store, id, index: indexOf(row), images: imagesOf(parts, row) });
+    return await work({ store, id, index: indexOf(row), images: await imagesOf(parts, row) });
   });
 }
 
-function exportable(parts: EmbeddedParts, app: string, id: string): BuildRow {
-  const row = parts.ledger.builds.find(app, id);
+async function exportable(parts: EmbeddedParts, app: string, id: string): Promise<BuildRow> {
+  const row = await parts.ledger.builds.find(app, id);
   if (row.index_digest === "")
     throw new DavitError("conflict", `Cannot export build ${id}: it is ${row.status}`, {
       hint: "only complete builds have images",
@@ -70,7 +72,7 @@ function exportable(parts: EmbeddedParts, app: string, id: string): BuildRow {
 async function pin(parts: EmbeddedParts, store: RackStore, row: BuildRow): Promise<void> {
   if ((await store.exists(indexOf(row))) !== "yes")
     throw new DavitError("not-found", `build not found: ${row.id}`);
-  for (const image of imagesOf(parts, row).values()) await store.exists(image);
+  for (const image of (await imagesOf(parts, row)).values()) await store.exists(image);
 }
 
 /** The blobs a reader has: those it listed, and those of a build it is known to have. */
@@ -82,9 +84,9 @@ async function omitted(
 ): Promise<Set<string>> {
   const omit = new Set(have);
   if (since === undefined) return omit;
-  const row = exportable(parts, app, since);
-  for (const digest of await blobsBelow(store, [indexOf(row), ...imagesOf(parts, row).values()]))
-    omit.add(digest);
+  const row = await exportable(parts, app, since);
+  const images = await imagesOf(parts, row);
+  for (const digest of await blobsBelow(store, [indexOf(row), ...images.values()])) omit.add(digest);
   return omit;
 }
 
@@ -93,9 +95,9 @@ function indexOf(row: BuildRow): Descriptor {
 }
 
 /** The image behind each service's tag. */
-export function imagesOf(parts: EmbeddedParts, row: BuildRow): Map<string, Descriptor> {
+export async function imagesOf(parts: EmbeddedParts, row: BuildRow): Promise<Map<string, Descriptor>> {
   const images = new Map<string, Descriptor>();
-  for (const tag of parts.ledger.content.tagsOf(row.app, `.${row.id}`)) {
+  for (const tag of await parts.ledger.content.tagsOf(row.app, `.${row.id}`)) {
     const descriptor = { mediaType: tag.media_type, digest: parseDigest(tag.digest), size: tag.size };
     images.set(tag.name.slice(0, -row.id.length - 1), descriptor);
   }

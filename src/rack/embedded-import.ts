@@ -94,9 +94,11 @@ export async function importFrom(
   options: ImportOptions,
   bring: (store: RackStore) => Promise<Incoming[]>,
 ): Promise<Build[]> {
-  parts.ledger.apps.find(app);
+  await parts.ledger.apps.find(app);
   const before =
-    options.idempotencyKey === undefined ? [] : parts.ledger.builds.importedAs(app, options.idempotencyKey);
+    options.idempotencyKey === undefined
+      ? []
+      : await parts.ledger.builds.importedAs(app, options.idempotencyKey);
   if (before.length > 0) return before.map(buildOf);
   try {
     return await parts.store(app).importLease(async (store) => {
@@ -188,7 +190,9 @@ async function commit(
     await parts.ledger.builds.import(imports, options.idempotencyKey);
   });
   await parts.publish();
-  return made.map(({ build }) => buildOf(parts.ledger.builds.find(app, build.id)));
+  return await Promise.all(
+    made.map(async ({ build }) => buildOf(await parts.ledger.builds.find(app, build.id))),
+  );
 }
 
 function newBuild(parts: EmbeddedParts, app: string, { record }: BuildContent): NewBuild {

@@ -18,7 +18,8 @@ import { followLog } from "./follow-log.ts";
 import { type Env, Home, LOCAL, noRack } from "./home.ts";
 import { checkName, type RandomSource, secureRandom } from "./ids.ts";
 import { publish } from "./layout-view.ts";
-import { Ledger } from "./ledger.ts";
+import type { Ledger } from "./ledger.ts";
+import { openLedger } from "./open-ledger.ts";
 import { checkParams, effectiveParams } from "./params.ts";
 import type {
   App,
@@ -95,7 +96,7 @@ export class EmbeddedRack implements Rack {
   /** Opens a rack that is there; `local` is made on first use, others by `create`. */
   static async open(name: string, options: EmbeddedOptions): Promise<EmbeddedRack> {
     const home = new Home(options.env);
-    if (name !== LOCAL && !home.hasRack(name)) throw noRack(name);
+    if (name !== LOCAL && !home.hasRack(name) && !options.env["DAVIT_DATABASE_URL"]) throw noRack(name);
     return await EmbeddedRack.#open(home, name, options);
   }
 
@@ -107,17 +108,17 @@ export class EmbeddedRack implements Rack {
 
   static async #open(home: Home, name: string, options: EmbeddedOptions): Promise<EmbeddedRack> {
     const dir = home.rackDir(name);
-    const now = options.now ?? (() => new Date());
     const random = options.random ?? secureRandom;
     await mkdir(dir, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
       throw systemError(`Cannot make rack ${name}`, error);
     });
-    const ledger = await Ledger.open(join(dir, "ledger.db"), now);
+    const ledger = await openLedger(name, dir, options.env, options.now);
+    const { now } = ledger;
     const id = await ledger.fact("id", () => crypto.randomUUID().slice(0, 13));
     const seal = await openSeal(ledger, name, join(dir, "key"), options.env);
     const releases = new Releases(ledger, seal, random);
     const settings = ledger.settings(seal);
-    const collector = new Collector(new BlobPool(join(dir, "layout")), ledger.content, join(dir, "lock.db"));
+    const collector = new Collector(new BlobPool(join(dir, "layout")), ledger, join(dir, "lock.db"));
     return new EmbeddedRack({
       ...{ name, id, dir, ledger, settings, releases, collector, random, now, keyId: seal.id },
       logins: new RegistryLogins(settings, options.env),
@@ -129,7 +130,7 @@ export class EmbeddedRack implements Rack {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#parts.ledger.close();
+    await this.#parts.ledger.close();
   }
 
   async system(): Promise<System> {
@@ -163,7 +164,7 @@ export class EmbeddedRack implements Rack {
   }
 
   async events(limit = DEFAULT_LIMIT): Promise<Event[]> {
-    return this.#parts.ledger.events.list(limit);
+    return await this.#parts.ledger.events.list(limit);
   }
 
   /** The last step of an import over the network. */
@@ -172,7 +173,7 @@ export class EmbeddedRack implements Rack {
   }
 
   async createToken(wanted: TokenRequest): Promise<string> {
-    for (const app of wanted.apps ?? []) this.#parts.ledger.apps.find(app);
+    for (const app of wanted.apps ?? []) await this.#parts.ledger.apps.find(app);
     return signToken(claimsFor(wanted, this.#parts.now()), await this.#parts.settings.secret("jwt"));
   }
 
@@ -187,8 +188,8 @@ export class EmbeddedRack implements Rack {
   }
 
   /** The compressed blob that was made of a layer once, here or elsewhere. */
-  layer(diffId: Digest): Descriptor | undefined {
-    const row = this.#parts.ledger.content.layer(diffId);
+  async layer(diffId: Digest): Promise<Descriptor | undefined> {
+    const row = await this.#parts.ledger.content.layer(diffId);
     return row && { mediaType: row.media_type, digest: parseDigest(row.digest), size: row.size };
   }
 
@@ -212,8 +213,8 @@ export class EmbeddedRack implements Rack {
   }
 
   /** Whether a tag is a finished build's. */
-  isSealedTag(app: string, tag: string): boolean {
-    return this.#parts.ledger.builds.isSealedTag(app, tag);
+  async isSealedTag(app: string, tag: string): Promise<boolean> {
+    return await this.#parts.ledger.builds.isSealedTag(app, tag);
   }
 
   async note(event: Omit<Event, "at">): Promise<void> {
@@ -228,16 +229,16 @@ export class EmbeddedRack implements Rack {
   }
 
   async apps(): Promise<App[]> {
-    return this.#parts.ledger.apps.list();
+    return await this.#parts.ledger.apps.list();
   }
 
   async app(name: string): Promise<App> {
-    return this.#parts.ledger.apps.find(name);
+    return await this.#parts.ledger.apps.find(name);
   }
 
   async createApp(name: string, generation = GENERATION): Promise<App> {
     await this.#parts.ledger.apps.create(checkName("app", name), generation);
-    return this.#parts.ledger.apps.find(name);
+    return await this.#parts.ledger.apps.find(name);
   }
 
   async deleteApp(name: string): Promise<void> {
@@ -252,17 +253,16 @@ export class EmbeddedRack implements Rack {
 
   async builds(app: string, limit = DEFAULT_LIMIT): Promise<Build[]> {
     await this.#parts.ledger.builds.failAbandoned();
-    return this.#parts.ledger.builds.list(app, limit).map(buildOf);
+    return (await this.#parts.ledger.builds.list(app, limit)).map(buildOf);
   }
 
   async build(app: string, id: string): Promise<Build> {
     await this.#parts.ledger.builds.failAbandoned();
-    const row = this.#parts.ledger.builds.find(app, id);
+    const row = await this.#parts.ledger.builds.find(app, id);
+    const images = await imagesOf(this.#parts, row);
     return {
       ...buildOf(row),
-      images: Object.fromEntries(
-        [...imagesOf(this.#parts, row)].map(([name, image]) => [name, image.digest]),
-      ),
+      images: Object.fromEntries([...images].map(([name, image]) => [name, image.digest])),
     };
   }
 
@@ -275,7 +275,7 @@ export class EmbeddedRack implements Rack {
 
   async buildLog(app: string, id: string): Promise<ByteStream> {
     await this.#parts.ledger.builds.failAbandoned();
-    this.#parts.ledger.builds.find(app, id);
+    await this.#parts.ledger.builds.find(app, id);
     return followLog(this.#parts, app, id);
   }
 
@@ -313,18 +313,18 @@ export class EmbeddedRack implements Rack {
   }
 
   async blobs(app: string): Promise<string[]> {
-    this.#parts.ledger.apps.find(app);
-    return this.#parts.ledger.content.blobsOf(app);
+    await this.#parts.ledger.apps.find(app);
+    return await this.#parts.ledger.content.blobsOf(app);
   }
 
   async releases(app: string, limit = DEFAULT_LIMIT): Promise<Release[]> {
     return await Promise.all(
-      this.#parts.ledger.releases.list(app, limit).map((row) => this.#parts.releases.read(row)),
+      (await this.#parts.ledger.releases.list(app, limit)).map((row) => this.#parts.releases.read(row)),
     );
   }
 
   async release(app: string, id: string): Promise<Release> {
-    return await this.#parts.releases.read(this.#parts.ledger.releases.find(app, id));
+    return await this.#parts.releases.read(await this.#parts.ledger.releases.find(app, id));
   }
 
   async promote(app: string, id: string): Promise<void> {

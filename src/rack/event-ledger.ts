@@ -1,5 +1,6 @@
 import { check, checkJson, type Static, Type } from "../schema.ts";
 import type { LedgerDatabase } from "./database.ts";
+import { all, run } from "./steps.ts";
 
 /** What somebody did, and how it ended. */
 export const Event = Type.Object({
@@ -26,16 +27,18 @@ export class EventLedger {
 
   async add({ actor, action, status, error, data }: Omit<Event, "at">): Promise<void> {
     await this.#db.write(() =>
-      this.#db.run(
-        "INSERT INTO events (at, actor, action, status, error, data) VALUES (?, ?, ?, ?, ?, ?)",
+      run(
+        `INSERT INTO events (seq, at, actor, action, status, error, data)
+         VALUES ((SELECT coalesce(max(seq), 0) + 1 FROM events), ?, ?, ?, ?, ?, ?)`,
         ...[this.#now().toISOString(), actor, action, status, error, JSON.stringify(data)],
       ),
     );
   }
 
   /** Newest first. */
-  list(limit: number): Event[] {
-    return this.#db.all("SELECT * FROM events ORDER BY seq DESC LIMIT ?", limit).map((row) => {
+  async list(limit: number): Promise<Event[]> {
+    const rows = await this.#db.read(() => all("SELECT * FROM events ORDER BY seq DESC LIMIT ?", limit));
+    return rows.map((row) => {
       const { data, seq: _, ...event } = check(EventRow, row, "the ledger's events");
       return { ...event, data: checkJson(Event.properties.data, data, "the ledger's events") };
     });

@@ -86,7 +86,7 @@ export async function relayEmbedded(parts: EmbeddedParts, app: string, relay: Im
   relay.onStep?.(`Relaying image ${relay.image}`);
   await builds.note(app, id, { manifest: relay.manifest, status: "running" });
   await pinImage(parts, app, id, relay);
-  const { status, reason } = builds.find(app, id);
+  const { status, reason } = await builds.find(app, id);
   if (status !== "complete") throw new DavitError("build-failed", `import failed: ${reason}`);
   return id;
 }
@@ -97,7 +97,7 @@ export async function servicesOf(
   app: string,
   id: string,
 ): Promise<{ name: string; image: string | undefined }[]> {
-  const { manifest } = parts.ledger.builds.find(app, id);
+  const { manifest } = await parts.ledger.builds.find(app, id);
   if (manifest.trim() === "")
     throw new DavitError("invalid", `Cannot use build ${id}: it has no manifest yet`);
   const env = await parts.releases.currentEnv(app);
@@ -123,7 +123,7 @@ async function pin(
   images: Map<string, Descriptor>,
   engine: string,
 ): Promise<void> {
-  const row = parts.ledger.builds.find(app, id);
+  const row = await parts.ledger.builds.find(app, id);
   const ended = parts.now().toISOString();
   const log = await logOf(parts, store, app, id);
   const record = {
@@ -142,7 +142,7 @@ export async function logOf(
   app: string,
   id: string,
 ): Promise<Descriptor> {
-  const object = parts.ledger.objects.find(app, logKey(id));
+  const object = await parts.ledger.objects.find(app, logKey(id));
   if (object) return { mediaType: BUILD_LOG, ...object };
   const empty = describe(BUILD_LOG, new Uint8Array(0));
   await store.push(empty, contentOf(new Uint8Array(0)));

@@ -12,9 +12,9 @@ export async function* followLog(parts: EmbeddedParts, app: string, id: string):
   let seq = 0;
   let sent = 0;
   for (;;) {
-    const row = builds.find(app, id);
+    const row = await builds.find(app, id);
     if (row.log_digest !== "") return yield* skip(await storedLog(parts, row), sent);
-    const chunks = builds.logChunks(id, seq);
+    const chunks = await builds.logs.chunks(id, seq);
     for (const chunk of chunks) {
       const bytes = encode(chunk.bytes);
       seq = chunk.seq;

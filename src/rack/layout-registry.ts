@@ -26,15 +26,15 @@ const PUBLISHED = "published";
  * own name. The ledger beside it knows what no layout can say (uploads under way,
  * who may count on what) and is made anew from `index.json` when it is lost.
  */
-export async function openLayoutRegistry(dir: string, now = () => new Date()): Promise<Registry> {
+export async function openLayoutRegistry(dir: string, now?: () => Date): Promise<Registry> {
   const root = resolve(dir);
   await mkdir(root, { recursive: true }).catch((error: unknown) => {
     throw systemError(`Cannot open ${root}`, error);
   });
-  const ledger = await Ledger.open(join(root, "registry.db"), now);
+  const ledger = await Ledger.open({ path: join(root, "registry.db"), now });
   const pool = new BlobPool(root);
   const publisher = new Publisher(root, ledger);
-  const collector = new Collector(pool, ledger.content, join(root, "registry-lock.db"));
+  const collector = new Collector(pool, ledger, join(root, "registry-lock.db"));
   const registry = new Registry({
     ...{ ledger, collector, createsRepositories: true, sparse: true },
     changed: () => publisher.publish(),
@@ -47,7 +47,8 @@ export async function openLayoutRegistry(dir: string, now = () => new Date()): P
 /** Takes in what others wrote into the layout since we last did. */
 async function adopt(root: string, pool: BlobPool, ledger: Ledger, registry: Registry): Promise<void> {
   const text = await readIndex(root);
-  if (text === undefined || ledger.known(PUBLISHED) === digestOf(new TextEncoder().encode(text))) return;
+  if (text === undefined || (await ledger.known(PUBLISHED)) === digestOf(new TextEncoder().encode(text)))
+    return;
   const { manifests } = parseLayoutIndex(text, join(root, "index.json"));
   const lease = await registry.ledger.lease();
   for (const entry of manifests) {
@@ -140,7 +141,7 @@ class Publisher {
   }
 
   async #write(): Promise<void> {
-    const manifests = this.#ledger.registry.names().map(({ repository, tag, descriptor }) => ({
+    const manifests = (await this.#ledger.registry.names()).map(({ repository, tag, descriptor }) => ({
       ...descriptor,
       annotations: tag === "" ? { [IN_REPOSITORY]: repository } : { [REF_NAME]: `${repository}:${tag}` },
     }));

@@ -8,7 +8,7 @@ import type { Ledger } from "./ledger.ts";
 
 /** A view of the rack for tools that read layouts; the ledger is the truth. */
 export async function publish(dir: string, ledger: Ledger): Promise<void> {
-  const manifests = ledger.content.indexView().map(({ name, digest, size }) => ({
+  const manifests = (await ledger.content.indexView()).map(({ name, digest, size }) => ({
     mediaType: mediaTypes.ociIndex,
     digest,
     size,

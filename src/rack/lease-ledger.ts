@@ -1,11 +1,14 @@
 import { isAbandoned, ownerText, thisProcess } from "../owner.ts";
-import { check, Type } from "../schema.ts";
+import { check, type Static, Type } from "../schema.ts";
 import type { LedgerDatabase } from "./database.ts";
+import { all, run } from "./steps.ts";
 
 /** How long a lease outlives its last renewal, in milliseconds. */
 const LEASE = 24 * 60 * 60 * 1000;
 
 const IMPORT = "import ";
+/** In place of an owner: nobody is at work any more. */
+const KEPT = "kept";
 
 /** What the leases of imports into an app begin with. */
 export function importLease(app: string): string {
@@ -13,6 +16,7 @@ export function importLease(app: string): string {
 }
 
 const LeaseRow = Type.Object({ id: Type.String(), owner: Type.String(), until: Type.Integer() });
+type LeaseRow = Static<typeof LeaseRow>;
 
 /** Who is at work, and holds what it has pinned. */
 export class LeaseLedger {
@@ -26,30 +30,26 @@ export class LeaseLedger {
 
   async open(id: string): Promise<void> {
     await this.#db.write(() =>
-      this.#db.run(
+      run(
         "INSERT INTO leases (id, owner, until) VALUES (?, ?, ?)",
-        id,
-        ownerText(thisProcess()),
-        this.#now() + LEASE,
+        ...[id, ownerText(thisProcess()), this.#now() + LEASE],
       ),
     );
   }
 
   async renew(id: string): Promise<void> {
-    await this.#db.write(() =>
-      this.#db.run("UPDATE leases SET until = ? WHERE id = ?", this.#now() + LEASE, id),
-    );
+    await this.#db.write(() => run("UPDATE leases SET until = ? WHERE id = ?", this.#now() + LEASE, id));
   }
 
   /** Ends a lease; what it pinned and never recorded is left to the collector. Returns how much that is. */
   async close(id: string): Promise<number> {
-    return await this.#db.write(() => {
-      const orphans = this.#db.run(
+    return await this.#db.write(function* () {
+      const orphans = yield* run(
         `INSERT INTO blobs (digest, size, state) SELECT digest, 0, 'deleting' FROM pins WHERE lease = ?1
          AND digest NOT IN (SELECT digest FROM blobs) AND digest NOT IN (SELECT digest FROM pins WHERE lease <> ?1)`,
         id,
       );
-      this.#db.run("DELETE FROM leases WHERE id = ?", id);
+      yield* run("DELETE FROM leases WHERE id = ?", id);
       return orphans;
     });
   }
@@ -57,27 +57,36 @@ export class LeaseLedger {
   /** What an import stored when it was cut stays for a day, for the next try to find. */
   async keep(id: string): Promise<void> {
     await this.#db.write(() =>
-      this.#db.run("UPDATE leases SET owner = 'kept', until = ? WHERE id = ?", this.#now() + LEASE, id),
+      run("UPDATE leases SET owner = ?, until = ? WHERE id = ?", KEPT, this.#now() + LEASE, id),
     );
   }
 
   /** The leases of imports into an app that were cut, or whose process is gone. */
-  cut(app: string): string[] {
-    return this.#db
-      .all("SELECT * FROM leases WHERE substr(id, 1, length(?1)) = ?1", importLease(app))
-      .map((row) => check(LeaseRow, row, "the ledger's leases"))
-      .filter((lease) => isAbandoned(lease.owner, 0, this.#now()))
+  async cut(app: string): Promise<string[]> {
+    const rows = await this.#db.read(() =>
+      all("SELECT * FROM leases WHERE substr(id, 1, length(?1)) = ?1", importLease(app)),
+    );
+    return rows
+      .map(leaseRow)
+      .filter((lease) => lease.owner === KEPT || this.#isAbandoned(lease))
       .map((lease) => lease.id);
   }
 
   /** Leases whose process is gone, or whose time is up. An import's content stays for its time: it may be tried again. */
-  abandoned(): string[] {
-    const leases = this.#db
-      .all("SELECT * FROM leases")
-      .map((row) => check(LeaseRow, row, "the ledger's leases"));
-    return leases
-      .filter((lease) => isAbandoned(lease.owner, lease.until, this.#now()))
+  async abandoned(): Promise<string[]> {
+    const rows = await this.#db.read(() => all("SELECT * FROM leases"));
+    return rows
+      .map(leaseRow)
+      .filter((lease) => this.#isAbandoned(lease))
       .filter((lease) => !lease.id.startsWith(IMPORT) || lease.until < this.#now())
       .map((lease) => lease.id);
   }
+
+  #isAbandoned({ owner, until }: LeaseRow): boolean {
+    return isAbandoned(owner, until, this.#now(), this.#db.shared);
+  }
+}
+
+function leaseRow(row: unknown): LeaseRow {
+  return check(LeaseRow, row, "the ledger's leases");
 }

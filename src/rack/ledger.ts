@@ -2,13 +2,24 @@ import { check, Type } from "../schema.ts";
 import { AppLedger } from "./app-ledger.ts";
 import { BuildLedger } from "./build-ledger.ts";
 import { ContentLedger } from "./content-ledger.ts";
-import { LedgerDatabase } from "./database.ts";
+import type { LedgerDatabase } from "./database.ts";
 import { EventLedger } from "./event-ledger.ts";
+import { GarbageLedger } from "./garbage-ledger.ts";
+import { LeaderLedger } from "./leader-ledger.ts";
 import { ObjectLedger } from "./object-ledger.ts";
 import { RegistryLedger } from "./registry-ledger.ts";
 import { ReleaseLedger } from "./release-ledger.ts";
 import type { Seal } from "./seal.ts";
 import { Settings } from "./settings.ts";
+import { first, run } from "./steps.ts";
+
+export interface LedgerPlace {
+  /** A file. */
+  path: string;
+  /** A PostgreSQL database in its place: `postgres://…`. */
+  url?: string | undefined;
+  now?: (() => Date) | undefined;
+}
 
 /**
  * The rack's records. Every method of its parts is one whole operation: no
@@ -19,63 +30,79 @@ export class Ledger {
   readonly builds: BuildLedger;
   readonly releases: ReleaseLedger;
   readonly content: ContentLedger;
+  readonly garbage: GarbageLedger;
+  readonly leaders: LeaderLedger;
   readonly registry: RegistryLedger;
   readonly objects: ObjectLedger;
   readonly events: EventLedger;
-  readonly #db: LedgerDatabase;
+  /** The clock of all who share it. */
+  readonly now: () => Date;
+  readonly db: LedgerDatabase;
 
   private constructor(db: LedgerDatabase, now: () => Date) {
     const time = () => now().getTime();
-    this.#db = db;
+    this.db = db;
+    this.now = now;
     this.content = new ContentLedger(db, time);
+    this.garbage = new GarbageLedger(db);
+    this.leaders = new LeaderLedger(db, time);
     this.registry = new RegistryLedger(db, time);
     this.apps = new AppLedger(db, now);
-    this.releases = new ReleaseLedger(db, this.apps, now);
-    this.builds = new BuildLedger(db, this.apps, this.releases, this.content, now);
-    this.objects = new ObjectLedger(db, this.content, time);
+    this.releases = new ReleaseLedger(db, now);
+    this.builds = new BuildLedger(db, now);
+    this.objects = new ObjectLedger(db, time);
     this.events = new EventLedger(db, now);
   }
 
-  static async open(path: string, now: () => Date): Promise<Ledger> {
-    return new Ledger(await LedgerDatabase.open(path), now);
+  static async open({ path, url, now }: LedgerPlace): Promise<Ledger> {
+    const db = url === undefined ? await openFile(path) : await openUrl(url);
+    return new Ledger(db, now ?? (() => new Date(db.now())));
   }
 
-  close(): void {
-    this.#db.close();
-  }
-
-  /** A copy of the whole ledger as it is at this moment. */
-  copyTo(path: string): void {
-    this.#db.copyTo(path);
+  async close(): Promise<void> {
+    await this.db.close();
   }
 
   /** What is sealed needs the key. */
   settings(seal: Seal): Settings {
-    return new Settings(this.#db, seal);
+    return new Settings(this.db, seal);
   }
 
   /** A fact about the rack, if it is known. */
-  known(key: string): string | undefined {
-    const row = this.#db.get("SELECT value FROM meta WHERE key = ?", key);
+  async known(key: string): Promise<string | undefined> {
+    const row = await this.db.read(() => first("SELECT value FROM meta WHERE key = ?", key));
     return row === undefined ? undefined : check(Fact, row, "the ledger's facts").value;
   }
 
   async setFact(key: string, value: string): Promise<void> {
-    await this.#db.write(() =>
-      this.#db.run("INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)", key, value),
+    await this.db.write(() =>
+      run(
+        "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        key,
+        value,
+      ),
     );
   }
 
   /** A fact about the rack, made by `initial` the first time it is asked for. */
   async fact(key: string, initial: () => string): Promise<string> {
-    return (
-      this.known(key) ??
-      (await this.#db.write(() => {
-        this.#db.run("INSERT OR IGNORE INTO meta (key, value) VALUES (?, ?)", key, initial());
-        return this.known(key) ?? "";
-      }))
+    const known = await this.known(key);
+    if (known !== undefined) return known;
+    await this.db.write(() =>
+      run("INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT DO NOTHING", key, initial()),
     );
+    return (await this.known(key)) ?? "";
   }
 }
 
 const Fact = Type.Object({ value: Type.String() });
+
+async function openFile(path: string): Promise<LedgerDatabase> {
+  const { SqliteDatabase } = await import("./sqlite-database.ts");
+  return await SqliteDatabase.open(path);
+}
+
+async function openUrl(url: string): Promise<LedgerDatabase> {
+  const { PostgresDatabase } = await import("./postgres-database.ts");
+  return await PostgresDatabase.open(url);
+}

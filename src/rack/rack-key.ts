@@ -9,7 +9,7 @@ const KEY_ID = "key";
 
 /** A rack that was restored without its key must not be given another one. */
 export async function openSeal(ledger: Ledger, name: string, path: string, env: Env): Promise<Seal> {
-  const known = ledger.known(KEY_ID);
+  const known = await ledger.known(KEY_ID);
   const fromEnv = env["DAVIT_KEY"];
   const lost = known !== undefined && !fromEnv && !existsSync(path);
   const seal = lost ? undefined : await Seal.open(path, fromEnv);

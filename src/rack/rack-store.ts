@@ -40,12 +40,14 @@ export class RackStore implements Store, Referrers {
     this.#keep = keep;
     this.#collector = collector;
     this.#pool = collector.pool;
-    this.#ledger = collector.ledger;
+    this.#ledger = collector.ledger.content;
     this.#lease = lease;
   }
 
   async resolve(ref: string): Promise<Descriptor> {
-    const row = isDigest(ref) ? this.#ledger.manifest(this.#app, ref) : this.#ledger.tag(this.#app, ref);
+    const row = isDigest(ref)
+      ? await this.#ledger.manifest(this.#app, ref)
+      : await this.#ledger.tag(this.#app, ref);
     if (!row)
       throw new DavitError(
         "not-found",
@@ -90,7 +92,7 @@ export class RackStore implements Store, Referrers {
   }
 
   async referrers(subject: Digest): Promise<Descriptor[]> {
-    return this.#ledger.referrers(this.#app, subject);
+    return await this.#ledger.referrers(this.#app, subject);
   }
 
   async writer(wanted?: Descriptor): Promise<BlobWriter> {
@@ -133,7 +135,7 @@ export class RackStore implements Store, Referrers {
 
   /** A lease for an import: what came before a cut stays for a day, so that the next try finds it. */
   async importLease<T>(work: (store: RackStore) => Promise<T>): Promise<T> {
-    const before = this.#ledger.leases.cut(this.#app);
+    const before = await this.#ledger.leases.cut(this.#app);
     const result = await this.#newLease(importLease(this.#app), (lease) => work(this.#under(lease)));
     for (const lease of before) await this.#endLease(lease);
     if (before.length > 0) await this.#collector.run();

@@ -2,6 +2,7 @@ import type { Descriptor } from "../oci/descriptor.ts";
 import { type Digest, parseDigest } from "../oci/digest.ts";
 import { check, Type } from "../schema.ts";
 import type { LedgerDatabase } from "./database.ts";
+import { all, first, run, type Steps, type Value } from "./steps.ts";
 
 const NameRow = Type.Object({ name: Type.String() });
 const SizeRow = Type.Object({ size: Type.Integer() });
@@ -11,7 +12,6 @@ const UploadRow = Type.Object({
   principal: Type.String(),
   until: Type.Integer(),
 });
-const CountRow = Type.Object({ count: Type.Integer() });
 const NamedRow = Type.Object({
   app: Type.String(),
   name: Type.String(),
@@ -27,48 +27,47 @@ const BUCKET = 60 * 60 * 1000;
 export class RegistryLedger {
   readonly #db: LedgerDatabase;
   readonly #now: () => number;
+  /** The lease of this hour, once it is there. */
+  #lease: string | undefined;
 
   constructor(db: LedgerDatabase, now: () => number) {
     this.#db = db;
     this.#now = now;
   }
 
-  hasRepository(name: string): boolean {
-    return this.#db.get("SELECT 1 FROM apps WHERE name = ?", name) !== undefined;
+  async hasRepository(name: string): Promise<boolean> {
+    return (await this.#db.read(() => first("SELECT 1 FROM apps WHERE name = ?", name))) !== undefined;
   }
 
   async createRepository(name: string): Promise<void> {
     const created = new Date(this.#now()).toISOString();
     await this.#db.write(() =>
-      this.#db.run("INSERT OR IGNORE INTO apps (name, created) VALUES (?, ?)", name, created),
+      run("INSERT INTO apps (name, created) VALUES (?, ?) ON CONFLICT DO NOTHING", name, created),
     );
   }
 
-  repositories(after: string, limit: number): string[] {
-    return this.#names("SELECT name FROM apps WHERE name > ? ORDER BY name LIMIT ?", after, limit);
+  async repositories(after: string, limit: number): Promise<string[]> {
+    return await this.#db.read(() =>
+      names("SELECT name FROM apps WHERE name > ? ORDER BY name LIMIT ?", after, limit),
+    );
   }
 
   /** In the order of their bytes, as the specification wants them. */
-  tags(app: string, after: string, limit: number): string[] {
-    return this.#names(
-      "SELECT name FROM tags WHERE app = ? AND name > ? ORDER BY name LIMIT ?",
-      app,
-      after,
-      limit,
+  async tags(app: string, after: string, limit: number): Promise<string[]> {
+    return await this.#db.read(() =>
+      names("SELECT name FROM tags WHERE app = ? AND name > ? ORDER BY name LIMIT ?", app, after, limit),
     );
   }
 
-  #names(sql: string, ...values: (string | number)[]): string[] {
-    return this.#db.all(sql, ...values).map((row) => check(NameRow, row, "the ledger's names").name);
-  }
-
   /** Every tag, and every manifest that is kept without one. */
-  names(): { repository: string; tag: string; descriptor: Descriptor }[] {
-    const rows = this.#db.all(
-      `SELECT app, name, digest, media_type, size FROM tags UNION ALL
-       SELECT app, '', digest, media_type, size FROM manifests WHERE root = 1
-       AND NOT EXISTS (SELECT 1 FROM tags WHERE tags.app = manifests.app AND tags.digest = manifests.digest)
-       ORDER BY 1, 2, 3`,
+  async names(): Promise<{ repository: string; tag: string; descriptor: Descriptor }[]> {
+    const rows = await this.#db.read(() =>
+      all(
+        `SELECT app, name, digest, media_type, size FROM tags UNION ALL
+         SELECT app, '', digest, media_type, size FROM manifests WHERE root = 1
+         AND NOT EXISTS (SELECT 1 FROM tags WHERE tags.app = manifests.app AND tags.digest = manifests.digest)
+         ORDER BY 1, 2, 3`,
+      ),
     );
     return rows.map((row) => {
       const found = check(NamedRow, row, "the ledger's tags");
@@ -79,61 +78,53 @@ export class RegistryLedger {
   /** Drops the tags that are none of these. */
   async keepTags(places: { repository: string; tag?: string }[]): Promise<void> {
     const kept = new Set(places.map(({ repository, tag }) => `${repository}:${tag ?? ""}`));
-    const gone = this.names().filter(
+    const gone = (await this.names()).filter(
       ({ repository, tag }) => tag !== "" && !kept.has(`${repository}:${tag}`),
     );
     for (const { repository, tag } of gone) await this.deleteTag(repository, tag);
   }
 
   /** A blob's size, where the app holds it. */
-  blob(app: string, digest: Digest): number | undefined {
-    const row = this.#db.get(
-      "SELECT size FROM members JOIN blobs USING (digest) WHERE app = ? AND digest = ? AND state = 'present'",
-      app,
-      digest,
-    );
-    return row === undefined ? undefined : check(SizeRow, row, "the ledger's blobs").size;
+  async blob(app: string, digest: Digest): Promise<number | undefined> {
+    return await this.#db.read(() => sizeIn(app, digest));
   }
 
   /** An app that may be read and holds this blob. */
-  holderOf(digest: Digest): string | undefined {
-    return this.#names(
-      "SELECT app AS name FROM members JOIN blobs USING (digest) WHERE digest = ? AND state = 'present' LIMIT 1",
-      digest,
-    )[0];
+  async holderOf(digest: Digest): Promise<string | undefined> {
+    const holders = await this.#db.read(() =>
+      names(
+        "SELECT app AS name FROM members JOIN blobs USING (digest) WHERE digest = ? AND state = 'present' LIMIT 1",
+        digest,
+      ),
+    );
+    return holders[0];
   }
 
   async deleteTag(app: string, name: string): Promise<boolean> {
-    return await this.#db.write(
-      () => this.#db.run("DELETE FROM tags WHERE app = ? AND name = ?", app, name) > 0,
-    );
+    return (await this.#db.write(() => run("DELETE FROM tags WHERE app = ? AND name = ?", app, name))) > 0;
   }
 
   /** Takes a manifest out of the app, with its tags. */
   async deleteManifest(app: string, digest: Digest): Promise<boolean> {
-    return await this.#db.write(() => {
-      this.#db.run("DELETE FROM tags WHERE app = ? AND digest = ?", app, digest);
-      this.#db.run("DELETE FROM manifests WHERE app = ? AND digest = ?", app, digest);
-      return this.#forgetMember(app, digest);
+    return await this.#db.write(function* () {
+      yield* run("DELETE FROM tags WHERE app = ? AND digest = ?", app, digest);
+      yield* run("DELETE FROM manifests WHERE app = ? AND digest = ?", app, digest);
+      return yield* forgetMember(app, digest);
     });
   }
 
   /** Takes a blob out of the app. A manifest of the app that names it keeps it: its digest is then the answer. */
   async deleteBlob(app: string, digest: Digest): Promise<"deleted" | "absent" | Digest> {
-    return await this.#db.write(() => {
-      const user = this.#names(
+    return await this.#db.write(function* (): Steps<"deleted" | "absent" | Digest> {
+      const [user] = yield* names(
         `SELECT parent AS name FROM edges JOIN manifests ON manifests.digest = edges.parent
          WHERE edges.child = ? AND manifests.app = ? LIMIT 1`,
         digest,
         app,
-      )[0];
-      if (user !== undefined && this.blob(app, digest) !== undefined) return parseDigest(user);
-      return this.#forgetMember(app, digest) ? "deleted" : "absent";
+      );
+      if (user !== undefined && (yield* sizeIn(app, digest)) !== undefined) return parseDigest(user);
+      return (yield* forgetMember(app, digest)) ? "deleted" : "absent";
     });
-  }
-
-  #forgetMember(app: string, digest: Digest): boolean {
-    return this.#db.run("DELETE FROM members WHERE app = ? AND digest = ?", app, digest) > 0;
   }
 
   /**
@@ -143,24 +134,29 @@ export class RegistryLedger {
   async lease(): Promise<string> {
     const start = Math.floor(this.#now() / BUCKET) * BUCKET;
     const id = `registry-${start}`;
-    if (this.#db.get("SELECT 1 FROM leases WHERE id = ?", id) === undefined)
-      await this.#db.write(() =>
-        this.#db.run(
-          "INSERT OR IGNORE INTO leases (id, owner, until) VALUES (?, 'registry', ?)",
-          id,
-          start + BUCKET + PINNED,
-        ),
-      );
+    if (this.#lease === id) return id;
+    await this.#db.write(() =>
+      run(
+        "INSERT INTO leases (id, owner, until) VALUES (?, 'registry', ?) ON CONFLICT DO NOTHING",
+        id,
+        start + BUCKET + PINNED,
+      ),
+    );
+    this.#lease = id;
     return id;
   }
 
   /** Begins an upload; false where the principal has too many. */
   async beginUpload(id: string, app: string, principal: string, most: number): Promise<boolean> {
-    return await this.#db.write(() => {
-      const row = this.#db.get("SELECT count(*) AS count FROM uploads WHERE principal = ?", principal);
-      if (check(CountRow, row, "the ledger's uploads").count >= most) return false;
-      const until = this.#now() + PINNED;
-      this.#db.run(
+    const until = this.#now() + PINNED;
+    return await this.#db.write(function* () {
+      const row = yield* first(
+        "SELECT id FROM uploads WHERE principal = ? LIMIT 1 OFFSET ?",
+        principal,
+        most - 1,
+      );
+      if (row !== undefined) return false;
+      yield* run(
         "INSERT INTO uploads (id, app, principal, until) VALUES (?, ?, ?, ?)",
         id,
         app,
@@ -172,22 +168,42 @@ export class RegistryLedger {
   }
 
   /** Whether this upload is this principal's, in this app, and not too old. */
-  hasUpload(id: string, app: string, principal: string): boolean {
-    const row = this.#db.get("SELECT * FROM uploads WHERE id = ?", id);
+  async hasUpload(id: string, app: string, principal: string): Promise<boolean> {
+    const row = await this.#db.read(() => first("SELECT * FROM uploads WHERE id = ?", id));
     if (row === undefined) return false;
     const upload = check(UploadRow, row, "the ledger's uploads");
     return upload.app === app && upload.principal === principal && upload.until > this.#now();
   }
 
   async endUpload(id: string): Promise<void> {
-    await this.#db.write(() => this.#db.run("DELETE FROM uploads WHERE id = ?", id));
+    await this.#db.write(() => run("DELETE FROM uploads WHERE id = ?", id));
   }
 
   /** Forgets uploads that are too old, and names those that are left. */
   async sweepUploads(): Promise<Set<string>> {
-    await this.#db.write(() => this.#db.run("DELETE FROM uploads WHERE until <= ?", this.#now()));
-    return new Set(this.#names("SELECT id AS name FROM uploads"));
+    const now = this.#now();
+    return await this.#db.write(function* () {
+      yield* run("DELETE FROM uploads WHERE until <= ?", now);
+      return new Set(yield* names("SELECT id AS name FROM uploads"));
+    });
   }
+}
+
+function* names(sql: string, ...values: Value[]): Steps<string[]> {
+  return (yield* all(sql, ...values)).map((row) => check(NameRow, row, "the ledger's names").name);
+}
+
+function* sizeIn(app: string, digest: Digest): Steps<number | undefined> {
+  const row = yield* first(
+    "SELECT size FROM members JOIN blobs USING (digest) WHERE app = ? AND digest = ? AND state = 'present'",
+    app,
+    digest,
+  );
+  return row === undefined ? undefined : check(SizeRow, row, "the ledger's blobs").size;
+}
+
+function* forgetMember(app: string, digest: Digest): Steps<boolean> {
+  return (yield* run("DELETE FROM members WHERE app = ? AND digest = ?", app, digest)) > 0;
 }
 
 function descriptorOf(row: { digest: string; media_type: string; size: number }): Descriptor {

@@ -31,13 +31,13 @@ export class Registry implements AsyncDisposable {
   }
 
   /** A repository to read from; undefined when there is none of that name. */
-  repository(name: string): Repository | undefined {
-    return this.ledger.hasRepository(name) ? new Repository(this, name) : undefined;
+  async repository(name: string): Promise<Repository | undefined> {
+    return (await this.ledger.hasRepository(name)) ? new Repository(this, name) : undefined;
   }
 
   /** A repository to write to: made now, where pushes may make them. */
   async writable(name: string): Promise<Repository | undefined> {
-    if (!this.ledger.hasRepository(name)) {
+    if (!(await this.ledger.hasRepository(name))) {
       if (!this.parts.createsRepositories) return undefined;
       await this.ledger.createRepository(name);
     }

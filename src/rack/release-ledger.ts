@@ -1,8 +1,9 @@
 import { DavitError } from "../errors.ts";
 import { check } from "../schema.ts";
-import type { AppLedger } from "./app-ledger.ts";
+import { findApp } from "./app-ledger.ts";
 import type { LedgerDatabase } from "./database.ts";
 import { ReleaseRow } from "./rows.ts";
+import { all, first, run, type Steps } from "./steps.ts";
 
 export interface SealedRelease {
   id: string;
@@ -16,82 +17,88 @@ export interface SealedRelease {
 /** The rack's releases: rows that never change, and which of an app's is active. */
 export class ReleaseLedger {
   readonly #db: LedgerDatabase;
-  readonly #apps: AppLedger;
   readonly #now: () => Date;
 
-  constructor(db: LedgerDatabase, apps: AppLedger, now: () => Date) {
+  constructor(db: LedgerDatabase, now: () => Date) {
     this.#db = db;
-    this.#apps = apps;
     this.#now = now;
   }
 
   /** Newest first. */
-  list(app: string, limit: number): ReleaseRow[] {
-    this.#apps.find(app);
-    return this.#db
-      .all("SELECT * FROM releases WHERE app = ? ORDER BY seq DESC LIMIT ?", app, limit)
-      .map(releaseRow);
+  async list(app: string, limit: number): Promise<ReleaseRow[]> {
+    return await this.#db.read(() => listReleases(app, limit));
   }
 
-  find(app: string, id: string): ReleaseRow {
-    const row = this.#db.get(
-      "SELECT * FROM releases WHERE app = ? AND id = ?",
-      this.#apps.find(app).name,
-      id,
-    );
-    if (row === undefined)
-      throw new DavitError("not-found", `release not found: ${id}`, {
-        hint: `see \`davit releases -a ${app}\``,
-      });
-    return releaseRow(row);
+  async find(app: string, id: string): Promise<ReleaseRow> {
+    return await this.#db.read(() => findRelease(app, id));
   }
 
-  newest(app: string): ReleaseRow | undefined {
-    return this.list(app, 1)[0];
+  async newest(app: string): Promise<ReleaseRow | undefined> {
+    return (await this.list(app, 1))[0];
   }
 
   async create(app: string, build: string, release: SealedRelease): Promise<void> {
-    await this.#db.write(() => {
-      this.expectNewest(app, release.parent);
-      this.put(app, build, release);
+    const created = this.#now().toISOString();
+    await this.#db.write(function* () {
+      yield* expectNewest(app, release.parent);
+      yield* putRelease(app, build, release, created);
     });
   }
 
   /** Makes a release the app's active one. What is older than the active one takes a new release, by a rollback. */
   async activate(app: string, id: string): Promise<void> {
-    await this.#db.write(() => {
-      const wanted = this.find(app, id);
-      const active = this.#apps.find(app).release;
+    await this.#db.write(function* () {
+      const wanted = yield* findRelease(app, id);
+      const active = (yield* findApp(app)).release;
       if (wanted.manifest.trim() === "")
         throw new DavitError("invalid", "can not promote a release with an empty manifest");
-      if (active !== "" && this.#place(id) < this.#place(active))
+      if (active !== "" && (yield* placeOf(id)) < (yield* placeOf(active)))
         throw new DavitError("invalid", "can not promote an older release, try rollback", {
           hint: `davit releases rollback ${id} -a ${app}`,
         });
-      this.#db.run("UPDATE apps SET release = ? WHERE name = ?", id, app);
+      yield* run("UPDATE apps SET release = ? WHERE name = ?", id, app);
     });
   }
+}
 
-  #place(id: string): number {
-    const row = this.#db.get("SELECT seq FROM releases WHERE id = ?", id);
-    return typeof row === "object" && row !== null && "seq" in row ? Number(row.seq) : 0;
-  }
+function* listReleases(app: string, limit: number): Steps<ReleaseRow[]> {
+  yield* findApp(app);
+  const rows = yield* all("SELECT * FROM releases WHERE app = ? ORDER BY seq DESC LIMIT ?", app, limit);
+  return rows.map(releaseRow);
+}
 
-  /** Part of a larger transaction. */
-  expectNewest(app: string, parent: string): void {
-    const newest = this.newest(app)?.id ?? "";
-    if (newest !== parent) throw new DavitError("outdated", `app ${app} got release ${newest} meanwhile`);
-  }
+export function* findRelease(app: string, id: string): Steps<ReleaseRow> {
+  yield* findApp(app);
+  const row = yield* first("SELECT * FROM releases WHERE app = ? AND id = ?", app, id);
+  if (row === undefined)
+    throw new DavitError("not-found", `release not found: ${id}`, {
+      hint: `see \`davit releases -a ${app}\``,
+    });
+  return releaseRow(row);
+}
 
-  /** Part of a larger transaction. */
-  put(app: string, build: string, release: SealedRelease): void {
-    this.#db.run(
-      `INSERT INTO releases (id, app, seq, build, env, manifest, description, created)
-       VALUES (?, ?, (SELECT coalesce(max(seq), 0) + 1 FROM releases), ?, ?, ?, ?, ?)`,
-      ...[release.id, app, build, release.env, release.manifest, release.description],
-      this.#now().toISOString(),
-    );
-  }
+export function* expectNewest(app: string, parent: string): Steps<void> {
+  const newest = (yield* listReleases(app, 1))[0]?.id ?? "";
+  if (newest !== parent) throw new DavitError("outdated", `app ${app} got release ${newest} meanwhile`);
+}
+
+export function* putRelease(
+  app: string,
+  build: string,
+  release: SealedRelease,
+  created: string,
+): Steps<void> {
+  yield* run(
+    `INSERT INTO releases (id, app, seq, build, env, manifest, description, created)
+     VALUES (?, ?, (SELECT coalesce(max(seq), 0) + 1 FROM releases), ?, ?, ?, ?, ?)`,
+    ...[release.id, app, build, release.env, release.manifest, release.description, created],
+  );
+}
+
+/** Where a release stands among all. */
+function* placeOf(id: string): Steps<number> {
+  const row = yield* first("SELECT seq FROM releases WHERE id = ?", id);
+  return typeof row === "object" && row !== null && "seq" in row ? Number(row.seq) : 0;
 }
 
 function releaseRow(row: unknown): ReleaseRow {

@@ -28,7 +28,7 @@ export class Releases {
 
   /** The env the app's next build or release inherits. */
   async currentEnv(app: string): Promise<Record<string, string>> {
-    const newest = this.#ledger.releases.newest(app);
+    const newest = await this.#ledger.releases.newest(app);
     return newest ? parseEnv(await this.#open(newest)) : {};
   }
 
@@ -51,7 +51,7 @@ export class Releases {
     commit: (releases: SealedRelease[]) => Promise<void>,
   ): Promise<void> {
     await this.#retry(async () => {
-      const newest = this.#ledger.releases.newest(app);
+      const newest = await this.#ledger.releases.newest(app);
       const env = newest ? await this.#open(newest) : "";
       const releases: SealedRelease[] = [];
       for (const { manifest, description } of wanted)
@@ -66,11 +66,12 @@ export class Releases {
    */
   async create(app: string, wanted: NewRelease): Promise<Release> {
     return await this.#retry(async () => {
-      const newest = this.#ledger.releases.newest(app);
-      const parent = wanted.parent === undefined ? newest : this.#ledger.releases.find(app, wanted.parent);
+      const newest = await this.#ledger.releases.newest(app);
+      const parent =
+        wanted.parent === undefined ? newest : await this.#ledger.releases.find(app, wanted.parent);
       const before = parent ? await this.#open(parent) : "";
       const build = wanted.build ?? parent?.build ?? "";
-      const built = build === "" ? undefined : this.#ledger.builds.find(app, build);
+      const built = build === "" ? undefined : await this.#ledger.builds.find(app, build);
       const env = wanted.env ?? before;
       const change = wanted.env === undefined ? "" : describeChange(parseEnv(before), parseEnv(env));
       const inherited = wanted.build === undefined ? (parent?.description ?? "") : (built?.description ?? "");
@@ -82,7 +83,7 @@ export class Releases {
         newest?.id ?? "",
       );
       await this.#ledger.releases.create(app, build, release);
-      return await this.read(this.#ledger.releases.find(app, release.id));
+      return await this.read(await this.#ledger.releases.find(app, release.id));
     });
   }
 

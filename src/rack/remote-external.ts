@@ -146,7 +146,7 @@ class ExternalBuild {
     return {
       store,
       path: `${store.repository.name.replace(/^[^/]+\//, "")}/external`,
-      layer: async (diffId) => await present(memory.layer(diffId)),
+      layer: async (diffId) => await present(await memory.layer(diffId)),
       remember: (diffId, layer) => memory.rememberLayer(diffId, layer),
       blob: async () => undefined,
     };

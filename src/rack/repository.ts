@@ -61,7 +61,7 @@ export class Repository {
 
   /** A blob's size. Who is told that it is here may count on it for a day. */
   async blob(digest: Digest, pin: boolean): Promise<number | undefined> {
-    const size = this.#ledger.blob(this.name, digest);
+    const size = await this.#ledger.blob(this.name, digest);
     if (size === undefined || !pin) return size;
     const pinned = await (await this.#store()).exists({ mediaType: UNTYPED, digest, size });
     return pinned === "yes" ? size : undefined;
@@ -99,12 +99,12 @@ export class Repository {
     await this.#registry.parts.changed();
   }
 
-  tags(after: string, limit: number): string[] {
-    return this.#ledger.tags(this.name, after, limit);
+  async tags(after: string, limit: number): Promise<string[]> {
+    return await this.#ledger.tags(this.name, after, limit);
   }
 
-  referrers(digest: Digest): Descriptor[] {
-    return this.#registry.parts.ledger.content.referrers(this.name, digest);
+  async referrers(digest: Digest): Promise<Descriptor[]> {
+    return await this.#registry.parts.ledger.content.referrers(this.name, digest);
   }
 
   async deleteTag(tag: string): Promise<boolean> {
@@ -119,13 +119,13 @@ export class Repository {
     return done;
   }
 
-  deleteBlob(digest: Digest): Promise<"deleted" | "absent" | Digest> {
-    return this.#ledger.deleteBlob(this.name, digest);
+  async deleteBlob(digest: Digest): Promise<"deleted" | "absent" | Digest> {
+    return await this.#ledger.deleteBlob(this.name, digest);
   }
 
   /** Has the blob that another repository holds, without its bytes. */
   async mount(digest: Digest, from: string): Promise<boolean> {
-    const size = this.#ledger.blob(from, digest);
+    const size = await this.#ledger.blob(from, digest);
     if (size === undefined) return false;
     return await (await this.#store()).adopt({ mediaType: UNTYPED, digest, size });
   }
@@ -142,7 +142,7 @@ export class Repository {
     principal: string,
     work: (upload: PoolUpload) => Promise<T>,
   ): Promise<T | undefined> {
-    if (!this.#ledger.hasUpload(id, this.name, principal)) return undefined;
+    if (!(await this.#ledger.hasUpload(id, this.name, principal))) return undefined;
     const upload = await this.#upload(id);
     const end = performance.now() + TURN;
     while (upload.busy !== undefined) {
@@ -154,7 +154,7 @@ export class Repository {
     upload.busy = promise;
     try {
       // The request before this one may have ended the upload.
-      return this.#ledger.hasUpload(id, this.name, principal) ? await work(upload.file) : undefined;
+      return (await this.#ledger.hasUpload(id, this.name, principal)) ? await work(upload.file) : undefined;
     } finally {
       upload.busy = undefined;
       resolve();

@@ -73,7 +73,7 @@ export class ServedRack {
   async putObject(app: string, key: string, content: ByteStream): Promise<string> {
     const name =
       key === "" ? `tmp/${Buffer.from(crypto.getRandomValues(new Uint8Array(15))).toString("hex")}` : key;
-    this.#parts.ledger.apps.find(app);
+    await this.#parts.ledger.apps.find(app);
     await this.#parts.store(app).lease(async (store) => {
       const writer = await store.writer();
       try {
@@ -88,35 +88,35 @@ export class ServedRack {
   }
 
   async object(app: string, key: string): Promise<{ size: number; stream: ByteStream }> {
-    this.#parts.ledger.apps.find(app);
+    await this.#parts.ledger.apps.find(app);
     const build = /^build\/(B[A-Z]{10})\/logs$/.exec(key)?.[1];
     if (build !== undefined) {
-      const row = this.#parts.ledger.builds.find(app, build);
+      const row = await this.#parts.ledger.builds.find(app, build);
       if (row.log_digest !== "") {
         const log = logOfRow(row);
         return { size: log.size, stream: await this.#parts.store(app).fetch(log) };
       }
     }
-    const found = this.#parts.ledger.objects.find(app, key);
+    const found = await this.#parts.ledger.objects.find(app, key);
     if (!found) throw new DavitError("not-found", `object not found: ${key}`);
     return { size: found.size, stream: await this.#parts.store(app).fetch({ mediaType: OBJECT, ...found }) };
   }
 
   async deleteObject(app: string, key: string): Promise<void> {
-    this.#parts.ledger.apps.find(app);
+    await this.#parts.ledger.apps.find(app);
     if (!(await this.#parts.ledger.objects.remove(app, key)))
       throw new DavitError("not-found", `object not found: ${key}`);
     await this.#parts.collector.run();
   }
 
-  objects(app: string, prefix: string): string[] {
-    this.#parts.ledger.apps.find(app);
-    return this.#parts.ledger.objects.keys(app, prefix);
+  async objects(app: string, prefix: string): Promise<string[]> {
+    await this.#parts.ledger.apps.find(app);
+    return await this.#parts.ledger.objects.keys(app, prefix);
   }
 
   /** Records a build, and has it run when its turn comes. */
   async createBuild(app: string, request: BuildRequest, onEnd: (build: Build) => void): Promise<Build> {
-    const key = this.#sourceKey(app, request.url);
+    const key = await this.#sourceKey(app, request.url);
     this.queue.requireRoom();
     const row = await this.#parts.ledger.builds.create(this.#newBuild(app, request));
     this.queue.add(app, row.id, (signal) => this.#run(row, key, request, signal, onEnd));
@@ -128,13 +128,13 @@ export class ServedRack {
     const until = this.#parts.now().getTime() + EXTERNAL;
     const row = await this.#parts.ledger.builds.create(this.#newBuild(app, request), until);
     const secret = Buffer.from(crypto.getRandomValues(new Uint8Array(24))).toString("hex");
-    await this.#parts.ledger.builds.grant(hashOf(secret), app, row.id, until);
+    await this.#parts.ledger.builds.grants.add(hashOf(secret), app, row.id, until);
     return { build: buildOf(row), secret };
   }
 
   /** The build whose images a secret may push. */
-  granted(secret: string): { app: string; build: string } | undefined {
-    return this.#parts.ledger.builds.granted(hashOf(secret));
+  async granted(secret: string): Promise<{ app: string; build: string } | undefined> {
+    return await this.#parts.ledger.builds.grants.find(hashOf(secret));
   }
 
   #newBuild(app: string, { description, gitSha, wildcardDomain }: BuildRequest) {
@@ -142,13 +142,13 @@ export class ServedRack {
     return { id, app, description: description ?? "", gitSha: gitSha ?? "", wildcardDomain };
   }
 
-  #sourceKey(app: string, url: string): string {
+  async #sourceKey(app: string, url: string): Promise<string> {
     const [, owner, key = ""] = /^object:\/\/([^/]*)\/(.+)$/.exec(url) ?? [];
     if (owner === undefined)
       throw new DavitError("invalid", url === "" ? "no build source found" : "unknown source type");
     if (owner !== app) throw new DavitError("denied", `the source belongs to app ${owner}`);
-    this.#parts.ledger.apps.find(app);
-    if (!this.#parts.ledger.objects.find(app, key))
+    await this.#parts.ledger.apps.find(app);
+    if (!(await this.#parts.ledger.objects.find(app, key)))
       throw new DavitError("not-found", `object not found: ${key}`);
     return key;
   }
@@ -178,7 +178,7 @@ export class ServedRack {
     } finally {
       await rm(dir, { recursive: true, force: true }).catch(() => undefined);
     }
-    onEnd(buildOf(this.#parts.ledger.builds.find(row.app, row.id)));
+    onEnd(buildOf(await this.#parts.ledger.builds.find(row.app, row.id)));
   }
 
   /** What a client says of its build. Complete is refused until every image is here. */
@@ -187,12 +187,12 @@ export class ServedRack {
     const { status, release, ...note } = update;
     if (Object.keys(note).length > 0) await builds.note(app, id, note);
     if (release !== undefined) await builds.setRelease(app, id, release);
-    const now = builds.find(app, id).status;
+    const now = (await builds.find(app, id)).status;
     const open = now === "created" || now === "running";
     if (status === "running" && open) await builds.note(app, id, { status });
     if (status === "complete" && now !== "complete") await pinPushed(this.#parts, app, id);
     if (status === "failed" && open) await this.#failed(app, id);
-    return buildOf(builds.find(app, id));
+    return buildOf(await builds.find(app, id));
   }
 
   async #failed(app: string, id: string): Promise<void> {
@@ -210,7 +210,7 @@ export class ServedRack {
     id: string,
     source: { image: string; credentials?: Credentials | undefined },
   ): Promise<void> {
-    const { status } = this.#parts.ledger.builds.find(app, id);
+    const { status } = await this.#parts.ledger.builds.find(app, id);
     if (this.#imports.has(id) || status === "complete" || status === "failed")
       throw new DavitError("conflict", `an import of build ${id} has begun already`);
     if (this.#imports.size >= MOST_IMPORTS)

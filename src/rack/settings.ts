@@ -2,6 +2,7 @@ import { DavitError } from "../errors.ts";
 import { check, type Static, Type } from "../schema.ts";
 import type { LedgerDatabase } from "./database.ts";
 import type { Seal } from "./seal.ts";
+import { all, first, run } from "./steps.ts";
 
 export const RegistryLogin = Type.Object({
   server: Type.String(),
@@ -22,7 +23,9 @@ export class Settings {
 
   /** By server. */
   async registries(): Promise<RegistryLogin[]> {
-    const rows = this.#db.all("SELECT server, username, password FROM registries ORDER BY server");
+    const rows = await this.#db.read(() =>
+      all("SELECT server, username, password FROM registries ORDER BY server"),
+    );
     return await Promise.all(
       rows.map(async (row) => {
         const login = check(RegistryLogin, row, "the ledger's registries");
@@ -37,17 +40,16 @@ export class Settings {
         throw new DavitError("invalid", `Cannot add the registry: its ${name} is blank`);
     const sealed = await this.#seal.seal(password, registryPlace(server));
     await this.#db.write(() =>
-      this.#db.run(
-        "INSERT OR REPLACE INTO registries (server, username, password) VALUES (?, ?, ?)",
+      run(
+        `INSERT INTO registries (server, username, password) VALUES (?, ?, ?) ON CONFLICT (server)
+         DO UPDATE SET username = excluded.username, password = excluded.password`,
         ...[server, username, sealed],
       ),
     );
   }
 
   async removeRegistry(server: string): Promise<void> {
-    const removed = await this.#db.write(() =>
-      this.#db.run("DELETE FROM registries WHERE server = ?", server),
-    );
+    const removed = await this.#db.write(() => run("DELETE FROM registries WHERE server = ?", server));
     if (removed === 0)
       throw new DavitError("not-found", `no such registry: ${server}`, { hint: "see `davit registries`" });
   }
@@ -55,19 +57,22 @@ export class Settings {
   /** A secret of the rack's own, made the first time it is asked for. */
   async secret(name: string): Promise<string> {
     const key = `.${name}`;
-    const find = () => this.#db.get("SELECT name, value FROM params WHERE name = ?", key);
-    if (find() === undefined) {
+    const find = () => this.#db.read(() => first("SELECT name, value FROM params WHERE name = ?", key));
+    if ((await find()) === undefined) {
       const fresh = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("base64url");
       const sealed = await this.#seal.seal(fresh, `params/${key}/value`);
       await this.#db.write(() =>
-        this.#db.run("INSERT OR IGNORE INTO params (name, value) VALUES (?, ?)", key, sealed),
+        run("INSERT INTO params (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING", key, sealed),
       );
     }
-    return await this.#seal.open(check(NamedRow, find(), "the ledger's params").value, `params/${key}/value`);
+    const { value } = check(NamedRow, await find(), "the ledger's params");
+    return await this.#seal.open(value, `params/${key}/value`);
   }
 
   async params(): Promise<Record<string, string>> {
-    const rows = this.#db.all("SELECT name, value FROM params WHERE name NOT LIKE '.%' ORDER BY name");
+    const rows = await this.#db.read(() =>
+      all("SELECT name, value FROM params WHERE name NOT LIKE '.%' ORDER BY name"),
+    );
     const opened = rows.map(async (row): Promise<[string, string]> => {
       const { name, value } = check(NamedRow, row, "the ledger's params");
       return [name, await this.#seal.open(value, `params/${name}/value`)];
@@ -83,15 +88,22 @@ export class Settings {
           [name, value === "" ? undefined : await this.#seal.seal(value, `params/${name}/value`)] as const,
       ),
     );
-    await this.#db.write(() => {
+    await this.#db.write(function* () {
       for (const [name, value] of sealed)
-        if (value === undefined) this.#db.run("DELETE FROM params WHERE name = ?", name);
-        else this.#db.run("INSERT OR REPLACE INTO params (name, value) VALUES (?, ?)", name, value);
+        if (value === undefined) yield* run("DELETE FROM params WHERE name = ?", name);
+        else
+          yield* run(
+            "INSERT INTO params (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            name,
+            value,
+          );
     });
   }
 
   async config(app: string, name: string): Promise<string> {
-    const row = this.#db.get("SELECT name, value FROM configs WHERE app = ? AND name = ?", app, name);
+    const row = await this.#db.read(() =>
+      first("SELECT name, value FROM configs WHERE app = ? AND name = ?", app, name),
+    );
     if (row === undefined) throw new DavitError("not-found", `app config not found: ${name}`);
     const { value } = check(NamedRow, row, "the ledger's configs");
     return await this.#seal.open(value, configPlace(app, name));
@@ -100,7 +112,11 @@ export class Settings {
   async setConfig(app: string, name: string, value: string): Promise<void> {
     const sealed = await this.#seal.seal(value, configPlace(app, name));
     await this.#db.write(() =>
-      this.#db.run("INSERT OR REPLACE INTO configs (app, name, value) VALUES (?, ?, ?)", app, name, sealed),
+      run(
+        `INSERT INTO configs (app, name, value) VALUES (?, ?, ?)
+         ON CONFLICT (app, name) DO UPDATE SET value = excluded.value`,
+        ...[app, name, sealed],
+      ),
     );
   }
 }

@@ -1,9 +1,28 @@
+import { DavitError } from "../errors.ts";
+
 /**
  * The ledger's tables. Migrations only add: an older davit can still read what
  * it knows, down to the version that `min_reader` names.
  */
-export const SCHEMA = 3;
-export const MIN_READER = 3;
+export const SCHEMA = 4;
+export const MIN_READER = 4;
+
+export function tooNew(name: string): DavitError {
+  return new DavitError("unsupported", `Cannot open ${name}: it was written by a newer davit`, {
+    hint: "update this davit",
+  });
+}
+
+/**
+ * A migration in PostgreSQL's words. Text is ordered by its bytes, as SQLite does.
+ * Whole numbers are doubles, exact up to 2^53: Bun hands out BIGINTs as text.
+ */
+export function forPostgres(migration: string): string {
+  return migration
+    .replaceAll(/\bINTEGER\b/g, "DOUBLE PRECISION")
+    .replaceAll(/\bTEXT\b/g, 'TEXT COLLATE "C"')
+    .replaceAll(/\) STRICT;/g, ");");
+}
 
 /** `migrations[n]` brings a ledger from version n to n + 1. */
 export const migrations: readonly string[] = [
@@ -93,6 +112,15 @@ export const migrations: readonly string[] = [
   CREATE TABLE events (
     seq INTEGER PRIMARY KEY, at TEXT NOT NULL, actor TEXT NOT NULL, action TEXT NOT NULL,
     status TEXT NOT NULL, error TEXT NOT NULL, data TEXT NOT NULL
+  ) STRICT;
+  `,
+  // What is held in a registry must not be looked for here. In `store`, '' is the rack's own pool.
+  `
+  ALTER TABLE members ADD COLUMN store TEXT NOT NULL DEFAULT '';
+  ALTER TABLE builds ADD COLUMN store TEXT NOT NULL DEFAULT '';
+  ALTER TABLE uploads ADD COLUMN state TEXT NOT NULL DEFAULT '';
+  CREATE TABLE leaders (
+    name TEXT PRIMARY KEY, holder TEXT NOT NULL, until INTEGER NOT NULL, fence INTEGER NOT NULL
   ) STRICT;
   `,
 ];

@@ -42,10 +42,10 @@ export class Login {
   }
 
   /** The visitor, or the answer that sends it away. */
-  visitor(request: Request, address: string): Visitor | Response {
+  async visitor(request: Request, address: string): Promise<Visitor | Response> {
     const given = basicOf(request);
     if (given?.user === "jwt") return this.#token(given.password);
-    const granted = given && this.#granted(given);
+    const granted = given && (await this.#granted(given));
     if (granted) return granted;
     const refused = this.#gate.check(request, address);
     if (!refused) return { name: actorOf(request), role: "rwa" };
@@ -63,9 +63,9 @@ export class Login {
     }
   }
 
-  #granted({ user, password }: Basic): Visitor | undefined {
+  async #granted({ user, password }: Basic): Promise<Visitor | undefined> {
     if (!/^B[A-Z]{10}$/.test(user)) return undefined;
-    const found = this.#options.served.granted(password);
+    const found = await this.#options.served.granted(password);
     if (!found || found.build !== user) return undefined;
     return { name: `build ${user}`, role: "deploy", apps: [found.app], build: user };
   }

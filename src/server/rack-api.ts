@@ -26,7 +26,7 @@ export async function rackApi(
   const isSocket = request.headers.get("upgrade")?.toLowerCase() === "websocket";
   const found = find(isSocket ? "SOCKET" : request.method, url.pathname);
   if (!found) return new Response(null, { status: pathExists(url.pathname) ? 405 : 404 });
-  const visitor = parts.login.visitor(request, from);
+  const visitor = await parts.login.visitor(request, from);
   if (isSocket) return accept(found, { ...parts, request, url }, visitor, upgrade);
   if (visitor instanceof Response) return visitor;
   const form = await Form.of(found.route.raw ? new Request(url) : request, url).catch((error: unknown) => {

@@ -54,13 +54,13 @@ export async function serveRack(options: RackServerOptions): Promise<RegistrySer
     const { pathname } = new URL(request.url);
     if (pathname === "/check") return new Response("ok");
     if (/^\/v2(\/|$)/.test(pathname)) {
-      const visitor = login.visitor(request, from);
+      const visitor = await login.visitor(request, from);
       return visitor instanceof Response
         ? refusal(visitor.status)
         : await registryApi(request, registry, inRegistry(visitor, rack));
     }
     if (pathname === "/metrics") {
-      const visitor = login.visitor(request, from);
+      const visitor = await login.visitor(request, from);
       if (visitor instanceof Response) return visitor;
       return visitor.role === "deploy"
         ? problem(403, "you are unauthorized to access this")
@@ -113,8 +113,8 @@ function inRegistry(visitor: Visitor, rack: EmbeddedRack): RegistryVisitor {
       if (role === "deploy") return right === "pull" || right === "push";
       return role.includes(right === "pull" ? "r" : right === "admin" ? "a" : "w");
     },
-    mayTag: (repository, tag) =>
-      !rack.isSealedTag(repository, tag) && (build === undefined || tag.endsWith(`.${build}`)),
+    mayTag: async (repository, tag) =>
+      (build === undefined || tag.endsWith(`.${build}`)) && !(await rack.isSealedTag(repository, tag)),
   };
 }
 

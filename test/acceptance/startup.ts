@@ -7,7 +7,7 @@ import { median, verdict } from "./verdict.ts";
 const RUNS = 31;
 using box = sandbox();
 await box.ok(["apps", "create", "shop"]);
-const ledger = await Ledger.open(box.join("home/racks/local/ledger.db"), () => new Date());
+const ledger = await Ledger.open({ path: box.join("home/racks/local/ledger.db") });
 for (let i = 0; i < 10_000; i++) {
   const id = newId("B");
   await ledger.builds.start({
@@ -19,7 +19,7 @@ for (let i = 0; i < 10_000; i++) {
   });
   await ledger.builds.fail(id, "made for a measurement");
 }
-ledger.close();
+await ledger.close();
 
 const version = time(["--version"]);
 verdict(version <= 15, "davit --version in at most 15 ms", `${version.toFixed(1)} ms (median of ${RUNS})`);

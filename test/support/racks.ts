@@ -6,10 +6,13 @@ import { serveRack } from "../../src/server/rack-server.ts";
 import { tempDir } from "./temp.ts";
 
 /** An embedded rack in a directory that goes with it; its engine is never asked for. */
-export async function tempRack(name = "local"): Promise<EmbeddedRack & { home: string }> {
+export async function tempRack(
+  name = "local",
+  env: Record<string, string> = {},
+): Promise<EmbeddedRack & { home: string }> {
   const dir = tempDir();
   const options = {
-    env: { DAVIT_HOME: dir.path },
+    env: { DAVIT_HOME: dir.path, ...env },
     engine: async () => {
       throw new Error("this rack has no engine");
     },

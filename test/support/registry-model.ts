@@ -29,7 +29,8 @@ interface KnownManifest {
  * A registry with its collector, and beside it what a visitor was told: which
  * manifests were acknowledged, which blobs exist. `check` compares the two.
  */
-export class RegistryModel implements Disposable {
+export class RegistryModel implements AsyncDisposable {
+  readonly #url: string | undefined;
   readonly #dir = tempDir();
   readonly #manifests = new Map<string, Map<Digest, KnownManifest>>(
     REPOSITORIES.map((name) => [name, new Map()]),
@@ -42,11 +43,20 @@ export class RegistryModel implements Disposable {
   #clock = Date.UTC(2026, 0, 1);
   #leases: { end: () => void; done: Promise<void>; key: string; blob: Descriptor }[] = [];
 
+  /** `url` is that of a database in place of a file. */
+  constructor(url?: string) {
+    this.#url = url;
+  }
+
   async open(): Promise<this> {
-    this.#ledger = await Ledger.open(this.#dir.join("ledger.db"), () => new Date(this.#clock));
+    this.#ledger = await Ledger.open({
+      path: this.#dir.join("ledger.db"),
+      url: this.#url,
+      now: () => new Date(this.#clock),
+    });
     this.#collector = new Collector(
       new BlobPool(this.#dir.join("layout")),
-      this.#ledger.content,
+      this.#ledger,
       this.#dir.join("lock.db"),
     );
     const parts = {
@@ -65,8 +75,8 @@ export class RegistryModel implements Disposable {
     return this.#registry;
   }
 
-  #repository(index: number): Repository {
-    const found = this.registry.repository(REPOSITORIES[index % REPOSITORIES.length] ?? "");
+  async #repository(index: number): Promise<Repository> {
+    const found = await this.registry.repository(REPOSITORIES[index % REPOSITORIES.length] ?? "");
     if (!found) throw new Error("no repository");
     return found;
   }
@@ -87,7 +97,7 @@ export class RegistryModel implements Disposable {
 
   /** Uploads a blob, in two requests. */
   async putBlob(where: number, number: number): Promise<void> {
-    const repository = this.#repository(where);
+    const repository = await this.#repository(where);
     const { bytes, descriptor } = this.#blob(number);
     await this.#upload(repository, bytes, descriptor);
   }
@@ -110,7 +120,7 @@ export class RegistryModel implements Disposable {
 
   /** Asks whether a blob is there; a yes is a promise. */
   async head(where: number, number: number): Promise<void> {
-    const repository = this.#repository(where);
+    const repository = await this.#repository(where);
     const { descriptor } = this.#blob(number);
     const size = await repository.blob(descriptor.digest, true);
     if (size !== undefined) this.#promise(repository, descriptor);
@@ -125,7 +135,7 @@ export class RegistryModel implements Disposable {
     tag: number | undefined,
     about: number | undefined,
   ): Promise<void> {
-    const repository = this.#repository(where);
+    const repository = await this.#repository(where);
     const blobs = [
       { bytes: CONFIG, descriptor: describe(mediaTypes.ociConfig, CONFIG) },
       ...numbers.map((number) => this.#blob(number)),
@@ -148,7 +158,7 @@ export class RegistryModel implements Disposable {
   }
 
   async deleteManifest(where: number, which: number): Promise<void> {
-    const repository = this.#repository(where);
+    const repository = await this.#repository(where);
     const known = this.#manifests.get(repository.name);
     const [digest] = [...(known?.keys() ?? [])].slice(which % Math.max(1, known?.size ?? 0));
     if (!digest) return;
@@ -160,7 +170,7 @@ export class RegistryModel implements Disposable {
   }
 
   async deleteBlob(where: number, number: number): Promise<void> {
-    const repository = this.#repository(where);
+    const repository = await this.#repository(where);
     const { descriptor } = this.#blob(number);
     const outcome = await repository.deleteBlob(descriptor.digest);
     if (outcome !== "deleted") return;
@@ -172,14 +182,14 @@ export class RegistryModel implements Disposable {
   }
 
   async mount(from: number, to: number, number: number): Promise<void> {
-    const [source, target] = [this.#repository(from), this.#repository(to)];
+    const [source, target] = [await this.#repository(from), await this.#repository(to)];
     const { descriptor } = this.#blob(number);
     if (await target.mount(descriptor.digest, source.name)) this.#promise(target, descriptor);
   }
 
   /** An import that has begun: what it stores stays until it ends. */
   async beginLease(where: number, number: number): Promise<void> {
-    const repository = this.#repository(where);
+    const repository = await this.#repository(where);
     const { bytes, descriptor } = this.#blob(number);
     const collector = this.#collector;
     if (!collector || this.#leases.length > 3) return;
@@ -212,7 +222,7 @@ export class RegistryModel implements Disposable {
   /** Everything that was acknowledged, promised or leased is whole. */
   async check(): Promise<void> {
     for (const [name, manifests] of this.#manifests) {
-      const repository = this.registry.repository(name);
+      const repository = await this.registry.repository(name);
       for (const { descriptor, needs } of manifests.values()) {
         if (!(await repository?.manifest(descriptor.digest, false)))
           throw new Error(`manifest ${descriptor.digest} is gone from ${name}`);
@@ -225,10 +235,10 @@ export class RegistryModel implements Disposable {
         describe("", bytes),
       );
       const blob = known.find((descriptor) => descriptor.digest === digest);
-      if (until > this.#clock && blob) await this.#expectWhole(this.registry.repository(name), blob);
+      if (until > this.#clock && blob) await this.#expectWhole(await this.registry.repository(name), blob);
     }
     for (const { key, blob } of this.#leases) {
-      const held = this.registry.repository(key);
+      const held = await this.registry.repository(key);
       if (!existsSync(held?.path(blob.digest) ?? ""))
         throw new Error(`${blob.digest} is leased and its file is gone`);
     }
@@ -257,8 +267,8 @@ export class RegistryModel implements Disposable {
     if (uploads.length > 0) throw new Error(`${uploads.length} uploads are left`);
   }
 
-  [Symbol.dispose](): void {
-    this.#ledger?.close();
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#ledger?.close();
     this.#dir[Symbol.dispose]();
   }
 }

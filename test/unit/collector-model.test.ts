@@ -1,5 +1,6 @@
 import { test } from "bun:test";
 import fc from "fast-check";
+import { PostgresServer } from "../support/postgres.ts";
 import { RegistryModel } from "../support/registry-model.ts";
 
 type Step = (model: RegistryModel) => Promise<void> | void;
@@ -67,7 +68,7 @@ const RUNS = Number(process.env["DAVIT_MODEL_RUNS"] ?? 30);
 test("the collector never takes what a manifest, an upload, a promise or a lease needs, and leaves nothing else", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 40 }), async (steps) => {
-      using model = await new RegistryModel().open();
+      await using model = await new RegistryModel().open();
       for (const run of steps) {
         await run(model);
         await model.check();
@@ -81,7 +82,7 @@ test("the collector never takes what a manifest, an upload, a promise or a lease
 test("nor when it collects at the very moment of other work", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 30 }), async (steps) => {
-      using model = await new RegistryModel().open();
+      await using model = await new RegistryModel().open();
       for (const run of steps) {
         await Promise.all([run(model), model.collect(), model.collect()]);
         await model.check();
@@ -89,5 +90,20 @@ test("nor when it collects at the very moment of other work", async () => {
       await model.checkNothingLeft();
     }),
     { numRuns: RUNS },
+  );
+}, 600_000);
+
+test("nor in PostgreSQL", async () => {
+  await using postgres = await PostgresServer.start();
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { minLength: 5, maxLength: 20 }), async (steps) => {
+      await using model = await new RegistryModel(await postgres.database()).open();
+      for (const run of steps) {
+        await Promise.all([run(model), model.collect(), model.collect()]);
+        await model.check();
+      }
+      await model.checkNothingLeft();
+    }),
+    { numRuns: Math.ceil(RUNS / 5) },
   );
 }, 600_000);

@@ -21,14 +21,14 @@ testRack("RemoteRack", () => tempRemoteRack());
 
 testStore("RackStore", async () => {
   const dir = tempDir();
-  const ledger = await Ledger.open(dir.join("ledger.db"), () => new Date());
+  const ledger = await Ledger.open({ path: dir.join("ledger.db") });
   await ledger.apps.create("shop");
   const store = new RackStore(
     "shop",
-    new Collector(new BlobPool(dir.join("layout")), ledger.content, dir.join("lock.db")),
+    new Collector(new BlobPool(dir.join("layout")), ledger, dir.join("lock.db")),
   );
   const close = async () => {
-    ledger.close();
+    await ledger.close();
     dir[Symbol.dispose]();
   };
   return Object.assign(store, { [Symbol.asyncDispose]: close });
@@ -87,8 +87,8 @@ test("deleting the last build that needs a blob removes its file, deleting an ap
 
 test("one app cannot read what only another app holds", async () => {
   using dir = tempDir();
-  const ledger = await Ledger.open(dir.join("ledger.db"), () => new Date());
-  const collector = new Collector(new BlobPool(dir.join("layout")), ledger.content, dir.join("lock.db"));
+  const ledger = await Ledger.open({ path: dir.join("ledger.db") });
+  const collector = new Collector(new BlobPool(dir.join("layout")), ledger, dir.join("lock.db"));
   await ledger.apps.create("mine");
   await ledger.apps.create("theirs");
   const writer = await new RackStore("theirs", collector).writer();
@@ -97,7 +97,7 @@ test("one app cannot read what only another app holds", async () => {
   const mine = new RackStore("mine", collector);
   expect(await mine.exists(descriptor)).toBe("no");
   await expect(mine.fetch(descriptor)).rejects.toThrow("not in app mine");
-  ledger.close();
+  await ledger.close();
 });
 
 test("an env is sealed at rest, and a changed key is refused", async () => {
@@ -136,15 +136,15 @@ test("an owner in another container is judged by time, one of another boot is go
 test("a ledger that a newer davit wrote is refused in one line, unless it says that this one can read it", async () => {
   using dir = tempDir();
   const path = dir.join("ledger.db");
-  (await Ledger.open(path, () => new Date())).close();
+  await (await Ledger.open({ path })).close();
   const db = new Database(path);
   db.run("PRAGMA user_version = 9009");
-  await expect(Ledger.open(path, () => new Date())).rejects.toThrow("written by a newer davit");
+  await expect(Ledger.open({ path })).rejects.toThrow("written by a newer davit");
   db.run("PRAGMA user_version = 1009");
   db.close();
-  const ledger = await Ledger.open(path, () => new Date());
-  expect(ledger.apps.list()).toEqual([]);
-  ledger.close();
+  const ledger = await Ledger.open({ path });
+  expect(await ledger.apps.list()).toEqual([]);
+  await ledger.close();
 });
 
 test("an export that was read to its end holds nothing back from the collector", async () => {

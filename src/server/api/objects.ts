@@ -26,7 +26,7 @@ export const objects: readonly Route[] = [
     return ok();
   }),
   route("GET /apps/$app/objects", async ({ served, form, params: { app = "" } }) =>
-    json(served.objects(app, form.text("prefix") ?? "")),
+    json(await served.objects(app, form.text("prefix") ?? "")),
   ),
 ];
 

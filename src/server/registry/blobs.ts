@@ -9,7 +9,7 @@ const FOREVER = "public, max-age=31536000, immutable";
 export async function blob(call: Call): Promise<Response> {
   const { name: digest, request, visitor } = call;
   if (!isDigest(digest)) return badDigest(call);
-  const repository = call.registry.repository(call.repository);
+  const repository = await call.registry.repository(call.repository);
   const pin = request.method === "HEAD" && visitor.may("push", call.repository);
   const size = await repository?.blob(digest, pin);
   if (!repository || size === undefined) return unknown(digest);
@@ -58,7 +58,7 @@ export function rangeOf(
 export async function deleteBlob(call: Call): Promise<Response> {
   const digest = call.name;
   if (!isDigest(digest)) return badDigest(call);
-  const repository = call.registry.repository(call.repository);
+  const repository = await call.registry.repository(call.repository);
   if (!repository) return noRepository(call);
   const outcome = await repository.deleteBlob(digest);
   if (outcome === "deleted") return new Response(null, { status: 202 });

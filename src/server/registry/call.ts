@@ -9,7 +9,7 @@ export interface Visitor {
   name: string;
   may(right: Right, repository: string): boolean;
   /** Whether it may set this tag; left out, any. */
-  mayTag?(repository: string, tag: string): boolean;
+  mayTag?(repository: string, tag: string): Promise<boolean>;
 }
 
 /** One request, taken apart. */

@@ -12,7 +12,8 @@ export async function manifest(call: Call): Promise<Response> {
   const { name, request, visitor } = call;
   if (!isDigest(name) && !TAG.test(name)) return unknown(name);
   const pin = request.method === "HEAD" && visitor.may("push", call.repository);
-  const found = await call.registry.repository(call.repository)?.manifest(name, pin);
+  const repository = await call.registry.repository(call.repository);
+  const found = await repository?.manifest(name, pin);
   if (!found) return unknown(name);
   const { descriptor, bytes } = found;
   const headers = {
@@ -49,9 +50,9 @@ export async function putManifest(call: Call): Promise<Response> {
     return problem(400, "DIGEST_INVALID", "the manifest's digest is another", { sent: name, found: digest });
   if (!isManifestType(mediaType))
     return problem(400, "MANIFEST_INVALID", "not a type of manifest", mediaType);
-  const sealed = tags.find((tag) => call.visitor.mayTag?.(call.repository, tag) === false);
-  if (sealed !== undefined)
-    return problem(403, "DENIED", "this tag is a finished build's, or not yours", sealed);
+  for (const tag of tags)
+    if ((await call.visitor.mayTag?.(call.repository, tag)) === false)
+      return problem(403, "DENIED", "this tag is a finished build's, or not yours", tag);
   return await store(call, { mediaType, digest, size: body.byteLength }, body, tags);
 }
 
@@ -96,7 +97,7 @@ async function bodyOf({ request }: Call): Promise<Bytes | undefined> {
 /** https://github.com/opencontainers/distribution-spec/blob/main/spec.md#deleting-manifests */
 export async function deleteManifest(call: Call): Promise<Response> {
   const { name } = call;
-  const repository = call.registry.repository(call.repository);
+  const repository = await call.registry.repository(call.repository);
   if (!repository) return noRepository(call);
   const done = isDigest(name) ? await repository.deleteManifest(name) : await repository.deleteTag(name);
   return done ? new Response(null, { status: 202 }) : unknown(name);
@@ -106,7 +107,8 @@ export async function deleteManifest(call: Call): Promise<Response> {
 export async function referrers(call: Call): Promise<Response> {
   if (!isDigest(call.name)) return badDigest(call);
   const wanted = call.url.searchParams.get("artifactType");
-  const all = call.registry.repository(call.repository)?.referrers(call.name) ?? [];
+  const repository = await call.registry.repository(call.repository);
+  const all = (await repository?.referrers(call.name)) ?? [];
   const manifests = wanted === null ? all : all.filter(({ artifactType }) => artifactType === wanted);
   const filtered: Record<string, string> = wanted === null ? {} : { "oci-filters-applied": "artifactType" };
   const index = renderManifest({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests });

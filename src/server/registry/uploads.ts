@@ -24,7 +24,7 @@ export async function beginUpload(call: Call): Promise<Response> {
 }
 
 async function mounted(call: Call, repository: Repository, digest: Digest): Promise<boolean> {
-  const from = call.url.searchParams.get("from") ?? call.registry.ledger.holderOf(digest);
+  const from = call.url.searchParams.get("from") ?? (await call.registry.ledger.holderOf(digest));
   if (from === undefined || !call.visitor.may("pull", from)) return false;
   return await repository.mount(digest, from);
 }
@@ -70,7 +70,7 @@ async function onUpload(
   call: Call,
   work: (upload: PoolUpload, repository: Repository) => Promise<Response>,
 ): Promise<Response> {
-  const repository = call.registry.repository(call.repository);
+  const repository = await call.registry.repository(call.repository);
   const response = await repository?.withUpload(call.name, call.visitor.name, (upload) =>
     work(upload, repository),
   );

@@ -1,0 +1,367 @@
+import { expect, test } from "bun:test";
+import type { Descriptor } from "../../src/oci/descriptor.ts";
+import { digestOf } from "../../src/oci/digest.ts";
+import { mediaTypes } from "../../src/oci/media-types.ts";
+import type { FinishedBuild, NewBuild } from "../../src/rack/build-ledger.ts";
+import { newId } from "../../src/rack/ids.ts";
+import type { Ledger } from "../../src/rack/ledger.ts";
+import { Seal } from "../../src/rack/seal.ts";
+import { tempDir } from "../support/temp.ts";
+
+/** One place for a ledger, opened as often as a test likes. */
+export interface LedgerBox extends AsyncDisposable {
+  open(now?: () => Date): Promise<Ledger>;
+}
+
+const HOUR = 60 * 60 * 1000;
+
+/** What every ledger does, whatever database it is in. */
+export function testLedger(name: string, makeBox: () => Promise<LedgerBox>): void {
+  const sentence = (what: string, body: (ledger: Ledger, box: LedgerBox) => Promise<void>): void => {
+    test(`${name}: ${what}`, async () => {
+      await using box = await makeBox();
+      const ledger = await box.open();
+      try {
+        await ledger.apps.create("shop");
+        await body(ledger, box);
+      } finally {
+        await ledger.close();
+      }
+    });
+  };
+
+  sentence("an app is made once, and apps come in the order of their bytes", async (ledger) => {
+    await expect(ledger.apps.create("shop")).rejects.toThrow("app already exists: shop");
+    for (const app of ["b", "a-b", "ab", "a"]) await ledger.apps.create(app);
+    expect((await ledger.apps.list()).map((app) => app.name)).toEqual(["a", "a-b", "ab", "b", "shop"]);
+    await ledger.apps.update("a", { parameters: { One: "1" } });
+    await ledger.apps.update("a", { locked: true, parameters: { Two: "2" } });
+    expect(await ledger.apps.find("a")).toMatchObject({ locked: true, parameters: { One: "1", Two: "2" } });
+    await expect(ledger.apps.remove("a")).rejects.toThrow("app is locked");
+    await ledger.apps.remove("b");
+    await expect(ledger.apps.find("b")).rejects.toThrow("app not found: b");
+  });
+
+  sentence(
+    "writers side by side lose nothing, and no two builds have the same place",
+    async (ledger, box) => {
+      const other = await box.open();
+      const ids = Array.from({ length: 60 }, () => newId("B"));
+      await Promise.all(
+        ids.map((id, i) => (i % 2 === 0 ? ledger : other).builds.start({ ...blank, id, app: "shop" })),
+      );
+      const listed = await other.builds.list("shop", 100);
+      expect(listed.map(({ id }) => id).sort()).toEqual([...ids].sort());
+      const lines = Array.from({ length: 40 }, (_, i) => `line ${i}\n`);
+      await Promise.all(
+        lines.map((line, i) => (i % 2 === 0 ? ledger : other).builds.logs.append(ids[0] ?? "", line)),
+      );
+      const chunks = await ledger.builds.logs.chunks(ids[0] ?? "", 0);
+      expect(chunks.map(({ seq }) => seq)).toEqual(lines.map((_, i) => i + 1));
+      expect(chunks.map(({ bytes }) => bytes).sort()).toEqual([...lines].sort());
+      await other.close();
+    },
+  );
+
+  sentence("a finished build shows with its release and its tags, or nothing of it does", async (ledger) => {
+    const done = await startedBuild(ledger, "shop");
+    await ledger.builds.finish(done);
+    const row = await ledger.builds.find("shop", done.id);
+    expect(row).toMatchObject({ status: "complete", release: done.release.id, index_size: done.index.size });
+    expect((await ledger.content.tagsOf("shop", `.${done.id}`)).map((tag) => tag.name)).toEqual([
+      `web.${done.id}`,
+    ]);
+    expect((await ledger.releases.newest("shop"))?.id).toBe(done.release.id);
+    const late = await startedBuild(ledger, "shop");
+    await expect(ledger.builds.finish(late)).rejects.toThrow("meanwhile");
+    expect((await ledger.builds.find("shop", late.id)).status).toBe("running");
+    expect(await ledger.content.tagsOf("shop", `.${late.id}`)).toEqual([]);
+    expect((await ledger.releases.newest("shop"))?.id).toBe(done.release.id);
+  });
+
+  sentence(
+    "an import of several builds is kept as a whole or not at all, and once for each key",
+    async (ledger) => {
+      const [one, two] = [await imported(ledger, ""), await imported(ledger, "")];
+      await expect(ledger.builds.import([one, two], "key")).rejects.toThrow("meanwhile");
+      expect(await ledger.builds.list("shop", 10)).toEqual([]);
+      const next = {
+        ...two,
+        done: { ...two.done, release: { ...two.done.release, parent: one.done.release.id } },
+      };
+      await ledger.builds.import([one, next], "key");
+      const builds = await ledger.builds.importedAs("shop", "key");
+      expect(builds.map(({ id }) => id)).toEqual([one.build.id, two.build.id]);
+      expect((await ledger.builds.list("shop", 10)).map(({ id }) => id)).toEqual([
+        two.build.id,
+        one.build.id,
+      ]);
+    },
+  );
+
+  sentence("a build that has ended does not change any more", async (ledger) => {
+    const { id } = await ledger.builds.create({ ...blank, id: newId("B"), app: "shop" });
+    await ledger.builds.note("shop", id, { manifest: "services: {}\n", status: "running" });
+    await ledger.builds.fail(id, "because");
+    await ledger.builds.fail(id, "another reason");
+    expect(await ledger.builds.find("shop", id)).toMatchObject({ status: "failed", reason: "because" });
+    await expect(ledger.builds.note("shop", id, { manifest: "x" })).rejects.toThrow("it is failed");
+    await expect(ledger.builds.begin(id)).rejects.toThrow("it has ended");
+    expect(await ledger.builds.isSealedTag("shop", `web.${id}`)).toBe(true);
+    await ledger.builds.remove("shop", id);
+    await expect(ledger.builds.find("shop", id)).rejects.toThrow("build not found");
+  });
+
+  sentence("a release is promoted forwards only, and its build stays", async (ledger) => {
+    const first = await startedBuild(ledger, "shop");
+    await ledger.builds.finish(first);
+    const second = { ...release(), parent: first.release.id };
+    await ledger.releases.create("shop", "", second);
+    await ledger.releases.activate("shop", first.release.id);
+    await expect(ledger.builds.remove("shop", first.id)).rejects.toThrow("the active release");
+    await ledger.releases.activate("shop", second.id);
+    await expect(ledger.releases.activate("shop", first.release.id)).rejects.toThrow("older release");
+    expect((await ledger.releases.list("shop", 10)).map(({ id }) => id)).toEqual([
+      second.id,
+      first.release.id,
+    ]);
+    await ledger.builds.remove("shop", first.id);
+    await expect(ledger.releases.find("shop", first.release.id)).rejects.toThrow("release not found");
+  });
+
+  sentence("a blob is seen by the app that has it, and by another once it has proved it", async (ledger) => {
+    await ledger.apps.create("other");
+    const blob = await stored(ledger, "shop", "a blob", 20_000_000_000);
+    expect(await ledger.content.has("shop", blob)).toBe(true);
+    expect(await ledger.content.has("other", blob)).toBe(false);
+    expect(await ledger.registry.blob("shop", blob.digest)).toBe(20_000_000_000);
+    expect(await ledger.registry.holderOf(blob.digest)).toBe("shop");
+    await lease(ledger, async (id) => {
+      expect(await ledger.content.adopt("other", { ...blob, size: 1 }, id)).toBe(false);
+      expect(await ledger.content.adopt("other", blob, id)).toBe(true);
+    });
+    expect(await ledger.content.has("other", blob, "none").catch(() => "no lease")).toBe("no lease");
+    expect(await ledger.content.blobsOf("other")).toEqual([blob.digest]);
+    await ledger.content.rememberLayer("sha256:one", blob);
+    await ledger.content.rememberLayer("sha256:one", { ...blob, mediaType: "another" });
+    expect(await ledger.content.layer("sha256:one")).toMatchObject({
+      media_type: "another",
+      digest: blob.digest,
+    });
+  });
+
+  sentence("tags move, end as they do, and come in the order of their bytes", async (ledger) => {
+    const [one, two] = [await stored(ledger, "shop", "one"), await stored(ledger, "shop", "two")];
+    for (const tag of ["b", "B", "a", "_", "web.BABCDEFGHIJ", "xweb.babcdefghij", "j"])
+      await ledger.content.setTag("shop", tag, one);
+    await ledger.content.setTag("shop", "a", two);
+    expect((await ledger.content.tag("shop", "a"))?.digest).toBe(two.digest);
+    expect(await ledger.registry.tags("shop", "B", 3)).toEqual(["_", "a", "b"]);
+    expect((await ledger.content.tagsOf("shop", ".BABCDEFGHIJ")).map((tag) => tag.name)).toEqual([
+      "web.BABCDEFGHIJ",
+    ]);
+    const unknown = describe("three");
+    await expect(ledger.content.setTag("shop", "c", unknown)).rejects.toThrow("not in app shop");
+    expect(await ledger.registry.deleteTag("shop", "a")).toBe(true);
+    expect(await ledger.registry.deleteTag("shop", "a")).toBe(false);
+  });
+
+  sentence(
+    "what a tag, a build, a pin, an object or a subject reaches is no garbage, the rest is",
+    async (ledger) => {
+      const [layer, config, signature, loose, file] = await Promise.all(
+        ["layer", "config", "signature", "loose", "file"].map((text) => stored(ledger, "shop", text)),
+      );
+      if (!layer || !config || !signature || !loose || !file) throw new Error("five were stored");
+      const image = { ...describe("image"), mediaType: mediaTypes.ociManifest };
+      await lease(ledger, async (id) => {
+        await ledger.content.addManifest("shop", { descriptor: image, children: [config, layer] }, id);
+        await ledger.content.addManifest(
+          "shop",
+          { descriptor: { ...signature, mediaType: mediaTypes.ociManifest }, children: [], subject: image },
+          id,
+        );
+        await ledger.content.setTag("shop", "latest", image);
+        await ledger.objects.put("shop", "tmp/file", file);
+        const pinned = await ledger.content.has("shop", loose, id);
+        expect([pinned, await ledger.garbage.mark()]).toEqual([true, []]);
+      });
+      expect((await ledger.content.referrers("shop", image.digest)).map(({ digest }) => digest)).toEqual([
+        signature.digest,
+      ]);
+      expect(await ledger.registry.deleteBlob("shop", layer.digest)).toBe(image.digest);
+      expect(await ledger.garbage.mark()).toEqual([loose.digest]);
+      expect(await ledger.content.has("shop", loose)).toBe(false);
+      expect(await lease(ledger, (id) => ledger.content.claim(id, loose.digest))).toBe(false);
+      await ledger.garbage.forget([loose.digest]);
+      expect(await lease(ledger, (id) => ledger.content.claim(id, loose.digest))).toBe(true);
+      await ledger.registry.deleteManifest("shop", image.digest);
+      await ledger.objects.remove("shop", "tmp/file");
+      const gone = [image, layer, config, signature, file].map(({ digest }) => digest as string).sort();
+      expect(
+        (await ledger.garbage.mark()).filter((digest) => digest !== loose.digest).sort() as string[],
+      ).toEqual(gone);
+    },
+  );
+
+  sentence("a lease that ends says what it left, and one that was cut stays for a day", async (_, box) => {
+    let time = Date.UTC(2026, 0, 1);
+    const ledger = await box.open(() => new Date(time));
+    const { leases } = ledger.content;
+    await leases.open("import shop 1");
+    await ledger.content.claim("import shop 1", describe("unfinished").digest);
+    await leases.keep("import shop 1");
+    expect(await leases.cut("shop")).toEqual(["import shop 1"]);
+    expect(await leases.abandoned()).toEqual([]);
+    time += 25 * HOUR;
+    expect(await leases.abandoned()).toEqual(["import shop 1"]);
+    expect(await leases.close("import shop 1")).toBe(1);
+    expect(await ledger.garbage.mark()).toEqual([describe("unfinished").digest]);
+    await ledger.close();
+  });
+
+  sentence(
+    "an upload is its principal's, in its app, for a day, and there are only so many",
+    async (_, box) => {
+      let time = Date.UTC(2026, 0, 1);
+      const ledger = await box.open(() => new Date(time));
+      const { registry } = ledger;
+      expect(await registry.beginUpload("1", "shop", "me", 2)).toBe(true);
+      expect(await registry.beginUpload("2", "shop", "me", 2)).toBe(true);
+      expect(await registry.beginUpload("3", "shop", "me", 2)).toBe(false);
+      expect(await registry.hasUpload("1", "shop", "me")).toBe(true);
+      expect(await registry.hasUpload("1", "shop", "you")).toBe(false);
+      await registry.endUpload("1");
+      expect(await registry.hasUpload("1", "shop", "me")).toBe(false);
+      expect([...(await registry.sweepUploads())]).toEqual(["2"]);
+      time += 25 * HOUR;
+      expect([...(await registry.sweepUploads())]).toEqual([]);
+      await ledger.close();
+    },
+  );
+
+  sentence("objects are found by key and prefix, and sources no build came for expire", async (_, box) => {
+    let time = Date.UTC(2026, 0, 1);
+    const ledger = await box.open(() => new Date(time));
+    const file = await stored(ledger, "shop", "file");
+    for (const key of ["tmp/a", "tmp/b", "build/B/logs", "Tmp/c"])
+      await ledger.objects.put("shop", key, file);
+    await ledger.objects.put("shop", "tmp/a", file);
+    expect(await ledger.objects.keys("shop", "tmp/")).toEqual(["tmp/a", "tmp/b"]);
+    expect(await ledger.objects.find("shop", "tmp/a")).toEqual({ digest: file.digest, size: file.size });
+    time += 25 * HOUR;
+    await ledger.objects.expire();
+    expect(await ledger.objects.keys("shop", "")).toEqual(["Tmp/c", "build/B/logs"]);
+    await ledger.close();
+  });
+
+  sentence(
+    "what is set is sealed, comes back, and is made once where it is a secret",
+    async (ledger, box) => {
+      using dir = tempDir();
+      const other = await box.open();
+      const seal = await Seal.open(dir.join("key"), undefined);
+      const [mine, theirs] = [ledger.settings(seal), other.settings(seal)];
+      const [a, b] = await Promise.all([mine.secret("jwt"), theirs.secret("jwt")]);
+      expect(a).toBe(b);
+      await mine.setParams({ One: "1", Two: "2" });
+      await mine.setParams({ One: "", Two: "deux" });
+      expect(await theirs.params()).toEqual({ Two: "deux" });
+      await mine.addRegistry({ server: "r.example", username: "u", password: "hunter2hunter2" });
+      await mine.addRegistry({ server: "r.example", username: "v", password: "hunter3hunter3" });
+      expect(await theirs.registries()).toEqual([
+        { server: "r.example", username: "v", password: "hunter3hunter3" },
+      ]);
+      await mine.setConfig("shop", "nginx", "worker 1;");
+      expect(await theirs.config("shop", "nginx")).toBe("worker 1;");
+      await theirs.removeRegistry("r.example");
+      await expect(mine.removeRegistry("r.example")).rejects.toThrow("no such registry");
+      await other.close();
+    },
+  );
+
+  sentence("events come newest first, a grant lasts as long as its build", async (ledger) => {
+    for (const action of ["one", "two"])
+      await ledger.events.add({ actor: "me", action, status: "success", error: "", data: { app: "shop" } });
+    expect((await ledger.events.list(10)).map(({ action }) => action)).toEqual(["two", "one"]);
+    const { id } = await ledger.builds.create({ ...blank, id: newId("B"), app: "shop" }, Date.now() + HOUR);
+    await ledger.builds.grants.add("hash", "shop", id, Date.now() + HOUR);
+    expect(await ledger.builds.grants.find("hash")).toEqual({ app: "shop", build: id });
+    await ledger.builds.fail(id, "given up");
+    expect(await ledger.builds.grants.find("hash")).toBeUndefined();
+  });
+
+  sentence("one leads until its time is up, and who lost the lead changes nothing", async (_, box) => {
+    let time = Date.UTC(2026, 0, 1);
+    const ledger = await box.open(() => new Date(time));
+    const first = await ledger.leaders.take("collector", "one", 60_000);
+    if (!first) throw new Error("nobody else leads");
+    expect(await ledger.leaders.take("collector", "two", 60_000)).toBeUndefined();
+    await ledger.leaders.renew(first, 60_000);
+    time += 60_001;
+    const second = await ledger.leaders.take("collector", "two", 60_000);
+    expect(second?.number).toBe(first.number + 1);
+    await expect(ledger.leaders.renew(first, 60_000)).rejects.toThrow("another process has taken over");
+    await expect(ledger.garbage.mark(first)).rejects.toThrow("another process has taken over");
+    await ledger.leaders.release(first);
+    expect(await ledger.leaders.take("collector", "three", 60_000)).toBeUndefined();
+    expect(await ledger.garbage.mark(second)).toEqual([]);
+    await ledger.close();
+  });
+}
+
+const blank: NewBuild = { id: "", app: "", description: "", gitSha: "", wildcardDomain: false };
+
+function describe(text: string, size = text.length): Descriptor {
+  return { mediaType: mediaTypes.ociLayerGzip, digest: digestOf(new TextEncoder().encode(text)), size };
+}
+
+async function lease<T>(ledger: Ledger, work: (id: string) => Promise<T>): Promise<T> {
+  const id = crypto.randomUUID();
+  await ledger.content.leases.open(id);
+  const result = await work(id);
+  await ledger.content.leases.close(id);
+  return result;
+}
+
+/** A blob of an app; its bytes are nobody's business here. */
+async function stored(ledger: Ledger, app: string, text: string, size?: number): Promise<Descriptor> {
+  const descriptor = describe(text, size);
+  await lease(ledger, (id) => ledger.content.add(app, descriptor, id));
+  return descriptor;
+}
+
+function release() {
+  return { id: newId("R"), env: "", manifest: "services: {}\n", description: "", parent: "" };
+}
+
+async function finished(ledger: Ledger, id: string, app: string): Promise<FinishedBuild> {
+  const [index, log, image] = [
+    await stored(ledger, app, `index ${id}`),
+    await stored(ledger, app, `log ${id}`),
+    await stored(ledger, app, `image ${id}`),
+  ];
+  const tags = [{ name: `web.${id}`, descriptor: image }];
+  return {
+    id,
+    app,
+    index,
+    log,
+    tags,
+    entrypoint: "",
+    engine: "test",
+    ended: new Date().toISOString(),
+    release: release(),
+  };
+}
+
+async function startedBuild(ledger: Ledger, app: string): Promise<FinishedBuild> {
+  const { id } = await ledger.builds.start({ ...blank, id: newId("B"), app });
+  return await finished(ledger, id, app);
+}
+
+async function imported(ledger: Ledger, parent: string) {
+  const build = { ...blank, id: newId("B"), app: "shop" };
+  const done = await finished(ledger, build.id, "shop");
+  return { build, done: { ...done, release: { ...done.release, parent } } };
+}
