@@ -7,6 +7,8 @@ export class Collector {
   readonly pool: BlobPool;
   readonly ledger: Ledger;
   readonly #lock: string;
+  #running: Promise<void> = Promise.resolve();
+  #next: Promise<void> | undefined;
 
   /** `lock` is the file whose lock collectors of one machine take turns under. */
   constructor(pool: BlobPool, ledger: Ledger, lock: string) {
@@ -15,8 +17,18 @@ export class Collector {
     this.#lock = lock;
   }
 
-  /** Returns how many blobs it removed. */
-  async run(): Promise<number> {
+  /** Collects once, beginning after the call: those who ask while one is at work share the next. */
+  run(): Promise<void> {
+    this.#next ??= this.#running.then(() => {
+      this.#next = undefined;
+      const done = this.#collect();
+      this.#running = done.catch(() => undefined);
+      return done;
+    });
+    return this.#next;
+  }
+
+  async #collect(): Promise<void> {
     await using turn = await takeTurn(this.ledger, this.#lock);
     const garbage = await this.ledger.garbage.mark(turn.fence);
     for (const digest of garbage) {
@@ -24,7 +36,6 @@ export class Collector {
       await this.pool.remove(digest);
     }
     await this.ledger.garbage.forget(garbage, turn.fence);
-    return garbage.length;
   }
 
   /** Ends what processes that are gone held, then collects if there was anything. */

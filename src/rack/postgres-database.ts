@@ -15,7 +15,9 @@ const DAWDLE = 20_000;
 /** Between tries while the database cannot be reached, in milliseconds. */
 const PAUSE = 500;
 
+/** Compiling a query takes longer than any of ours runs. */
 const BEGIN = `BEGIN;
+  SET LOCAL jit = off;
   SET LOCAL lock_timeout = ${PATIENCE};
   SET LOCAL idle_in_transaction_session_timeout = ${DAWDLE};
   SELECT pg_advisory_xact_lock(${LOCK})`;
