@@ -100,6 +100,16 @@ export async function* abortable(stream: ByteStream, signal: AbortSignal): Async
   }
 }
 
+/** A stream up to so many bytes. */
+export async function* firstBytes(stream: ByteStream, count: number): AsyncGenerator<Bytes> {
+  let left = count;
+  for await (const chunk of stream) {
+    yield chunk.subarray(0, left);
+    left -= chunk.byteLength;
+    if (left <= 0) return;
+  }
+}
+
 /** A stream as the body of a request or response. */
 export function toReadable(stream: ByteStream): ReadableStream<Bytes> {
   if (stream instanceof ReadableStream) return stream;

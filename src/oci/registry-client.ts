@@ -19,8 +19,8 @@ export interface RegistryOptions {
   rate?: RateLimit | undefined;
   /** Where profiles and uploads under way are kept; undefined keeps nothing. */
   state?: string | undefined;
-  /** In place of what docker's settings and the cloud say. */
-  credentials?: Credentials | undefined;
+  /** In place of what docker's settings and the cloud say; a function is asked at each login. */
+  credentials?: Credentials | (() => Promise<Credentials | undefined>) | undefined;
   /** In place of what certificate directories say. */
   trust?: Trust | undefined;
   /** Told of what a user may want to know: a resumed upload, a registry that lies about its own address. */
@@ -72,7 +72,11 @@ export class RegistryClient {
     this.options = options;
     this.#trust = trust;
     this.#auth = new RegistryAuth(new URL(origin), {
-      credentials: async () => options.credentials ?? (await registryCredentials(host, options)),
+      credentials: async () => {
+        const { credentials } = options;
+        if (typeof credentials === "function") return await credentials();
+        return credentials ?? (await registryCredentials(host, options));
+      },
       trust,
       signal: options.signal,
       tokenHosts: listed(options.env["DAVIT_TOKEN_HOSTS"]),

@@ -1,4 +1,4 @@
-import { type ByteStream, type Bytes, collect } from "../bytes.ts";
+import { type ByteStream, type Bytes, collect, firstBytes } from "../bytes.ts";
 import { DavitError, hasCode } from "../errors.ts";
 import { discard } from "../http/request.ts";
 import type { Descriptor } from "./descriptor.ts";
@@ -14,15 +14,9 @@ import { referrersOf, referrersTag, taggedReferrers, tagsOf } from "./registry-r
 import { MANIFEST_TYPES, RegistryRepository, type RepositoryOptions } from "./registry-repository.ts";
 import { checkDigest, type Parts, RegistryUpload } from "./registry-upload.ts";
 import { CHUNK, RegistryWriter, SMALL } from "./registry-writer.ts";
-import {
-  type BlobWriter,
-  type Content,
-  contentOf,
-  type Referrers,
-  type Store,
-  type Unverified,
-} from "./store.ts";
-import { UploadJournal } from "./upload-journal.ts";
+import type { OpenUpload } from "./relayed-upload.ts";
+import { type Content, contentOf, type Referrers, type Store, type Unverified } from "./store.ts";
+import { UploadJournal, type UploadNotes } from "./upload-journal.ts";
 import { probeUploads } from "./upload-probe.ts";
 import { verified } from "./verify.ts";
 
@@ -159,28 +153,44 @@ export class RegistryStore implements Store, Referrers, Unverified {
     return { stream: rate ? rate.limit(part) : part, length: to - from };
   }
 
-  async writer(expected?: Descriptor): Promise<BlobWriter> {
+  async writer(expected?: Descriptor): Promise<RegistryWriter> {
     const { profile } = await this.#repository.client();
-    const { chunkMin = 0, chunkMax = CHUNK, upload } = profile.seen;
     const { rate, mountFrom } = this.#repository.options;
     return new RegistryWriter(await this.#upload(expected), {
-      chunk: Math.max(chunkMin, Math.min(CHUNK, chunkMax)),
+      chunk: await this.#chunk(),
       ...{ expected, rate, mountFrom },
-      stream: upload === "stream",
+      stream: profile.seen.upload === "stream",
       onlyStreams: () => profile.learn({ upload: "stream" }),
     });
   }
 
+  /** Bytes in one request. */
+  async #chunk(): Promise<number> {
+    const { chunkMin = 0, chunkMax = CHUNK } = (await this.#repository.client()).profile.seen;
+    return Math.max(chunkMin, Math.min(CHUNK, chunkMax));
+  }
+
   async #upload(blob: Descriptor | undefined): Promise<RegistryUpload> {
     await this.#probe(blob?.size ?? Number.POSITIVE_INFINITY);
-    const { name, options, reference, scope } = this.#repository;
+    const { name, options } = this.#repository;
     const worthNoting = blob !== undefined && blob.size > JOURNALED;
+    const journal = new UploadJournal(worthNoting ? options.state : undefined, `${name}@${blob?.digest}`);
+    return await this.#noted(journal, blob?.digest ?? "a blob");
+  }
+
+  /** An upload whose state somebody else keeps. */
+  async uploadNoted(journal: UploadNotes): Promise<OpenUpload> {
+    return { upload: await this.#noted(journal, "a blob"), chunk: await this.#chunk() };
+  }
+
+  async #noted(journal: UploadNotes, blob: string): Promise<RegistryUpload> {
+    const { name, reference, scope } = this.#repository;
     return new RegistryUpload({
       client: await this.#repository.client(),
       repository: reference.repository,
       scope,
-      what: `Cannot push ${blob?.digest ?? "a blob"} to ${name}`,
-      journal: new UploadJournal(worthNoting ? options.state : undefined, `${name}@${blob?.digest}`),
+      what: `Cannot push ${blob} to ${name}`,
+      journal,
     });
   }
 
@@ -250,14 +260,5 @@ export class RegistryStore implements Store, Referrers, Unverified {
     const list = makeManifest(mediaTypes.ociIndex, { manifests: [...known, entry] });
     await this.#pushManifest(list.descriptor, contentOf(list.bytes));
     await this.tag(list.descriptor, referrersTag(subject.digest));
-  }
-}
-
-async function* firstBytes(stream: ByteStream, count: number): AsyncGenerator<Bytes> {
-  let left = count;
-  for await (const chunk of stream) {
-    yield chunk.subarray(0, left);
-    left -= chunk.byteLength;
-    if (left <= 0) return;
   }
 }

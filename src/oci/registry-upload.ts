@@ -8,7 +8,7 @@ import type { Descriptor } from "./descriptor.ts";
 import type { Digest } from "./digest.ts";
 import type { RegistryClient, RegistryRequest } from "./registry-client.ts";
 import { registryError } from "./registry-error.ts";
-import type { UploadJournal } from "./upload-journal.ts";
+import type { UploadNotes } from "./upload-journal.ts";
 
 /** Chunk sizes that are tried after a body was refused, in bytes. GitHub's registry takes 4 MiB. */
 const SMALLER = [64, 32, 16, 8, 4, 1, 0.25].map((mib) => mib * 1024 * 1024);
@@ -28,7 +28,7 @@ export interface UploadTarget {
   scope: string;
   /** For messages: "Cannot push …". */
   what: string;
-  journal: UploadJournal;
+  journal: UploadNotes;
 }
 
 /**

@@ -33,6 +33,7 @@ export class RegistryWriter implements BlobWriter {
   readonly #options: WriterOptions;
   readonly #chunk: number;
   readonly #digester: Digester;
+  #digest: Digest | undefined;
   #filling: Bytes;
   #spare: Bytes | undefined;
   #filled = 0;
@@ -146,8 +147,13 @@ export class RegistryWriter implements BlobWriter {
       });
   }
 
+  digest(): Digest {
+    this.#digest ??= this.#digester.digest();
+    return this.#digest;
+  }
+
   async commit(mediaType: string, expected?: Descriptor): Promise<Descriptor> {
-    const actual: Descriptor = { mediaType, digest: this.#digester.digest(), size: this.offset };
+    const actual: Descriptor = { mediaType, digest: this.digest(), size: this.offset };
     try {
       if (expected && (expected.digest !== actual.digest || expected.size !== actual.size))
         throw differs(expected, actual);

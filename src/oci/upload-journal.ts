@@ -16,11 +16,19 @@ const Entry = Type.Object({
 /** How long a registry can be expected to keep an upload that nobody goes on with, in milliseconds. */
 const LIFE = 24 * 60 * 60 * 1000;
 
+/** Where it is noted how far an upload has come. */
+export interface UploadNotes {
+  /** The location that a process which is gone left behind. */
+  left(): Promise<string | undefined>;
+  keep(location: string): Promise<void>;
+  forget(): Promise<void>;
+}
+
 /**
  * Uploads under way, one small file each, so that a later process can go on with
  * what a killed one began. Losing one costs no more than beginning anew.
  */
-export class UploadJournal {
+export class UploadJournal implements UploadNotes {
   readonly #path: string | undefined;
 
   /** `what` names the blob: host, repository and digest. `dir` undefined keeps nothing. */
@@ -29,7 +37,6 @@ export class UploadJournal {
     this.#path = dir === undefined ? undefined : join(dir, "uploads", `${name}.json`);
   }
 
-  /** The location that a process which is gone left behind. */
   async left(): Promise<string | undefined> {
     if (this.#path === undefined) return undefined;
     try {

@@ -1,5 +1,6 @@
 import { DavitError } from "../errors.ts";
 import type { LedgerDatabase } from "./database.ts";
+import { forgetMembers } from "./place-ledger.ts";
 import type { App } from "./rack.ts";
 import { appOf } from "./rows.ts";
 import { all, first, run, type Steps } from "./steps.ts";
@@ -57,6 +58,7 @@ export class AppLedger {
         throw new DavitError("conflict", `Cannot delete app ${name}: a build of it is running`, {
           hint: "wait for it, or stop it",
         });
+      yield* forgetMembers(name);
       yield* run("DELETE FROM apps WHERE name = ?", name);
     });
   }

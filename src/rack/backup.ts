@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import { type ByteStream, type Bytes, collect, decode, encode, streamOf } from "../bytes.ts";
 import { DavitError, systemError } from "../errors.ts";
 import { BlobPool } from "../oci/blob-pool.ts";
+import type { Descriptor } from "../oci/descriptor.ts";
 import { type Digest, digestAlgorithm, digestHex, isDigest, parseDigest } from "../oci/digest.ts";
 import { pushThrough } from "../oci/push-through.ts";
 import { check, checkJson, Type } from "../schema.ts";
@@ -12,6 +13,7 @@ import { bad, shown } from "../tar/header.ts";
 import { readTar, type TarEntry } from "../tar/read.ts";
 import { type NewEntry, writeTar } from "../tar/write.ts";
 import type { EmbeddedParts } from "./embedded.ts";
+import { OWN } from "./place-ledger.ts";
 import { SCHEMA } from "./tables.ts";
 
 /*
@@ -49,7 +51,7 @@ export async function* backup(parts: EmbeddedParts, keyId: string): AsyncGenerat
   try {
     const blobs = await snapshot(parts, file, lease);
     const head = { davit: "backup", schema: SCHEMA, rack: parts.name, key: keyId, blobs: blobs.length };
-    yield* writeTar(entries(parts.collector.pool, encode(JSON.stringify(head)), file, blobs));
+    yield* writeTar(entries(parts, encode(JSON.stringify(head)), file, blobs));
   } finally {
     await rm(file, { force: true });
     await content.leases.close(lease);
@@ -70,12 +72,13 @@ async function snapshot(parts: EmbeddedParts, file: string, lease: string): Prom
   });
 }
 
-/** Takes out of the copy what belongs to processes of now, and lists its blobs. */
+/** Takes out of the copy what belongs to processes and places of now, and lists its blobs. */
 function settle(file: string): Blob[] {
   const db = new Database(file, { strict: true });
   try {
     db.run("DELETE FROM leases");
-    db.run("DELETE FROM uploads");
+    for (const table of ["uploads", "leaders", "strays"]) db.run(`DELETE FROM ${table}`);
+    for (const table of ["members", "builds"]) db.run(`UPDATE ${table} SET store = '${OWN}'`);
     db.run(
       "UPDATE builds SET status = 'failed', reason = 'it was running when the backup was made', owner = '' WHERE status IN ('created', 'running')",
     );
@@ -91,7 +94,7 @@ function settle(file: string): Blob[] {
 }
 
 async function* entries(
-  pool: BlobPool,
+  parts: EmbeddedParts,
   head: Bytes,
   ledger: string,
   blobs: readonly Blob[],
@@ -106,8 +109,15 @@ async function* entries(
   };
   for (const { digest, size } of blobs) {
     const name = `blobs/${digestAlgorithm(digest)}/${digestHex(digest)}`;
-    yield { name, type: "file", size, body: () => pool.read({ mediaType: UNTYPED, digest, size }, 0) };
+    yield { name, type: "file", size, body: () => read(parts, { mediaType: UNTYPED, digest, size }) };
   }
+}
+
+/** A blob, from wherever the rack has it. */
+async function read({ collector, ledger }: EmbeddedParts, blob: Descriptor): Promise<ByteStream> {
+  const holder = await ledger.places.holder(blob.digest, OWN);
+  const place = await collector.places.named(holder?.store ?? OWN);
+  return await place.read(holder?.app ?? "", blob, 0);
 }
 
 async function* fileStream(path: string): AsyncGenerator<Bytes> {

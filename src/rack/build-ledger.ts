@@ -6,6 +6,7 @@ import { dropTags, putTag, requireMembers, unroot } from "./content-ledger.ts";
 import type { LedgerDatabase } from "./database.ts";
 import { GrantLedger } from "./grant-ledger.ts";
 import { dropLog, LogLedger } from "./log-ledger.ts";
+import { OWN, storeOf } from "./place-ledger.ts";
 import { expectNewest, findRelease, putRelease, type SealedRelease } from "./release-ledger.ts";
 import { type BuildRow, buildRow } from "./rows.ts";
 import { all, first, run, type Steps } from "./steps.ts";
@@ -287,8 +288,9 @@ function* putContent(done: Omit<FinishedBuild, "release" | "entrypoint">): Steps
   yield* unroot(app, [index, ...images]);
   yield* run(
     `UPDATE builds SET status = 'complete', ended = ?, engine = ?, index_digest = ?, index_size = ?,
-     log_digest = ?, log_size = ?, owner = '', lease_until = 0 WHERE id = ?`,
-    ...[ended, engine, index.digest, index.size, log.digest, log.size, id],
+     log_digest = ?, log_size = ?, owner = '', lease_until = 0, store = ? WHERE id = ?`,
+    ...[ended, engine, index.digest, index.size, log.digest, log.size],
+    ...[(yield* storeOf(app, index.digest)) ?? OWN, id],
   );
   yield* dropLog(id);
   yield* run("DELETE FROM grants WHERE build = ?", id);

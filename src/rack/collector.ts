@@ -1,18 +1,19 @@
-import type { BlobPool } from "../oci/blob-pool.ts";
 import { takeTurn } from "./collector-turn.ts";
+import type { Garbage } from "./garbage-ledger.ts";
 import type { Ledger } from "./ledger.ts";
+import type { Places } from "./places.ts";
 
 /** Removes blobs that nothing reaches, one collector at a time in a rack; what one left undone, the next finishes. */
 export class Collector {
-  readonly pool: BlobPool;
+  readonly places: Places;
   readonly ledger: Ledger;
   readonly #lock: string;
   #running: Promise<void> = Promise.resolve();
   #next: Promise<void> | undefined;
 
   /** `lock` is the file whose lock collectors of one machine take turns under. */
-  constructor(pool: BlobPool, ledger: Ledger, lock: string) {
-    this.pool = pool;
+  constructor(places: Places, ledger: Ledger, lock: string) {
+    this.places = places;
     this.ledger = ledger;
     this.#lock = lock;
   }
@@ -31,11 +32,24 @@ export class Collector {
   async #collect(): Promise<void> {
     await using turn = await takeTurn(this.ledger, this.#lock);
     const garbage = await this.ledger.garbage.mark(turn.fence);
-    for (const digest of garbage) {
+    const gone: Garbage[] = [];
+    for (const piece of garbage) {
       await turn.hold();
-      await this.pool.remove(digest);
+      if (await this.#remove(piece)) gone.push(piece);
     }
-    await this.ledger.garbage.forget(garbage, turn.fence);
+    await this.ledger.garbage.forget(gone, turn.fence);
+  }
+
+  /** What a registry does not let go of now stays marked, and the next collector tries again. */
+  async #remove({ store, app, digest }: Garbage): Promise<boolean> {
+    const place = await this.places.named(store);
+    try {
+      await place.remove(app, digest);
+      return true;
+    } catch (error) {
+      if (place === this.places.own) throw error;
+      return false;
+    }
   }
 
   /** Ends what processes that are gone held, then collects if there was anything. */

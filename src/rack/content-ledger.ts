@@ -4,6 +4,7 @@ import { type Digest, parseDigest } from "../oci/digest.ts";
 import { check, checkJson, Type } from "../schema.ts";
 import type { LedgerDatabase } from "./database.ts";
 import { LeaseLedger } from "./lease-ledger.ts";
+import { addMember, isLeaving, isOwn, OWN } from "./place-ledger.ts";
 import { ContentRow } from "./rows.ts";
 import { all, first, run, type Steps } from "./steps.ts";
 
@@ -47,28 +48,29 @@ export class ContentLedger {
   }
 
   /**
-   * Pins a digest that is about to be written, so that a collector leaves the
-   * file alone. False while a collector is at it: wait and ask again.
+   * Pins a digest that is about to be written to a store, so that a collector leaves
+   * it alone. False while a collector is at it: wait and ask again.
    */
-  async claim(lease: string, digest: Digest): Promise<boolean> {
+  async claim(lease: string, digest: Digest, store = OWN): Promise<boolean> {
     return await this.#db.write(function* () {
       if ((yield* findBlob(digest))?.state === "deleting") return false;
+      if (yield* isLeaving(store, digest)) return false;
       yield* pin(lease, digest);
       return true;
     });
   }
 
-  /** Records a blob whose file is in place: it is the app's now. */
-  async add(app: string, descriptor: Descriptor, lease: string): Promise<void> {
-    await this.#db.write(() => addBlob(app, descriptor, [], lease));
+  /** Records a blob that is in place: it is the app's now. */
+  async add(app: string, descriptor: Descriptor, lease: string, store = OWN): Promise<void> {
+    await this.#db.write(() => addBlob(app, descriptor, [], lease, store));
   }
 
   /** Records a manifest, whose children must be the app's already. */
-  async addManifest(app: string, manifest: NewManifest, lease: string): Promise<void> {
+  async addManifest(app: string, manifest: NewManifest, lease: string, store = OWN): Promise<void> {
     const { descriptor, children, subject, entry, root = false, sparse = false } = manifest;
     await this.#db.write(function* () {
       if (!sparse) yield* requireMembers(app, children);
-      yield* addBlob(app, descriptor, children, lease);
+      yield* addBlob(app, descriptor, children, lease, store);
       yield* run(
         `INSERT INTO manifests (app, digest, media_type, size, root, subject, entry) VALUES (?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT (app, digest) DO UPDATE SET media_type = excluded.media_type,
@@ -81,12 +83,13 @@ export class ContentLedger {
     });
   }
 
-  /** Makes a blob of the pool the app's, on proof of its content; false when the pool lacks it. */
+  /** Makes a blob of the rack's own pool the app's, on proof of its content; false when that lacks it. */
   async adopt(app: string, descriptor: Descriptor, lease: string): Promise<boolean> {
     return await this.#db.write(function* () {
       const blob = yield* findBlob(descriptor.digest);
       if (blob?.state !== "present" || blob.size !== descriptor.size) return false;
-      yield* addMember(app, descriptor.digest);
+      if (!(yield* isOwn(descriptor.digest))) return false;
+      yield* addMember(app, descriptor.digest, OWN);
       yield* pin(lease, descriptor.digest);
       return true;
     });
@@ -267,9 +270,10 @@ function* addBlob(
   { digest, size }: Descriptor,
   children: readonly Descriptor[],
   lease: string,
+  store: string,
 ): Steps<void> {
   yield* run("INSERT INTO blobs (digest, size) VALUES (?, ?) ON CONFLICT DO NOTHING", digest, size);
-  yield* addMember(app, digest);
+  yield* addMember(app, digest, store);
   for (const child of children)
     yield* run(
       "INSERT INTO edges (parent, child) VALUES (?, ?) ON CONFLICT DO NOTHING",
@@ -277,10 +281,6 @@ function* addBlob(
       child.digest,
     );
   yield* pin(lease, digest);
-}
-
-function* addMember(app: string, digest: Digest): Steps<void> {
-  yield* run("INSERT INTO members (app, digest) VALUES (?, ?) ON CONFLICT DO NOTHING", app, digest);
 }
 
 function* pin(lease: string, digest: Digest): Steps<void> {

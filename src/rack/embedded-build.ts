@@ -139,6 +139,7 @@ async function complete(
     ...{ "wildcard-domain": row.wildcard_domain === 1, started: row.started, ended, engine },
   };
   const index = await putBuild(store, record, manifest, logDescriptor, images);
+  await store.nameBuild(id, index, images);
   const tags = [...images].map(([service, descriptor]) => ({ name: `${service}.${id}`, descriptor }));
   await parts.releases.inherit(app, manifest, row.description, (release) =>
     parts.ledger.builds.finish({
@@ -189,6 +190,7 @@ async function fail(
   await store
     .lease(async (leased) => {
       const stored = await storeLog(parts, leased, id, log).catch(() => undefined);
+      if (stored) await leased.keep(stored);
       await parts.ledger.builds.fail(id, reason, stored);
     })
     .catch(() => parts.ledger.builds.fail(id, reason))

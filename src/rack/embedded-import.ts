@@ -105,7 +105,7 @@ export async function importFrom(
       const builds = await bring(store);
       options.signal?.throwIfAborted();
       checkExpected(builds, options.expect ?? []);
-      return await commit(parts, app, builds, options);
+      return await commit(parts, store, app, builds, options);
     });
   } catch (error) {
     await parts.collector.run().catch(() => undefined);
@@ -162,6 +162,7 @@ export function checkExpected(builds: Incoming[], expected: readonly string[]): 
 
 async function commit(
   parts: EmbeddedParts,
+  store: RackStore,
   app: string,
   builds: Incoming[],
   options: ImportOptions,
@@ -171,6 +172,7 @@ async function commit(
     images,
     build: newBuild(parts, app, content),
   }));
+  for (const { content, images, build } of made) await store.nameBuild(build.id, content.index, images);
   const releases = made.map(({ content }) => ({
     manifest: content.manifest,
     description: content.record.description,

@@ -20,7 +20,8 @@ import { checkName, type RandomSource, secureRandom } from "./ids.ts";
 import { publish } from "./layout-view.ts";
 import type { Ledger } from "./ledger.ts";
 import { openLedger } from "./open-ledger.ts";
-import { checkParams, effectiveParams } from "./params.ts";
+import { checkParams, effectiveParams, REGISTRY } from "./params.ts";
+import { Places } from "./places.ts";
 import type {
   App,
   AppUpdate,
@@ -118,10 +119,22 @@ export class EmbeddedRack implements Rack {
     const seal = await openSeal(ledger, name, join(dir, "key"), options.env);
     const releases = new Releases(ledger, seal, random);
     const settings = ledger.settings(seal);
-    const collector = new Collector(new BlobPool(join(dir, "layout")), ledger, join(dir, "lock.db"));
+    const logins = new RegistryLogins(settings, options.env);
+    const places = new Places(new BlobPool(join(dir, "layout")), {
+      wanted: () => settings.param(REGISTRY),
+      open: async (place) => {
+        const { openRegistry } = await import("./registry-place.ts");
+        return openRegistry(place, {
+          env: options.env,
+          login: (host) => logins.find(host),
+          state: home.data,
+        });
+      },
+    });
+    const collector = new Collector(places, ledger, join(dir, "lock.db"));
     return new EmbeddedRack({
       ...{ name, id, dir, ledger, settings, releases, collector, random, now, keyId: seal.id },
-      logins: new RegistryLogins(settings, options.env),
+      logins,
       env: options.env,
       engine: options.engine,
       store: (app) => new RackStore(app, collector),

@@ -131,6 +131,7 @@ async function pin(
     ...{ "wildcard-domain": row.wildcard_domain === 1, started: row.started, ended, engine },
   };
   const index = await putBuild(store, record, row.manifest, log, images);
+  await store.nameBuild(id, index, images);
   const tags = [...images].map(([service, descriptor]) => ({ name: `${service}.${id}`, descriptor }));
   await parts.ledger.builds.pin({ id, app, index, log, tags, engine, ended });
 }

@@ -13,6 +13,7 @@ import { REPOSITORY, TAG } from "../oci/reference.ts";
 import { replaceFile } from "../write-file.ts";
 import { Collector } from "./collector.ts";
 import { Ledger } from "./ledger.ts";
+import { Places } from "./places.ts";
 import { Registry } from "./registry.ts";
 
 /** Names an untagged manifest's repository in `index.json`. */
@@ -34,7 +35,7 @@ export async function openLayoutRegistry(dir: string, now?: () => Date): Promise
   const ledger = await Ledger.open({ path: join(root, "registry.db"), now });
   const pool = new BlobPool(root);
   const publisher = new Publisher(root, ledger);
-  const collector = new Collector(pool, ledger, join(root, "registry-lock.db"));
+  const collector = new Collector(new Places(pool), ledger, join(root, "registry-lock.db"));
   const registry = new Registry({
     ...{ ledger, collector, createsRepositories: true, sparse: true },
     changed: () => publisher.publish(),

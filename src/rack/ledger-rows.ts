@@ -11,6 +11,7 @@ const TABLES = [
   "releases",
   "blobs",
   "members",
+  "strays",
   "edges",
   "tags",
   "leases",

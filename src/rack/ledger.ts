@@ -7,6 +7,7 @@ import { EventLedger } from "./event-ledger.ts";
 import { GarbageLedger } from "./garbage-ledger.ts";
 import { LeaderLedger } from "./leader-ledger.ts";
 import { ObjectLedger } from "./object-ledger.ts";
+import { PlaceLedger } from "./place-ledger.ts";
 import { RegistryLedger } from "./registry-ledger.ts";
 import { ReleaseLedger } from "./release-ledger.ts";
 import type { Seal } from "./seal.ts";
@@ -31,6 +32,7 @@ export class Ledger {
   readonly releases: ReleaseLedger;
   readonly content: ContentLedger;
   readonly garbage: GarbageLedger;
+  readonly places: PlaceLedger;
   readonly leaders: LeaderLedger;
   readonly registry: RegistryLedger;
   readonly objects: ObjectLedger;
@@ -45,6 +47,7 @@ export class Ledger {
     this.now = now;
     this.content = new ContentLedger(db, time);
     this.garbage = new GarbageLedger(db);
+    this.places = new PlaceLedger(db);
     this.leaders = new LeaderLedger(db, time);
     this.registry = new RegistryLedger(db, time);
     this.apps = new AppLedger(db, now);

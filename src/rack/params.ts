@@ -12,6 +12,9 @@ const DEFAULTS: Record<string, string> = {
   BuildConcurrency: "2",
 };
 
+/** Where images are kept: a prefix in a registry, or nothing for the rack itself. */
+export const REGISTRY = "Registry";
+
 const YES_NO = /^(Yes|No)$/;
 const RULES: Record<string, { like: RegExp; words: string }> = {
   BuildCache: { like: YES_NO, words: "Yes or No" },

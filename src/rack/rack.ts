@@ -47,6 +47,8 @@ export const Build = Type.Object({
   "wildcard-domain": Type.Boolean(),
   /** Content id: the digest of the build's index. Not part of the Convox API. */
   digest: Type.Optional(Type.String()),
+  /** The registry that holds it, as `HOST/PREFIX`; left out where the rack itself does. Not part of the Convox API. */
+  store: Type.Optional(Type.String()),
   /** Manifest digest of each service's image. Not part of the Convox API. */
   images: Type.Optional(Type.Record(Type.String(), Type.String())),
 });

@@ -1,7 +1,9 @@
 import type { Descriptor } from "../oci/descriptor.ts";
 import { type Digest, parseDigest } from "../oci/digest.ts";
-import { check, Type } from "../schema.ts";
+import type { UploadNotes } from "../oci/upload-journal.ts";
+import { check, type Static, Type } from "../schema.ts";
 import type { LedgerDatabase } from "./database.ts";
+import { forgetMember, OWN } from "./place-ledger.ts";
 import { all, first, run, type Steps, type Value } from "./steps.ts";
 
 const NameRow = Type.Object({ name: Type.String() });
@@ -10,8 +12,12 @@ const UploadRow = Type.Object({
   id: Type.String(),
   app: Type.String(),
   principal: Type.String(),
-  until: Type.Integer(),
+  /** Where its bytes go. */
+  store: Type.String(),
 });
+export type UploadRow = Static<typeof UploadRow>;
+const StoreRow = Type.Object({ store: Type.String() });
+const LocationRow = Type.Object({ location: Type.String() });
 const NamedRow = Type.Object({
   app: Type.String(),
   name: Type.String(),
@@ -146,8 +152,8 @@ export class RegistryLedger {
     return id;
   }
 
-  /** Begins an upload; false where the principal has too many. */
-  async beginUpload(id: string, app: string, principal: string, most: number): Promise<boolean> {
+  /** Begins an upload into a store; false where the principal has too many. */
+  async beginUpload({ id, app, principal, store }: UploadRow, most: number): Promise<boolean> {
     const until = this.#now() + PINNED;
     return await this.#db.write(function* () {
       const row = yield* first(
@@ -157,26 +163,49 @@ export class RegistryLedger {
       );
       if (row !== undefined) return false;
       yield* run(
-        "INSERT INTO uploads (id, app, principal, until) VALUES (?, ?, ?, ?)",
-        id,
-        app,
-        principal,
-        until,
+        "INSERT INTO uploads (id, app, principal, until, store) VALUES (?, ?, ?, ?, ?)",
+        ...[id, app, principal, until, store],
       );
       return true;
     });
   }
 
-  /** Whether this upload is this principal's, in this app, and not too old. */
-  async hasUpload(id: string, app: string, principal: string): Promise<boolean> {
-    const row = await this.#db.read(() => first("SELECT * FROM uploads WHERE id = ?", id));
-    if (row === undefined) return false;
-    const upload = check(UploadRow, row, "the ledger's uploads");
-    return upload.app === app && upload.principal === principal && upload.until > this.#now();
+  /** This upload, where it is this principal's, in this app, and not too old. */
+  async upload(id: string, app: string, principal: string): Promise<UploadRow | undefined> {
+    const row = await this.#db.read(() =>
+      first(
+        "SELECT id, app, principal, store FROM uploads WHERE id = ? AND app = ? AND principal = ? AND until > ?",
+        ...[id, app, principal, this.#now()],
+      ),
+    );
+    return row === undefined ? undefined : check(UploadRow, row, "the ledger's uploads");
+  }
+
+  /** The store an upload goes into. */
+  async uploadStore(id: string): Promise<string> {
+    const row = await this.#db.read(() => first("SELECT store FROM uploads WHERE id = ?", id));
+    return row === undefined ? OWN : check(StoreRow, row, "the ledger's uploads").store;
+  }
+
+  /** Where an upload stands in a store outside. */
+  notesOf(id: string): UploadNotes {
+    const keep = async (location: string): Promise<void> => {
+      await this.#db.write(() => run("UPDATE uploads SET location = ? WHERE id = ?", location, id));
+    };
+    const left = async (): Promise<string | undefined> => {
+      const row = await this.#db.read(() => first("SELECT location FROM uploads WHERE id = ?", id));
+      return row === undefined
+        ? undefined
+        : check(LocationRow, row, "the ledger's uploads").location || undefined;
+    };
+    return { left, keep, forget: () => keep("") };
   }
 
   async endUpload(id: string): Promise<void> {
-    await this.#db.write(() => run("DELETE FROM uploads WHERE id = ?", id));
+    await this.#db.write(function* () {
+      yield* run("DELETE FROM uploads WHERE id = ?", id);
+      yield* run("DELETE FROM leaders WHERE name = ?", `upload ${id}`);
+    });
   }
 
   /** Forgets uploads that are too old, and names those that are left. */
@@ -200,10 +229,6 @@ function* sizeIn(app: string, digest: Digest): Steps<number | undefined> {
     digest,
   );
   return row === undefined ? undefined : check(SizeRow, row, "the ledger's blobs").size;
-}
-
-function* forgetMember(app: string, digest: Digest): Steps<boolean> {
-  return (yield* run("DELETE FROM members WHERE app = ? AND digest = ?", app, digest)) > 0;
 }
 
 function descriptorOf(row: { digest: string; media_type: string; size: number }): Descriptor {

@@ -2,7 +2,8 @@ import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { systemCode } from "../errors.ts";
 import type { RegistryLedger } from "./registry-ledger.ts";
-import { type RegistryParts, Repository, type Upload } from "./repository.ts";
+import { type RegistryParts, Repository } from "./repository.ts";
+import { Uploads } from "./uploads.ts";
 
 /** Between looks for what may be swept, in milliseconds. */
 const SWEEP_EVERY = 10 * 60 * 1000;
@@ -11,12 +12,13 @@ const SWEEP_EVERY = 10 * 60 * 1000;
 export class Registry implements AsyncDisposable {
   readonly parts: RegistryParts;
   readonly ledger: RegistryLedger;
-  readonly uploads = new Map<string, Upload>();
+  readonly uploads: Uploads;
   #sweeper: ReturnType<typeof setInterval> | undefined;
 
   constructor(parts: RegistryParts) {
     this.parts = parts;
     this.ledger = parts.ledger.registry;
+    this.uploads = new Uploads(parts.ledger, parts.collector.places);
   }
 
   /** Sweeps now and then, as long as it serves. */
@@ -46,12 +48,12 @@ export class Registry implements AsyncDisposable {
 
   /** Removes uploads nobody goes on with, sources no build came for, what others left half-written, and then what nothing reaches. */
   async sweep(): Promise<void> {
-    const { pool } = this.parts.collector;
+    const { pool } = this.parts.collector.places.own;
     const dir = join(pool.root, "uploads");
     // Listed before the ledger is asked: what begins meanwhile is in the ledger first, and not in these lists.
-    const [files, open] = [await namesIn(dir), [...this.uploads.keys()]];
+    const [files, open] = [await namesIn(dir), this.uploads.open];
     const known = await this.ledger.sweepUploads();
-    for (const id of open) if (!known.has(id)) this.uploads.delete(id);
+    for (const id of open) if (!known.has(id)) this.uploads.close(id);
     for (const id of files) if (!known.has(id)) await rm(join(dir, id), { force: true });
     await pool.ready();
     await pool.sweep();

@@ -1,20 +1,20 @@
 import { type ByteStream, type Bytes, collect } from "../bytes.ts";
-import { DavitError, hasCode } from "../errors.ts";
+import { hasCode } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { Digest } from "../oci/digest.ts";
 import { MAX_MANIFEST } from "../oci/manifest.ts";
-import { PoolUpload } from "../oci/pool-upload.ts";
 import { contentOf } from "../oci/store.ts";
 import type { Collector } from "./collector.ts";
 import type { Ledger } from "./ledger.ts";
+import type { Upload } from "./place.ts";
+import { OWN } from "./place-ledger.ts";
 import { RackStore } from "./rack-store.ts";
 import type { RegistryLedger } from "./registry-ledger.ts";
+import type { Uploads } from "./uploads.ts";
 
 /** Uploads one principal may have under way. */
 const MAX_UPLOADS = 100;
 const UNTYPED = "application/octet-stream";
-/** How long a request waits for the one before it, in milliseconds: that one's link has likely broken, and the server hears of it soon. */
-const TURN = 10_000;
 export interface RegistryParts {
   ledger: Ledger;
   collector: Collector;
@@ -26,17 +26,11 @@ export interface RegistryParts {
   changed(): Promise<void>;
 }
 
-/** An upload under way: its file, and the end of the request that is at it right now. */
-export interface Upload {
-  file: PoolUpload;
-  busy: Promise<void> | undefined;
-}
-
 /** What the repositories of one registry share. */
 interface Shared {
   parts: RegistryParts;
   ledger: RegistryLedger;
-  uploads: Map<string, Upload>;
+  uploads: Uploads;
 }
 
 /** One app's content, as a registry's visitors see it. */
@@ -67,9 +61,16 @@ export class Repository {
     return pinned === "yes" ? size : undefined;
   }
 
-  /** Where a blob of the repository lies. */
-  path(digest: Digest): string {
-    return this.#registry.parts.collector.pool.path(digest);
+  /** The file of a blob of the repository; undefined where it lies outside. */
+  async path(digest: Digest): Promise<string | undefined> {
+    const { places, ledger } = this.#registry.parts.collector;
+    const store = await ledger.places.storeOf(this.name, digest);
+    return store === OWN ? places.own.pool.path(digest) : undefined;
+  }
+
+  /** A blob's bytes, wherever it lies. */
+  async read(descriptor: Descriptor, from: number): Promise<ByteStream> {
+    return await new RackStore(this.name, this.#registry.parts.collector).fetch(descriptor, from);
   }
 
   /** A manifest by tag or digest, whole and verified. */
@@ -133,47 +134,28 @@ export class Repository {
   /** The id of a new upload; undefined when this principal has too many. */
   async beginUpload(principal: string): Promise<string | undefined> {
     const id = crypto.randomUUID();
-    return (await this.#ledger.beginUpload(id, this.name, principal, MAX_UPLOADS)) ? id : undefined;
+    const { name: store } = await this.#registry.parts.collector.places.current();
+    const begun = await this.#ledger.beginUpload({ id, app: this.name, principal, store }, MAX_UPLOADS);
+    return begun ? id : undefined;
   }
 
   /** Runs `work` on an upload, alone. Undefined: there is no such upload here, for this principal. */
   async withUpload<T>(
     id: string,
     principal: string,
-    work: (upload: PoolUpload) => Promise<T>,
+    work: (upload: Upload) => Promise<T>,
   ): Promise<T | undefined> {
-    if (!(await this.#ledger.hasUpload(id, this.name, principal))) return undefined;
-    const upload = await this.#upload(id);
-    const end = performance.now() + TURN;
-    while (upload.busy !== undefined) {
-      if (performance.now() >= end)
-        throw new DavitError("busy", `Cannot go on with upload ${id}: another request is at it`);
-      await Promise.race([upload.busy, Bun.sleep(end - performance.now())]);
-    }
-    const { promise, resolve } = Promise.withResolvers<void>();
-    upload.busy = promise;
-    try {
+    const find = () => this.#ledger.upload(id, this.name, principal);
+    const row = await find();
+    if (!row) return undefined;
+    return await this.#registry.uploads.alone(row, async (upload) =>
       // The request before this one may have ended the upload.
-      return (await this.#ledger.hasUpload(id, this.name, principal)) ? await work(upload.file) : undefined;
-    } finally {
-      upload.busy = undefined;
-      resolve();
-    }
-  }
-
-  async #upload(id: string): Promise<Upload> {
-    const { uploads, parts } = this.#registry;
-    const open = uploads.get(id) ?? {
-      file: await PoolUpload.open(parts.collector.pool, id),
-      busy: undefined,
-    };
-    const known = uploads.get(id) ?? open;
-    uploads.set(id, known);
-    return known;
+      (await find()) ? await work(upload) : undefined,
+    );
   }
 
   /** Takes bytes in; a disk that is full gets its space back at once. */
-  async append(id: string, upload: PoolUpload, stream: ByteStream): Promise<void> {
+  async append(id: string, upload: Upload, stream: ByteStream): Promise<void> {
     try {
       await upload.append(stream);
     } catch (error) {
@@ -183,17 +165,19 @@ export class Repository {
   }
 
   /** Puts an upload in its place as a blob of the repository. Whatever comes of it, the upload is over. */
-  async commitUpload(id: string, upload: PoolUpload, digest: Digest): Promise<Descriptor> {
+  async commitUpload(id: string, upload: Upload, digest: Digest): Promise<Descriptor> {
     const expected = { mediaType: UNTYPED, digest, size: upload.offset };
     try {
-      return await (await this.#store()).take(expected, () => upload.commit(expected));
+      const { places, ledger } = this.#registry.parts.collector;
+      const place = await places.named(await ledger.registry.uploadStore(id));
+      return await (await this.#store()).take(place, expected, () => upload.commit(expected));
     } finally {
       await this.endUpload(id, upload);
     }
   }
 
-  async endUpload(id: string, upload: PoolUpload): Promise<void> {
-    this.#registry.uploads.delete(id);
+  async endUpload(id: string, upload: Upload): Promise<void> {
+    this.#registry.uploads.close(id);
     await this.#ledger.endUpload(id);
     await upload.remove();
   }

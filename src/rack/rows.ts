@@ -30,6 +30,7 @@ export const BuildRow = Type.Object({
   log_size: Type.Integer(),
   owner: Type.String(),
   lease_until: Type.Integer(),
+  store: Type.String(),
 });
 export type BuildRow = Static<typeof BuildRow>;
 
@@ -82,5 +83,6 @@ export function buildOf(row: BuildRow): Build {
     ended: row.ended || ZERO_TIME,
     "wildcard-domain": row.wildcard_domain === 1,
     ...(row.index_digest ? { digest: row.index_digest } : {}),
+    ...(row.store ? { store: row.store } : {}),
   };
 }

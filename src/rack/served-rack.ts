@@ -82,7 +82,9 @@ export class ServedRack {
         await writer.abort();
         throw error;
       }
-      await this.#parts.ledger.objects.put(app, name, await writer.commit(OBJECT));
+      const blob = await writer.commit(OBJECT);
+      await store.keep(blob);
+      await this.#parts.ledger.objects.put(app, name, blob);
     });
     return `object://${app}/${name}`;
   }
@@ -197,11 +199,11 @@ export class ServedRack {
 
   async #failed(app: string, id: string): Promise<void> {
     const { builds } = this.#parts.ledger;
-    await this.#parts
-      .store(app)
-      .lease(async (store) =>
-        builds.fail(id, "its client said so", await logOf(this.#parts, store, app, id)),
-      );
+    await this.#parts.store(app).lease(async (store) => {
+      const log = await logOf(this.#parts, store, app, id);
+      await store.keep(log);
+      await builds.fail(id, "its client said so", log);
+    });
   }
 
   /** Begins to copy images that are in registries already; the build's row says when that is done. */

@@ -80,6 +80,14 @@ export class Settings {
     return Object.fromEntries(await Promise.all(opened));
   }
 
+  /** One parameter; "" where it is not set. */
+  async param(name: string): Promise<string> {
+    const row = await this.#db.read(() => first("SELECT name, value FROM params WHERE name = ?", name));
+    if (row === undefined) return "";
+    const { value } = check(NamedRow, row, "the ledger's params");
+    return await this.#seal.open(value, `params/${name}/value`);
+  }
+
   /** An empty value takes the parameter away. */
   async setParams(changes: Record<string, string>): Promise<void> {
     const sealed = await Promise.all(

@@ -118,7 +118,12 @@ export const migrations: readonly string[] = [
   `
   ALTER TABLE members ADD COLUMN store TEXT NOT NULL DEFAULT '';
   ALTER TABLE builds ADD COLUMN store TEXT NOT NULL DEFAULT '';
-  ALTER TABLE uploads ADD COLUMN state TEXT NOT NULL DEFAULT '';
+  ALTER TABLE uploads ADD COLUMN store TEXT NOT NULL DEFAULT '';
+  ALTER TABLE uploads ADD COLUMN location TEXT NOT NULL DEFAULT '';
+  CREATE TABLE strays (
+    store TEXT NOT NULL, app TEXT NOT NULL, digest TEXT NOT NULL, state TEXT NOT NULL DEFAULT 'left',
+    PRIMARY KEY (store, app, digest)
+  ) STRICT;
   CREATE TABLE leaders (
     name TEXT PRIMARY KEY, holder TEXT NOT NULL, until INTEGER NOT NULL, fence INTEGER NOT NULL
   ) STRICT;

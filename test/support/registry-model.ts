@@ -10,6 +10,7 @@ import { mediaTypes } from "../../src/oci/media-types.ts";
 import { contentOf } from "../../src/oci/store.ts";
 import { Collector } from "../../src/rack/collector.ts";
 import { Ledger } from "../../src/rack/ledger.ts";
+import { Places } from "../../src/rack/places.ts";
 import { RackStore } from "../../src/rack/rack-store.ts";
 import { Registry } from "../../src/rack/registry.ts";
 import type { Repository } from "../../src/rack/repository.ts";
@@ -55,7 +56,7 @@ export class RegistryModel implements AsyncDisposable {
       now: () => new Date(this.#clock),
     });
     this.#collector = new Collector(
-      new BlobPool(this.#dir.join("layout")),
+      new Places(new BlobPool(this.#dir.join("layout"))),
       this.#ledger,
       this.#dir.join("lock.db"),
     );
@@ -238,16 +239,16 @@ export class RegistryModel implements AsyncDisposable {
       if (until > this.#clock && blob) await this.#expectWhole(await this.registry.repository(name), blob);
     }
     for (const { key, blob } of this.#leases) {
-      const held = await this.registry.repository(key);
-      if (!existsSync(held?.path(blob.digest) ?? ""))
-        throw new Error(`${blob.digest} is leased and its file is gone`);
+      if (!existsSync(this.registry.parts.collector.places.own.pool.path(blob.digest)))
+        throw new Error(`${blob.digest} is leased by ${key} and its file is gone`);
     }
   }
 
   async #expectWhole(repository: Repository | undefined, blob: Descriptor): Promise<void> {
     const size = await repository?.blob(blob.digest, false);
     if (size !== blob.size) throw new Error(`${blob.digest} is gone from ${repository?.name}`);
-    if (!existsSync(repository?.path(blob.digest) ?? "")) throw new Error(`${blob.digest} has lost its file`);
+    if (!existsSync((await repository?.path(blob.digest)) ?? ""))
+      throw new Error(`${blob.digest} has lost its file`);
   }
 
   /** When all promises are over, nothing is left but what manifests need. */

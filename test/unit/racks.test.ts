@@ -7,6 +7,7 @@ import { BlobPool } from "../../src/oci/blob-pool.ts";
 import { isAbandoned, ownerText, stateOf, thisProcess } from "../../src/owner.ts";
 import { Collector } from "../../src/rack/collector.ts";
 import { Ledger } from "../../src/rack/ledger.ts";
+import { Places } from "../../src/rack/places.ts";
 import { RackStore } from "../../src/rack/rack-store.ts";
 import { Seal } from "../../src/rack/seal.ts";
 import { testRack } from "../contract/rack.ts";
@@ -25,7 +26,7 @@ testStore("RackStore", async () => {
   await ledger.apps.create("shop");
   const store = new RackStore(
     "shop",
-    new Collector(new BlobPool(dir.join("layout")), ledger, dir.join("lock.db")),
+    new Collector(new Places(new BlobPool(dir.join("layout"))), ledger, dir.join("lock.db")),
   );
   const close = async () => {
     await ledger.close();
@@ -88,7 +89,7 @@ test("deleting the last build that needs a blob removes its file, deleting an ap
 test("one app cannot read what only another app holds", async () => {
   using dir = tempDir();
   const ledger = await Ledger.open({ path: dir.join("ledger.db") });
-  const collector = new Collector(new BlobPool(dir.join("layout")), ledger, dir.join("lock.db"));
+  const collector = new Collector(new Places(new BlobPool(dir.join("layout"))), ledger, dir.join("lock.db"));
   await ledger.apps.create("mine");
   await ledger.apps.create("theirs");
   const writer = await new RackStore("theirs", collector).writer();

@@ -1,8 +1,11 @@
+import { type Bytes, firstBytes, toReadable } from "../../bytes.ts";
 import { type Digest, isDigest } from "../../oci/digest.ts";
+import type { Repository } from "../../rack/repository.ts";
 import { badDigest, type Call, noRepository } from "./call.ts";
 import { problem } from "./problem.ts";
 
 /** Content never changes under its digest. */
+const UNTYPED = "application/octet-stream";
 const FOREVER = "public, max-age=31536000, immutable";
 
 /** https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-blobs */
@@ -14,7 +17,7 @@ export async function blob(call: Call): Promise<Response> {
   const size = await repository?.blob(digest, pin);
   if (!repository || size === undefined) return unknown(digest);
   const headers = {
-    "content-type": "application/octet-stream",
+    "content-type": UNTYPED,
     "docker-content-digest": digest,
     "accept-ranges": "bytes",
     "cache-control": FOREVER,
@@ -28,13 +31,26 @@ export async function blob(call: Call): Promise<Response> {
   if (range === "outside")
     return problem(416, "RANGE_INVALID", "no such range", { size }, { "content-range": `bytes */${size}` });
   if (size === 0) return new Response(null, { headers: { ...headers, "content-length": "0" } });
-  const file = Bun.file(repository.path(digest));
-  if (!range) return new Response(file, { headers });
-  const [from, to] = range;
-  return new Response(file.slice(from, to + 1), {
+  const [from, to] = range ?? [0, size - 1];
+  const body = await bytesOf(repository, digest, { from, to, size });
+  if (!range) return new Response(body, { headers });
+  return new Response(body, {
     status: 206,
     headers: { ...headers, "content-range": `bytes ${from}-${to}/${size}` },
   });
+}
+
+/** A file is sent by the operating system; what lies elsewhere passes through here. */
+async function bytesOf(
+  repository: Repository,
+  digest: Digest,
+  { from, to, size }: { from: number; to: number; size: number },
+): Promise<Blob | ReadableStream<Bytes>> {
+  const path = await repository.path(digest);
+  const file = path === undefined ? undefined : Bun.file(path);
+  if (file) return from === 0 && to === size - 1 ? file : file.slice(from, to + 1);
+  const stream = await repository.read({ mediaType: UNTYPED, digest, size }, from);
+  return toReadable(to === size - 1 ? stream : firstBytes(stream, to + 1 - from));
 }
 
 function unknown(digest: Digest): Response {

@@ -1,6 +1,6 @@
 import { hasCode } from "../../errors.ts";
 import { type Digest, isDigest } from "../../oci/digest.ts";
-import type { PoolUpload } from "../../oci/pool-upload.ts";
+import type { Upload } from "../../rack/place.ts";
 import type { Repository } from "../../rack/repository.ts";
 import { bodyOf } from "../body.ts";
 import { type Call, noRepository } from "./call.ts";
@@ -68,7 +68,7 @@ export async function cancelUpload(call: Call): Promise<Response> {
 
 async function onUpload(
   call: Call,
-  work: (upload: PoolUpload, repository: Repository) => Promise<Response>,
+  work: (upload: Upload, repository: Repository) => Promise<Response>,
 ): Promise<Response> {
   const repository = await call.registry.repository(call.repository);
   const response = await repository?.withUpload(call.name, call.visitor.name, (upload) =>
@@ -81,7 +81,7 @@ async function onUpload(
 }
 
 /** A chunk must begin where the upload stands, and be as long as it says. */
-function outOfOrder(call: Call, upload: PoolUpload): Response | undefined {
+function outOfOrder(call: Call, upload: Upload): Response | undefined {
   const header = call.request.headers.get("content-range");
   if (header === null) return undefined;
   const [, from, to] = /^(?:bytes )?(\d{1,15})-(\d{1,15})(?:\/.*)?$/.exec(header) ?? [];
@@ -102,11 +102,7 @@ function outOfOrder(call: Call, upload: PoolUpload): Response | undefined {
 }
 
 /** Reads the body; of one that breaks off, what has come is kept. */
-async function receive(
-  call: Call,
-  upload: PoolUpload,
-  repository: Repository,
-): Promise<Response | undefined> {
+async function receive(call: Call, upload: Upload, repository: Repository): Promise<Response | undefined> {
   if (!call.request.body) return undefined;
   try {
     await repository.append(call.name, upload, bodyOf(call.request));
