@@ -1,5 +1,6 @@
 import { DavitError } from "../errors.ts";
-import { isSecretParam } from "../rack/params.ts";
+import { isSecretParam, REGISTRY } from "../rack/params.ts";
+import type { Progress } from "../rack/rack.ts";
 import { fields } from "../terminal/table.ts";
 import type { Command, Context, Input } from "./command.ts";
 import { json, step } from "./show.ts";
@@ -45,4 +46,10 @@ async function set(changes: string[], context: Context): Promise<void> {
   if (parsed.length === 0) throw new DavitError("usage", "Cannot set nothing: give NAME=VALUE");
   const rack = await context.rack();
   await step(context.stdout, "Updating parameters", () => rack.setParams(Object.fromEntries(parsed)));
+  const { signal, progress } = context;
+  const onProgress = (done: Progress) => progress.show(done);
+  if (parsed.some(([name]) => name === REGISTRY))
+    await step(context.stdout, "Moving content", () =>
+      rack.settle({ signal, onProgress }).finally(() => progress.clear()),
+    );
 }

@@ -1,4 +1,4 @@
-import type { Bytes } from "../bytes.ts";
+import { type Bytes, encode } from "../bytes.ts";
 import { DavitError } from "../errors.ts";
 import { check, type Static, Type } from "../schema.ts";
 import { checkStrictJson } from "../strict-json.ts";
@@ -8,6 +8,11 @@ import { isForeignLayer, isIndexType } from "./media-types.ts";
 
 /** Manifests larger than this are refused: https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-manifests */
 export const MAX_MANIFEST = 4 * 1024 * 1024;
+
+/** The config of what is a manifest for the sake of registries, and no image. */
+export const NO_IMAGE = encode(
+  '{"architecture":"unknown","os":"unknown","rootfs":{"type":"layers","diff_ids":[]}}',
+);
 const MAX_CHILDREN = 1000;
 
 const Annotations = Type.Optional(Type.Record(Type.String(), Type.String()));

@@ -19,8 +19,10 @@ import { type Env, Home, LOCAL, noRack } from "./home.ts";
 import { checkName, type RandomSource, secureRandom } from "./ids.ts";
 import { publish } from "./layout-view.ts";
 import type { Ledger } from "./ledger.ts";
+import { MOVING, type MoveOptions, moveContent } from "./mover.ts";
 import { openLedger } from "./open-ledger.ts";
 import { checkParams, effectiveParams, REGISTRY } from "./params.ts";
+import { OWN } from "./place-ledger.ts";
 import { Places } from "./places.ts";
 import type {
   App,
@@ -156,12 +158,32 @@ export class EmbeddedRack implements Rack {
       region: "",
       count: 1,
     };
-    return { name, ...rest, parameters: await effectiveParams(this.#parts.settings), outputs: {} };
+    const parameters = await effectiveParams(this.#parts.settings);
+    const moving = await this.#parts.ledger.known(MOVING);
+    const left = moving
+      ? await this.#parts.ledger.places.countElsewhere(parameters[REGISTRY] ?? OWN)
+      : undefined;
+    const outputs: Record<string, string> = left ? { moving: `${left.blobs} ${left.bytes}` } : {};
+    return { name, ...rest, parameters, outputs };
   }
 
   async setParams(changes: Record<string, string>): Promise<void> {
     checkParams(changes);
+    const prefix = changes[REGISTRY];
+    if (prefix) await this.#claim(prefix);
     await this.#parts.settings.setParams(changes);
+    if (prefix !== undefined) await this.#parts.ledger.setFact(MOVING, "yes");
+  }
+
+  /** A registry is tried before anything is sent to it, and a prefix is one rack's. */
+  async #claim(prefix: string): Promise<void> {
+    const { claimPrefix } = await import("./registry-claim.ts");
+    const { id, name, env, logins } = this.#parts;
+    await claimPrefix(prefix, { id, name }, { env, login: (host) => logins.find(host) });
+  }
+
+  async settle(options: MoveOptions): Promise<void> {
+    if (await this.#parts.ledger.known(MOVING)) await moveContent(this.#parts, options);
   }
 
   async registries(): Promise<RegistryLogin[]> {

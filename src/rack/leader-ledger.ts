@@ -24,7 +24,7 @@ export class LeaderLedger {
     this.#now = now;
   }
 
-  /** Takes the lead for so many milliseconds; undefined while another has it. */
+  /** Takes the lead for so many milliseconds, or goes on with it; undefined while another has it. */
   async take(name: string, holder: string, time: number): Promise<Fence | undefined> {
     return await this.#db.write(() => takeLead(name, holder, this.#now(), time));
   }
@@ -44,8 +44,9 @@ export class LeaderLedger {
 function* takeLead(name: string, holder: string, now: number, time: number): Steps<Fence | undefined> {
   const row = yield* first("SELECT holder, until, fence FROM leaders WHERE name = ?", name);
   const leader = row === undefined ? undefined : check(LeaderRow, row, "the ledger's leaders");
-  if (leader && leader.holder !== "" && leader.until > now) return undefined;
-  const number = (leader?.fence ?? 0) + 1;
+  const isLed = leader !== undefined && leader.holder !== "" && leader.until > now;
+  if (isLed && leader.holder !== holder) return undefined;
+  const number = (leader?.fence ?? 0) + (isLed ? 0 : 1);
   yield* run(
     `INSERT INTO leaders (name, holder, until, fence) VALUES (?, ?, ?, ?) ON CONFLICT (name)
      DO UPDATE SET holder = excluded.holder, until = excluded.until, fence = excluded.fence`,

@@ -1,4 +1,5 @@
 import { DavitError } from "../errors.ts";
+import { parseReference } from "../oci/reference.ts";
 import type { Settings } from "./settings.ts";
 
 /**
@@ -39,6 +40,7 @@ export function checkParams(changes: Record<string, string>): void {
         "invalid",
         `Cannot set parameter ${JSON.stringify(name.slice(0, 100))}: it is no name`,
       );
+    if (name === REGISTRY && value !== "") checkPrefix(value);
     const rule = RULES[name];
     if (value !== "" && rule && !rule.like.test(value))
       throw new DavitError(
@@ -46,6 +48,20 @@ export function checkParams(changes: Record<string, string>): void {
         `Cannot set ${name}: it is ${rule.words}, not ${JSON.stringify(value.slice(0, 100))}`,
       );
   }
+}
+
+function checkPrefix(prefix: string): void {
+  try {
+    const { host, repository } = parseReference(`${prefix}/app`);
+    if (`${host}/${repository}` === `${prefix}/app`) return;
+  } catch {
+    // Said below, in this parameter's words.
+  }
+  throw new DavitError(
+    "invalid",
+    `Cannot set ${REGISTRY}: ${JSON.stringify(prefix.slice(0, 100))} is not like HOST/PREFIX`,
+    { hint: "such as registry.example.com/team, or docker.io/NAME" },
+  );
 }
 
 /** Whether a parameter's value is for nobody's eyes on a terminal. */

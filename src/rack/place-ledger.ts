@@ -37,10 +37,18 @@ export class PlaceLedger {
     return members.find((member) => member.store === store) ?? members[0];
   }
 
-  /** Some of the blobs that are in other stores than this one, those that others name first. */
-  async elsewhere(store: string, limit: number): Promise<Member[]> {
+  /** Some of what is in other stores than this one, in order: manifests only, or anything. */
+  async elsewhere(
+    store: string,
+    { after, manifests = false, limit }: { after?: Member | undefined; manifests?: boolean; limit: number },
+  ): Promise<Member[]> {
     const rows = await this.#db.read(() =>
-      all(`${MEMBERS} AND members.store <> ? ORDER BY members.app, members.digest LIMIT ?`, store, limit),
+      all(
+        `${MEMBERS} AND members.store <> ?1 ${manifests ? "AND media_type IS NOT NULL" : ""}
+         AND (members.app > ?2 OR (members.app = ?2 AND members.digest > ?3))
+         ORDER BY members.app, members.digest LIMIT ?4`,
+        ...[store, after?.app ?? "", after?.descriptor.digest ?? "", limit],
+      ),
     );
     return rows.map(memberOf);
   }

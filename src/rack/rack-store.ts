@@ -1,5 +1,6 @@
 import { type ByteStream, type Bytes, collect } from "../bytes.ts";
 import { DavitError, hasCode } from "../errors.ts";
+import { eachOf } from "../oci/copy.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { type Digest, isDigest, parseDigest } from "../oci/digest.ts";
 import { children, MAX_MANIFEST, parseManifest, referrerEntry } from "../oci/manifest.ts";
@@ -15,6 +16,8 @@ import type { Places } from "./places.ts";
 
 /** Between renewals of a lease, in milliseconds. */
 const RENEWAL = 60 * 60 * 1000;
+/** Blobs of one manifest that move at once. */
+const WIDTH = 3;
 /** How often a blob that is being deleted is waited for, and how long, in milliseconds. */
 const CLAIMS = 20;
 const PAUSE = 250;
@@ -132,7 +135,8 @@ export class RackStore implements Store, Referrers {
     const { store, descriptor } = member;
     const { digest } = descriptor;
     if (store === place.name) return;
-    for (const child of await this.#where.below(this.#app, digest)) await this.#move(child, place, lease);
+    const below = await this.#where.below(this.#app, digest);
+    await eachOf(below, WIDTH, (child) => this.#move(child, place, lease));
     await this.#claim(digest, lease, place);
     await this.#bring(member, place);
     if (isManifestType(descriptor.mediaType))

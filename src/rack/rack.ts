@@ -224,6 +224,8 @@ export interface Rack extends AsyncDisposable {
   removeRegistry(server: string): Promise<void>;
   /** Changes some of the parameters that `system` lists; an empty value goes back to the default. */
   setParams(changes: Record<string, string>): Promise<void>;
+  /** Waits until content is where the parameters say: it moves when `Registry` changes. */
+  settle(options: { signal: AbortSignal; onProgress?: (progress: Progress) => void }): Promise<void>;
   /** Newest first. */
   events(limit?: number): Promise<Event[]>;
   /** A password for others, of fewer rights and for some time. */

@@ -1,10 +1,10 @@
-import { type ByteStream, drain, encode } from "../bytes.ts";
+import { type ByteStream, drain } from "../bytes.ts";
 import { hasCode } from "../errors.ts";
 import type { Credentials, Env } from "../http/docker-auth.ts";
 import { discard } from "../http/request.ts";
 import { type Descriptor, describe } from "../oci/descriptor.ts";
 import { type Digest, digestHex } from "../oci/digest.ts";
-import { makeManifest } from "../oci/manifest.ts";
+import { makeManifest, NO_IMAGE } from "../oci/manifest.ts";
 import { isManifestType, mediaTypes } from "../oci/media-types.ts";
 import { parseReference } from "../oci/reference.ts";
 import { RegistryClient, type RegistryOptions } from "../oci/registry-client.ts";
@@ -21,7 +21,6 @@ const KEEPER_TYPE = "application/vnd.davit.kept";
 /** Tries of a manifest whose blobs are known to be there, and the first pause between them, in milliseconds. */
 const TRIES = 5;
 const PAUSE = 50;
-const CONFIG = encode('{"architecture":"unknown","os":"unknown","rootfs":{"type":"layers","diff_ids":[]}}');
 /** Answers that mean a thing is gone, or that this registry lets nobody delete it: then it goes by the registry's own rules. */
 const SETTLED = [200, 202, 204, 400, 401, 403, 404, 405, 501];
 
@@ -85,8 +84,8 @@ export class RegistryPlace implements Place {
 
   async keep(app: string, blob: Descriptor): Promise<void> {
     const store = this.#store(app);
-    const config = describe(mediaTypes.ociConfig, CONFIG);
-    await store.push(config, contentOf(CONFIG));
+    const config = describe(mediaTypes.ociConfig, NO_IMAGE);
+    await store.push(config, contentOf(NO_IMAGE));
     const layers = [{ ...blob, mediaType: KEEPER_TYPE }];
     const { descriptor, bytes } = makeManifest(mediaTypes.ociManifest, { config, layers });
     await this.#inTurn(app, () => store.push(descriptor, contentOf(bytes)));
@@ -144,7 +143,7 @@ export interface RegistryHost {
   env: Env;
   login(host: string): Promise<Credentials | undefined>;
   /** Where it is kept what registries were seen to do. */
-  state: string;
+  state?: string | undefined;
 }
 
 export function openRegistry(name: string, { env, login, state }: RegistryHost): RegistryPlace {

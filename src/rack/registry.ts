@@ -1,6 +1,7 @@
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { systemCode } from "../errors.ts";
+import type { Fence } from "./leader-ledger.ts";
 import type { RegistryLedger } from "./registry-ledger.ts";
 import { type RegistryParts, Repository } from "./repository.ts";
 import { Uploads } from "./uploads.ts";
@@ -13,6 +14,8 @@ export class Registry implements AsyncDisposable {
   readonly parts: RegistryParts;
   readonly ledger: RegistryLedger;
   readonly uploads: Uploads;
+  readonly #id = crypto.randomUUID();
+  #lead: Fence | undefined;
   #sweeper: ReturnType<typeof setInterval> | undefined;
 
   constructor(parts: RegistryParts) {
@@ -30,6 +33,7 @@ export class Registry implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#sweeper);
+    if (this.#lead) await this.parts.ledger.leaders.release(this.#lead).catch(() => undefined);
   }
 
   /** A repository to read from; undefined when there is none of that name. */
@@ -46,6 +50,14 @@ export class Registry implements AsyncDisposable {
     return new Repository(this, name);
   }
 
+  /** Where many serve one rack, one of them sweeps what they share, until it is silent for too long. */
+  async #isSweeper(): Promise<boolean> {
+    const { db, leaders } = this.parts.ledger;
+    if (!db.shared) return true;
+    this.#lead = await leaders.take("sweeper", this.#id, 2 * SWEEP_EVERY);
+    return this.#lead !== undefined;
+  }
+
   /** Removes uploads nobody goes on with, sources no build came for, what others left half-written, and then what nothing reaches. */
   async sweep(): Promise<void> {
     const { pool } = this.parts.collector.places.own;
@@ -57,6 +69,7 @@ export class Registry implements AsyncDisposable {
     for (const id of files) if (!known.has(id)) await rm(join(dir, id), { force: true });
     await pool.ready();
     await pool.sweep();
+    if (!(await this.#isSweeper())) return;
     await this.parts.ledger.objects.expire();
     await this.parts.collector.recover();
     await this.parts.collector.run();

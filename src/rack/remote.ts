@@ -8,6 +8,7 @@ import { Type } from "../schema.ts";
 import type { EmbeddedRack } from "./embedded.ts";
 import { Event } from "./event-ledger.ts";
 import type { Env } from "./home.ts";
+import type { MoveOptions } from "./mover.ts";
 import type {
   App,
   AppUpdate,
@@ -256,6 +257,19 @@ export class RemoteRack implements Rack {
     await this.#client.done("DELETE", `/registries/${server}`);
   }
 
+  /** A davit moves its content by itself, whether or not anybody waits. */
+  async settle({ signal, onProgress }: MoveOptions): Promise<void> {
+    for (let total: number | undefined; ; ) {
+      const { moving } = (await this.system()).outputs;
+      if (!moving) return;
+      const left = Number(moving.split(" ")[1]);
+      total ??= left;
+      onProgress?.({ what: "Moving", done: Math.max(0, total - left), total });
+      await Bun.sleep(LOOK);
+      signal?.throwIfAborted();
+    }
+  }
+
   async setParams(changes: Record<string, string>): Promise<void> {
     const form = { parameters: new URLSearchParams(changes).toString() };
     await this.#client.done("PUT", "/system", { form });
@@ -277,6 +291,8 @@ export class RemoteRack implements Rack {
   }
 }
 
+/** Between looks at how far a move has come, in milliseconds. */
+const LOOK = 500;
 const Token = Type.Object({ token: Type.String() });
 
 function segment(text: string): string {

@@ -11,11 +11,15 @@ import type { EmbeddedParts } from "./embedded.ts";
 import { carryOut } from "./embedded-build.ts";
 import { logOf, pinImage, pinPushed, requireImage, servicesOf } from "./external-build.ts";
 import { newId } from "./ids.ts";
+import { whileLeading } from "./leading.ts";
+import { MOVING, moveContent } from "./mover.ts";
 import type { Build, BuildOptions } from "./rack.ts";
 import { type BuildRow, buildOf } from "./rows.ts";
 
 /** How long a client may take for a build it makes itself, in milliseconds. */
 const EXTERNAL = 24 * 60 * 60 * 1000;
+/** Between signs of life of builds that wait, in milliseconds. */
+const BEAT = 10_000;
 const OBJECT = "application/octet-stream";
 /** Images that may be copied in at once, for all apps together. */
 const MOST_IMPORTS = 4;
@@ -42,6 +46,9 @@ export class ServedRack {
   readonly #parts: EmbeddedParts;
   readonly queue: BuildQueue;
   readonly #imports = new Map<string, Promise<void>>();
+  readonly #stopping = new AbortController();
+  #moving: Promise<void> | undefined;
+  #beat: ReturnType<typeof setInterval> | undefined;
 
   constructor(parts: EmbeddedParts, limits: QueueLimits) {
     this.#parts = parts;
@@ -54,15 +61,53 @@ export class ServedRack {
     const work = this.#work();
     for (const name of await readdir(work).catch(() => []))
       await rm(join(work, name), { recursive: true, force: true });
+    const { places } = this.#parts.ledger;
+    const { name } = await this.#parts.collector.places.current();
+    if ((await places.countElsewhere(name)).blobs > 0) await this.#parts.ledger.setFact(MOVING, "yes");
+    this.move();
+    this.#beat = setInterval(() => void this.#live().catch(() => undefined), BEAT);
+  }
+
+  /** Builds that wait are alive as long as this server is; a move that stopped is taken up again. */
+  async #live(): Promise<void> {
+    const { waiting } = this.queue;
+    if (waiting.length > 0) await this.#parts.ledger.builds.renew(waiting);
+    this.move();
+  }
+
+  /**
+   * Brings content to where it belongs, in the background: one process of a rack does.
+   * A move that fails is in the audit log, and tried again with the next sweep.
+   */
+  move(): void {
+    this.#moving ??= this.#moveAlone()
+      .catch((error: unknown) =>
+        this.#parts.ledger.events.add({
+          ...{ actor: "davit", action: "rack:move", status: "error", error: reasonOf(error), data: {} },
+        }),
+      )
+      .catch(() => undefined)
+      .finally(() => {
+        this.#moving = undefined;
+      });
+  }
+
+  async #moveAlone(): Promise<void> {
+    if (!(await this.#parts.ledger.known(MOVING))) return;
+    await whileLeading(this.#parts.ledger, "mover", (signal) =>
+      moveContent(this.#parts, { signal: AbortSignal.any([signal, this.#stopping.signal]) }),
+    );
   }
 
   /** Ends what runs; every build that was on its way is marked. */
   async stop(): Promise<void> {
+    clearInterval(this.#beat);
+    this.#stopping.abort();
     const waiting = this.queue.waiting;
     await this.queue.close();
     for (const id of waiting)
       await this.#parts.ledger.builds.fail(id, "the rack was stopped before it began");
-    await Promise.allSettled(this.#imports.values());
+    await Promise.allSettled([...this.#imports.values(), this.#moving]);
   }
 
   #work(): string {

@@ -10,9 +10,10 @@ export const system: readonly Route[] = [
   route("GET /system", describe, { deploy: true }),
   route(
     "PUT /system",
-    async ({ rack, form, visitor }) => {
+    async ({ rack, served, form, visitor }) => {
       const changes = form.map("parameters") ?? {};
       await rack.setParams(changes);
+      served.move();
       const data = { names: Object.keys(changes).sort().join(",") };
       await rack.note({ actor: visitor.name, action: "rack:params", status: "success", error: "", data });
       return ok();
