@@ -22,6 +22,7 @@ export const buildsInfo: Command = {
     ];
     if (build.reason) rows.push(["Reason", build.reason]);
     if (build.digest) rows.push(["Digest", build.digest]);
+    if (build.store) rows.push(["Store", build.store]);
     if (images.length > 0) rows.push(["Images", images.join("\n")]);
     context.stdout.print(fields(rows, context.stdout.paint));
   },

@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { DavitError, systemError } from "../errors.ts";
+import type { EmbeddedRack } from "../rack/embedded.ts";
 import type { Address } from "../server/listen.ts";
 import type { Command, Context, Input } from "./command.ts";
 import { rackOptions } from "./context.ts";
@@ -35,7 +36,7 @@ export const rackStart: Command = {
     const address = parseAddress(input.text("listen") ?? "127.0.0.1:5443");
     await using rack = await EmbeddedRack.open(name, rackOptions(context.env));
     const dir = new Home(context.env).rackDir(name);
-    const password = (await passwordFrom(input)) ?? (await ownPassword(dir, context));
+    const password = (await passwordFrom(input)) ?? (await ownPassword(rack, dir, context));
     const { BuildConcurrency = "2" } = (await rack.system()).parameters;
     const server = await serveRack({
       ...{ rack, dir, address, password },
@@ -66,8 +67,10 @@ async function tlsOf(input: Input, dir: string, address: Address, context: Conte
   return { cert: await read(cert), key: await read(key) };
 }
 
-/** Made at the first start, kept for the owner's eyes, and shown this once. */
-async function ownPassword(dir: string, context: Context): Promise<string> {
+/** Made at the first start, kept for the owner's eyes, and shown this once. Servers of one rack keep it in what they share. */
+async function ownPassword(rack: EmbeddedRack, dir: string, context: Context): Promise<string> {
+  if (rack.isShared)
+    return await rack.sharedPassword((password) => context.stderr.line(`password: ${password}`));
   const path = join(dir, "password");
   if (existsSync(path)) return (await readFile(path, "utf8")).trim();
   const password = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("base64url");

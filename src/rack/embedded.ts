@@ -247,6 +247,19 @@ export class EmbeddedRack implements Rack {
     return this.#parts.settings;
   }
 
+  /** Whether servers on other machines may serve it too. */
+  get isShared(): boolean {
+    return this.#parts.ledger.db.shared;
+  }
+
+  /** The password of all its servers; whoever makes it is told. */
+  async sharedPassword(onMade: (password: string) => void): Promise<string> {
+    const password = await this.#parts.settings.secret("password");
+    const me = crypto.randomUUID();
+    if ((await this.#parts.ledger.fact("password-shown", () => me)) === me) onMade(password);
+    return password;
+  }
+
   /** Whether a tag is a finished build's. */
   async isSealedTag(app: string, tag: string): Promise<boolean> {
     return await this.#parts.ledger.builds.isSealedTag(app, tag);

@@ -33,6 +33,7 @@ export const WireBuild = Type.Object({
   ended: Text,
   "wildcard-domain": Type.Optional(Type.Boolean()),
   digest: Text,
+  store: Text,
   images: Texts,
 });
 
@@ -88,6 +89,7 @@ export function buildOf(wire: Static<typeof WireBuild>, app: string): Build {
     ended: wire.ended ?? ZERO_TIME,
     "wildcard-domain": wire["wildcard-domain"] ?? false,
     ...(wire.digest ? { digest: wire.digest } : {}),
+    ...(wire.store ? { store: wire.store } : {}),
     ...(wire.images ? { images: wire.images } : {}),
   };
 }

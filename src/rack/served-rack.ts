@@ -48,6 +48,7 @@ export class ServedRack {
   readonly #imports = new Map<string, Promise<void>>();
   readonly #stopping = new AbortController();
   #moving: Promise<void> | undefined;
+  #moveProblem = "";
   #beat: ReturnType<typeof setInterval> | undefined;
 
   constructor(parts: EmbeddedParts, limits: QueueLimits) {
@@ -81,15 +82,19 @@ export class ServedRack {
    */
   move(): void {
     this.#moving ??= this.#moveAlone()
-      .catch((error: unknown) =>
-        this.#parts.ledger.events.add({
-          ...{ actor: "davit", action: "rack:move", status: "error", error: reasonOf(error), data: {} },
-        }),
-      )
+      .catch((error: unknown) => this.#moveFailed(reasonOf(error)))
       .catch(() => undefined)
       .finally(() => {
         this.#moving = undefined;
       });
+  }
+
+  /** Said once, however often it happens. */
+  async #moveFailed(error: string): Promise<void> {
+    if (this.#stopping.signal.aborted || error === this.#moveProblem) return;
+    this.#moveProblem = error;
+    const event = { actor: "davit", action: "rack:move", status: "error", error, data: {} };
+    await this.#parts.ledger.events.add(event);
   }
 
   async #moveAlone(): Promise<void> {

@@ -54,10 +54,12 @@ export async function startRack(
   rack = "local",
   password = PASSWORD,
   more: string[] = [],
+  env: Record<string, string> = {},
 ) {
-  if (rack !== "local") await box.run(["racks", "add", rack]);
+  if (rack !== "local" && !env["DAVIT_DATABASE_URL"]) await box.run(["racks", "add", rack]);
   const server = await serve(box, ["rack", "start", "-r", rack, "--password-stdin", ...more], {
     stdin: `${password}\n`,
+    env,
   });
   const at = (login: string): string => server.url.replace("://", `://${login}@`);
   return { ...server, url: server.url, rackUrl: at(`convox:${encodeURIComponent(password)}`), at };
