@@ -4,7 +4,7 @@ import { type Digest, parseDigest } from "../oci/digest.ts";
 import { check, checkJson, Type } from "../schema.ts";
 import type { LedgerDatabase } from "./database.ts";
 import { LeaseLedger } from "./lease-ledger.ts";
-import { addMember, isLeaving, isOwn, OWN } from "./place-ledger.ts";
+import { addMember, expectMember, isLeaving, isOwn, OWN } from "./place-ledger.ts";
 import { ContentRow } from "./rows.ts";
 import { all, first, run, type Steps } from "./steps.ts";
 
@@ -49,13 +49,16 @@ export class ContentLedger {
 
   /**
    * Pins a digest that is about to be written to a store, so that a collector leaves
-   * it alone. False while a collector is at it: wait and ask again.
+   * it alone. False while a collector is at it: wait and ask again. Whoever is stopped
+   * before the blob is recorded has left a stray.
    */
-  async claim(lease: string, digest: Digest, store = OWN): Promise<boolean> {
+  async claim(lease: string, app: string, digest: Digest, store = OWN): Promise<boolean> {
     return await this.#db.write(function* () {
-      if ((yield* findBlob(digest))?.state === "deleting") return false;
-      if (yield* isLeaving(store, digest)) return false;
+      const blob = yield* findBlob(digest);
+      if (blob?.state === "deleting" || (yield* isLeaving(store, digest))) return false;
       yield* pin(lease, digest);
+      // What the ledger knows nothing of, in the rack's own pool, is found when the lease ends.
+      if (store !== OWN || (blob && !(yield* isOwn(digest)))) yield* expectMember(app, digest, store);
       return true;
     });
   }

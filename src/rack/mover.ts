@@ -33,6 +33,7 @@ export async function moveContent(parts: EmbeddedParts, options: MoveOptions = {
     ...(await eachElsewhere(parts, to, true, move)),
     ...(await eachElsewhere(parts, to, false, move)),
   ];
+  await parts.collector.recover();
   await parts.collector.run();
   if (failures.length > 0)
     throw new DavitError(

@@ -154,6 +154,15 @@ export function* addMember(app: string, digest: Digest, store: string): Steps<vo
      ON CONFLICT (app, digest) DO UPDATE SET store = excluded.store`,
     ...[app, digest, store],
   );
+  yield* run(
+    "DELETE FROM strays WHERE store = ? AND app = ? AND digest = ? AND state = 'left'",
+    ...[store, app, digest],
+  );
+}
+
+/** The app is about to have the blob in this store; unless it comes to that, it is a stray. */
+export function* expectMember(app: string, digest: Digest, store: string): Steps<void> {
+  if ((yield* storeOf(app, digest)) !== store) yield* leave(app, digest, store);
 }
 
 /** The app has it no longer. */

@@ -221,7 +221,7 @@ export class RackStore implements Store, Referrers {
       const holder = await this.#where.holder(descriptor.digest, place.name);
       if (holder?.descriptor.size !== descriptor.size) return false;
       if (holder.app === this.#app) return await this.#ledger.has(this.#app, descriptor, lease);
-      if (!(await this.#ledger.claim(lease, descriptor.digest, place.name))) return false;
+      if (!(await this.#ledger.claim(lease, this.#app, descriptor.digest, place.name))) return false;
       await this.#bring(holder, place);
       await this.#ledger.add(this.#app, descriptor, lease, place.name);
       return true;
@@ -274,7 +274,7 @@ export class RackStore implements Store, Referrers {
 
   /** While a collector is deleting this very blob, the deletion is seen through first. */
   async #claim(digest: Digest, lease: string, place: Place): Promise<void> {
-    for (let tries = 1; !(await this.#ledger.claim(lease, digest, place.name)); tries++) {
+    for (let tries = 1; !(await this.#ledger.claim(lease, this.#app, digest, place.name)); tries++) {
       await this.#collector.run();
       if (tries === CLAIMS)
         throw new DavitError("busy", `Cannot store ${digest}: it is being deleted, and that does not end`);

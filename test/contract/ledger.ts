@@ -16,6 +16,7 @@ export interface LedgerBox extends AsyncDisposable {
 }
 
 const HOUR = 60 * 60 * 1000;
+const REGISTRY = "registry.example/team";
 
 /** What every ledger does, whatever database it is in. */
 export function testLedger(name: string, makeBox: () => Promise<LedgerBox>): void {
@@ -194,9 +195,9 @@ export function testLedger(name: string, makeBox: () => Promise<LedgerBox>): voi
       expect(await ledger.registry.deleteBlob("shop", layer.digest)).toBe(image.digest);
       expect(await ledger.garbage.mark()).toEqual([ownGarbage(loose.digest)]);
       expect(await ledger.content.has("shop", loose)).toBe(false);
-      expect(await lease(ledger, (id) => ledger.content.claim(id, loose.digest))).toBe(false);
+      expect(await lease(ledger, (id) => ledger.content.claim(id, "shop", loose.digest))).toBe(false);
       await ledger.garbage.forget([ownGarbage(loose.digest)]);
-      expect(await lease(ledger, (id) => ledger.content.claim(id, loose.digest))).toBe(true);
+      expect(await lease(ledger, (id) => ledger.content.claim(id, "shop", loose.digest))).toBe(true);
       await ledger.registry.deleteManifest("shop", image.digest);
       await ledger.objects.remove("shop", "tmp/file");
       const gone = [image, layer, config, signature, file].map(({ digest }): string => digest).sort();
@@ -204,6 +205,80 @@ export function testLedger(name: string, makeBox: () => Promise<LedgerBox>): voi
       expect(marked.filter((digest) => digest !== loose.digest).sort()).toEqual(gone);
     },
   );
+
+  sentence(
+    "a blob that moves is read from its new store, and its old copy goes when nobody reads it",
+    async (ledger) => {
+      await ledger.apps.create("other");
+      const blob = await stored(ledger, "shop", "blob", 20_000_000_000);
+      await lease(ledger, (id) => ledger.content.adopt("other", blob, id));
+      expect(await ledger.places.countElsewhere(REGISTRY)).toEqual({ blobs: 2, bytes: 40_000_000_000 });
+      for (const app of ["shop", "other"]) await ledger.objects.put(app, "key", blob);
+      const [first, second] = await ledger.places.elsewhere(REGISTRY, { limit: 10 });
+      if (!first || !second) throw new Error("both apps have it");
+      expect(await ledger.places.elsewhere(REGISTRY, { limit: 10, after: first })).toEqual([second]);
+      expect(await ledger.places.elsewhere(REGISTRY, { limit: 10, manifests: true })).toEqual([]);
+      await ledger.places.flip(first, REGISTRY);
+      expect(await ledger.places.storeOf(first.app, blob.digest)).toBe(REGISTRY);
+      expect(await ledger.content.has(first.app, blob)).toBe(true);
+      expect((await ledger.places.holder(blob.digest, REGISTRY))?.app).toBe(first.app);
+      expect(await ledger.garbage.mark()).toEqual([]);
+      await ledger.places.flip(second, REGISTRY);
+      const left = { store: OWN, digest: blob.digest };
+      expect(await ledger.garbage.mark()).toEqual([
+        { ...left, app: "other" },
+        { ...left, app: "shop" },
+      ]);
+      expect(await lease(ledger, (id) => ledger.content.claim(id, "shop", blob.digest))).toBe(false);
+      expect(await lease(ledger, (id) => ledger.content.claim(id, "shop", blob.digest, REGISTRY))).toBe(true);
+      await ledger.garbage.forget(await ledger.garbage.mark());
+      expect(await lease(ledger, (id) => ledger.content.adopt("shop", blob, id))).toBe(false);
+      await ledger.apps.remove("other");
+      expect(await ledger.garbage.mark()).toEqual([{ store: REGISTRY, app: "other", digest: blob.digest }]);
+      await ledger.objects.remove("shop", "key");
+      expect(await ledger.garbage.mark()).toEqual([
+        ownGarbage(blob.digest),
+        { store: REGISTRY, app: "other", digest: blob.digest },
+        { store: REGISTRY, app: "shop", digest: blob.digest },
+      ]);
+    },
+  );
+
+  sentence(
+    "what a stopped move has left in its target goes, and what it has read from stays",
+    async (ledger) => {
+      const blob = await stored(ledger, "shop", "blob");
+      await ledger.objects.put("shop", "key", blob);
+      await lease(ledger, async (id) => {
+        expect(await ledger.content.claim(id, "shop", blob.digest, REGISTRY)).toBe(true);
+        expect(await ledger.garbage.mark()).toEqual([]);
+      });
+      const left = await ledger.garbage.mark();
+      expect(left).toEqual([{ store: REGISTRY, app: "shop", digest: blob.digest }]);
+      expect(await lease(ledger, (id) => ledger.content.claim(id, "shop", blob.digest, REGISTRY))).toBe(
+        false,
+      );
+      await ledger.garbage.forget(left);
+      expect(await ledger.content.has("shop", blob)).toBe(true);
+      expect(await ledger.garbage.mark()).toEqual([]);
+    },
+  );
+
+  sentence("a lease that ends says what it left, and one that was cut stays for a day", async (_, box) => {
+    let time = Date.UTC(2026, 0, 1);
+    const ledger = await box.open(() => new Date(time));
+    const { leases } = ledger.content;
+    await leases.open("import shop 1");
+    await ledger.content.claim("import shop 1", "shop", describe("unfinished").digest);
+    await leases.keep("import shop 1");
+    expect(await leases.cut("shop")).toEqual(["import shop 1"]);
+    expect(await leases.abandoned()).toEqual([]);
+    time += 25 * HOUR;
+    expect(await leases.abandoned()).toEqual(["import shop 1"]);
+    expect(await leases.close("import shop 1")).toBe(1);
+    expect(await ledger.garbage.mark()).toEqual([ownGarbage(describe("unfinished").digest)]);
+    await ledger.close();
+  });
 
   sentence(
     "an upload is its principal's, in its app, for a day, and there are only so many",
