@@ -29,6 +29,7 @@ import { push } from "./push.ts";
 import { rack } from "./rack.ts";
 import { rackBackup } from "./rack-backup.ts";
 import { rackParams } from "./rack-params.ts";
+import { rackRekey } from "./rack-rekey.ts";
 import { rackRestore } from "./rack-restore.ts";
 import { rackStart } from "./rack-start.ts";
 import { rackToken } from "./rack-token.ts";
@@ -101,6 +102,7 @@ export const commands: readonly Command[] = [
   rackParams,
   rackToken,
   rackBackup,
+  rackRekey,
   rackRestore,
   rackStart,
   events,

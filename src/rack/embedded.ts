@@ -47,6 +47,7 @@ import { Registry } from "./registry.ts";
 import { RegistryLogins } from "./registry-logins.ts";
 import { Releases } from "./releases.ts";
 import { buildOf } from "./rows.ts";
+import type { Seal } from "./seal.ts";
 import { ServedRack } from "./served-rack.ts";
 import type { RegistryLogin, Settings } from "./settings.ts";
 import { claimsFor, signToken } from "./tokens.ts";
@@ -70,8 +71,8 @@ export interface EmbeddedParts {
   /** Unguessable, and the same for the rack's whole life. */
   id: string;
   dir: string;
-  /** Of the key that seals its secrets. */
-  keyId: string;
+  /** What its secrets are sealed with. */
+  seal: Seal;
   ledger: Ledger;
   settings: Settings;
   logins: RegistryLogins;
@@ -135,7 +136,7 @@ export class EmbeddedRack implements Rack {
     });
     const collector = new Collector(places, ledger, join(dir, "lock.db"));
     return new EmbeddedRack({
-      ...{ name, id, dir, ledger, settings, releases, collector, random, now, keyId: seal.id },
+      ...{ name, id, dir, ledger, settings, releases, collector, random, now, seal },
       logins,
       env: options.env,
       engine: options.engine,
@@ -234,7 +235,18 @@ export class EmbeddedRack implements Rack {
 
   /** The whole rack but its key, as one archive. */
   backup(): ByteStream {
-    return backup(this.#parts, this.#parts.keyId);
+    return backup(this.#parts, this.#parts.seal.id);
+  }
+
+  /** Seals its secrets with another key; returns that key's id. */
+  async rekey(key?: string): Promise<string> {
+    const { ledger, seal, dir } = this.#parts;
+    if (await ledger.leaders.isLed("sweeper"))
+      throw new DavitError("conflict", "Cannot change the rack's key: a server of it is running", {
+        hint: "stop every `davit rack start` of this rack first",
+      });
+    const { rekey } = await import("./rekey.ts");
+    return await rekey(ledger, seal, join(dir, "key"), key);
   }
 
   /** What the rack does for clients of its server. */

@@ -29,6 +29,14 @@ export class LeaderLedger {
     return await this.#db.write(() => takeLead(name, holder, this.#now(), time));
   }
 
+  /** Whether anybody leads now. */
+  async isLed(name: string): Promise<boolean> {
+    const row = await this.#db.read(() =>
+      first("SELECT name FROM leaders WHERE name = ? AND holder <> '' AND until > ?", name, this.#now()),
+    );
+    return row !== undefined;
+  }
+
   /** Goes on leading; throws when another has taken over. */
   async renew(fence: Fence, time: number): Promise<void> {
     await this.#db.write(() => renewLead(fence, this.#now() + time));

@@ -31,6 +31,12 @@ export class Seal {
     return new Seal(await crypto.subtle.importKey("raw", raw, "AES-GCM", false, ["encrypt", "decrypt"]), id);
   }
 
+  /** A key in a file of its own: the one that is given, else a new one. */
+  static async make(path: string, given: string | undefined): Promise<Seal> {
+    if (given !== undefined) await writeKey(path, given.trim());
+    return await Seal.open(path, undefined);
+  }
+
   async seal(text: string, place: string): Promise<string> {
     const nonce = crypto.getRandomValues(new Uint8Array(NONCE));
     const sealed = await crypto.subtle.encrypt(
@@ -63,10 +69,14 @@ export class Seal {
   }
 }
 
+async function writeKey(path: string, key: string): Promise<void> {
+  await writeFile(path, `${key}\n`, { mode: 0o600, flag: "wx", flush: true });
+}
+
 async function keyFile(path: string): Promise<string> {
   const fresh = base64(crypto.getRandomValues(new Uint8Array(32)));
   try {
-    await writeFile(path, `${fresh}\n`, { mode: 0o600, flag: "wx", flush: true });
+    await writeKey(path, fresh);
     return fresh;
   } catch (error) {
     if (systemCode(error) !== "EEXIST") throw systemError(`Cannot write ${path}`, error);
