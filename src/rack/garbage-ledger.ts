@@ -1,9 +1,8 @@
 import { type Digest, parseDigest } from "../oci/digest.ts";
 import { check, type Static, Type } from "../schema.ts";
-import { digestRow } from "./content-ledger.ts";
 import type { LedgerDatabase } from "./database.ts";
 import { type Fence, requireLead } from "./leader-ledger.ts";
-import { OWN } from "./place-ledger.ts";
+import { leaveMembers, OWN } from "./place-ledger.ts";
 import { all, run } from "./steps.ts";
 
 /** A copy of a blob that may go: a file of the rack's own pool, or what a store outside keeps for an app. */
@@ -31,21 +30,15 @@ export class GarbageLedger {
   async mark(fence?: Fence): Promise<Garbage[]> {
     return await this.#db.write(function* () {
       yield* requireLead(fence);
-      yield* run(MARK);
-      const dead = yield* all("SELECT digest FROM blobs WHERE state = 'deleting'");
-      yield* run(STRAYS);
-      for (const [table, column] of FORGOTTEN)
-        yield* run(
-          `DELETE FROM ${table} WHERE ${column} IN (SELECT digest FROM blobs WHERE state = 'deleting')`,
-        );
+      yield* run(UNREACHED);
+      for (const statement of FORGET) yield* run(statement);
+      yield* run(DEAD);
+      for (const statement of BURY) yield* run(statement);
       yield* run(LEAVING);
       const strays = yield* all(
         "SELECT store, app, digest FROM strays WHERE state = 'deleting' ORDER BY store, app, digest",
       );
-      return [
-        ...dead.map((row) => ({ store: OWN, app: "", digest: digestRow(row) })),
-        ...strays.map(strayOf),
-      ];
+      return strays.map(strayOf);
     });
   }
 
@@ -67,36 +60,57 @@ function strayOf(row: unknown): Garbage {
   return { ...place, digest: parseDigest(digest) };
 }
 
-/** What stores outside hold of dead blobs. */
-const STRAYS = `
-  INSERT INTO strays (store, app, digest) SELECT store, app, digest FROM members
-  WHERE store <> '${OWN}' AND digest IN (SELECT digest FROM blobs WHERE state = 'deleting')
-  ON CONFLICT DO NOTHING`;
-
 /** A stray goes when nobody reads it there, and nobody is at work with the blob. Apps share the rack's own pool. */
 const LEAVING = `
-  UPDATE strays SET state = 'deleting' WHERE digest NOT IN (SELECT digest FROM pins) AND NOT EXISTS (
+  UPDATE strays SET state = 'deleting'
+  WHERE digest IN (SELECT digest FROM strays EXCEPT SELECT digest FROM pins) AND NOT EXISTS (
     SELECT 1 FROM members WHERE members.digest = strays.digest AND members.store = strays.store
     AND (strays.store = '${OWN}' OR members.app = strays.app))`;
 
-const MARK = `
-  WITH RECURSIVE roots(digest) AS (
-    SELECT digest FROM tags
-    UNION SELECT index_digest FROM builds WHERE index_digest <> ''
-    UNION SELECT log_digest FROM builds WHERE log_digest <> ''
-    UNION SELECT digest FROM objects
-    UNION SELECT digest FROM pins
-    UNION SELECT digest FROM manifests WHERE root = 1
-  ), below(parent, child) AS (
-    SELECT parent, child FROM edges UNION ALL SELECT subject, digest FROM manifests WHERE subject <> ''
-  ), live(digest) AS (
-    SELECT digest FROM roots UNION SELECT child FROM live JOIN below ON below.parent = live.digest
+/**
+ * Marks what no tag, build, object or manifest of its own app reaches, and nobody is at work
+ * with. What refers to a manifest lives with it, in the same app. (EXCEPT, for PostgreSQL
+ * compares every row with every other for a large NOT IN.)
+ */
+const UNREACHED = `
+  WITH RECURSIVE roots(app, digest) AS (
+    SELECT app, digest FROM tags
+    UNION SELECT app, index_digest FROM builds WHERE index_digest <> ''
+    UNION SELECT app, log_digest FROM builds WHERE log_digest <> ''
+    UNION SELECT app, digest FROM objects
+    UNION SELECT app, digest FROM manifests WHERE root = 1
+  ), below(app, parent, child) AS (
+    SELECT '', parent, child FROM edges
+    UNION ALL SELECT app, subject, digest FROM manifests WHERE subject <> ''
+  ), live(app, digest) AS (
+    SELECT app, digest FROM roots
+    UNION SELECT live.app, child FROM live
+    JOIN below ON below.parent = live.digest AND (below.app = '' OR below.app = live.app)
+  ), held(digest) AS (
+    SELECT digest FROM pins UNION SELECT child FROM held JOIN below ON below.parent = held.digest
   )
-  UPDATE blobs SET state = 'deleting' WHERE digest NOT IN (SELECT digest FROM live)`;
+  UPDATE members SET reached = 0 WHERE (app, digest) IN (
+    SELECT app, digest FROM members
+    WHERE digest IN (SELECT digest FROM members EXCEPT SELECT digest FROM held)
+    EXCEPT SELECT app, digest FROM live)`;
 
-const FORGOTTEN = [
-  ["members", "digest"],
-  ["layers", "digest"],
-  ["manifests", "digest"],
-  ["edges", "parent"],
+/** What apps have no longer is left where it is: the blob may live on elsewhere. */
+const FORGET = [
+  leaveMembers("reached = 0"),
+  `DELETE FROM manifests WHERE EXISTS (SELECT 1 FROM members
+   WHERE members.app = manifests.app AND members.digest = manifests.digest AND reached = 0)`,
+  "DELETE FROM members WHERE reached = 0",
+] as const;
+
+/** What no app has, and nobody is at work with. */
+const DEAD = `
+  UPDATE blobs SET state = 'deleting' WHERE digest IN (
+    SELECT digest FROM blobs EXCEPT SELECT digest FROM members EXCEPT SELECT digest FROM pins)`;
+
+const BURY = [
+  `INSERT INTO strays (store, app, digest) SELECT '${OWN}', '', digest FROM blobs
+   WHERE state = 'deleting' ON CONFLICT DO NOTHING`,
+  "DELETE FROM layers WHERE digest IN (SELECT digest FROM blobs WHERE state = 'deleting')",
+  "DELETE FROM manifests WHERE digest IN (SELECT digest FROM blobs WHERE state = 'deleting')",
+  "DELETE FROM edges WHERE parent IN (SELECT digest FROM blobs WHERE state = 'deleting')",
 ] as const;

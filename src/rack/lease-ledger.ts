@@ -46,7 +46,8 @@ export class LeaseLedger {
     return await this.#db.write(function* () {
       const orphans = yield* run(
         `INSERT INTO blobs (digest, size, state) SELECT digest, 0, 'deleting' FROM pins WHERE lease = ?1
-         AND digest NOT IN (SELECT digest FROM blobs) AND digest NOT IN (SELECT digest FROM pins WHERE lease <> ?1)`,
+         AND NOT EXISTS (SELECT 1 FROM blobs WHERE blobs.digest = pins.digest)
+         AND NOT EXISTS (SELECT 1 FROM pins AS others WHERE others.digest = pins.digest AND others.lease <> ?1)`,
         id,
       );
       yield* run("DELETE FROM leases WHERE id = ?", id);

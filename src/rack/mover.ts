@@ -8,6 +8,9 @@ export const MOVING = "moving";
 /** Members that are asked for at once. */
 const PAGE = 200;
 
+/** What a move needs of a rack. */
+type MovedParts = Pick<EmbeddedParts, "ledger" | "collector" | "store">;
+
 export interface MoveOptions {
   signal?: AbortSignal | undefined;
   onProgress?: ((progress: Progress) => void) | undefined;
@@ -18,7 +21,7 @@ export interface MoveOptions {
  * only then read from there. Whatever is done is done for good, so a move that was
  * stopped goes on where it was. Afterwards nothing is left in the other places.
  */
-export async function moveContent(parts: EmbeddedParts, options: MoveOptions = {}): Promise<void> {
+export async function moveContent(parts: MovedParts, options: MoveOptions = {}): Promise<void> {
   const { places } = parts.ledger;
   const to = (await parts.collector.places.current()).name;
   const { bytes: total } = await places.countElsewhere(to);
@@ -49,7 +52,7 @@ export async function moveContent(parts: EmbeddedParts, options: MoveOptions = {
 
 /** Goes through what is in other stores; one blob that cannot be moved keeps no other from it. */
 async function eachElsewhere(
-  { ledger }: EmbeddedParts,
+  { ledger }: MovedParts,
   store: string,
   manifests: boolean,
   work: (member: Member) => Promise<void>,
@@ -68,7 +71,7 @@ async function eachElsewhere(
 }
 
 /** What is deleted meanwhile need not move. */
-async function moveOne(parts: EmbeddedParts, member: Member): Promise<void> {
+async function moveOne(parts: MovedParts, member: Member): Promise<void> {
   const { app, descriptor } = member;
   try {
     await parts.store(app).move(member);

@@ -156,7 +156,7 @@ export function* addMember(app: string, digest: Digest, store: string): Steps<vo
   );
   yield* run(
     "DELETE FROM strays WHERE store = ? AND app = ? AND digest = ? AND state = 'left'",
-    ...[store, app, digest],
+    ...[store, store === OWN ? "" : app, digest],
   );
 }
 
@@ -169,24 +169,27 @@ export function* expectMember(app: string, digest: Digest, store: string): Steps
 export function* forgetMember(app: string, digest: Digest): Steps<boolean> {
   const store = yield* storeOf(app, digest);
   if (store === undefined) return false;
-  if (store !== OWN) yield* leave(app, digest, store);
+  yield* leave(app, digest, store);
   yield* run("DELETE FROM members WHERE app = ? AND digest = ?", app, digest);
   return true;
 }
 
 /** The app has nothing any more. */
 export function* forgetMembers(app: string): Steps<void> {
-  yield* run(
-    `INSERT INTO strays (store, app, digest) SELECT store, app, digest FROM members
-     WHERE app = ? AND store <> '${OWN}' ON CONFLICT DO NOTHING`,
-    app,
-  );
+  yield* run(leaveMembers("app = ?"), app);
+}
+
+/** Apps share the rack's own pool: what is left there is nobody's in particular. */
+export function leaveMembers(which: string): string {
+  return `INSERT INTO strays (store, app, digest)
+    SELECT store, CASE WHEN store = '${OWN}' THEN '' ELSE app END, digest FROM members
+    WHERE ${which} ON CONFLICT DO NOTHING`;
 }
 
 function* leave(app: string, digest: Digest, store: string): Steps<void> {
   yield* run(
     "INSERT INTO strays (store, app, digest) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-    ...[store, app, digest],
+    ...[store, store === OWN ? "" : app, digest],
   );
 }
 

@@ -117,6 +117,7 @@ export const migrations: readonly string[] = [
   // What is held in a registry must not be looked for here. In `store`, '' is the rack's own pool.
   `
   ALTER TABLE members ADD COLUMN store TEXT NOT NULL DEFAULT '';
+  ALTER TABLE members ADD COLUMN reached INTEGER NOT NULL DEFAULT 1;
   ALTER TABLE builds ADD COLUMN store TEXT NOT NULL DEFAULT '';
   ALTER TABLE uploads ADD COLUMN store TEXT NOT NULL DEFAULT '';
   ALTER TABLE uploads ADD COLUMN location TEXT NOT NULL DEFAULT '';

@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { encode, streamOf } from "../../src/bytes.ts";
+import { drain, encode, streamOf } from "../../src/bytes.ts";
 import { BlobPool } from "../../src/oci/blob-pool.ts";
 import { type Descriptor, describe } from "../../src/oci/descriptor.ts";
 import type { Digest } from "../../src/oci/digest.ts";
@@ -10,10 +10,13 @@ import { mediaTypes } from "../../src/oci/media-types.ts";
 import { contentOf } from "../../src/oci/store.ts";
 import { Collector } from "../../src/rack/collector.ts";
 import { Ledger } from "../../src/rack/ledger.ts";
+import { moveContent } from "../../src/rack/mover.ts";
+import { OWN } from "../../src/rack/place-ledger.ts";
 import { Places } from "../../src/rack/places.ts";
 import { RackStore } from "../../src/rack/rack-store.ts";
 import { Registry } from "../../src/rack/registry.ts";
 import type { Repository } from "../../src/rack/repository.ts";
+import { FolderPlace } from "./folder-place.ts";
 import { tempDir } from "./temp.ts";
 
 const HOUR = 60 * 60 * 1000;
@@ -42,6 +45,9 @@ export class RegistryModel implements AsyncDisposable {
   #ledger: Ledger | undefined;
   #collector: Collector | undefined;
   #clock = Date.UTC(2026, 0, 1);
+  readonly #outside = new FolderPlace("r.example/team", this.#dir.join("outside"));
+  /** The store that new content goes to. */
+  #wanted = OWN;
   #leases: { end: () => void; done: Promise<void>; key: string; blob: Descriptor }[] = [];
 
   /** `url` is that of a database in place of a file. */
@@ -56,7 +62,10 @@ export class RegistryModel implements AsyncDisposable {
       now: () => new Date(this.#clock),
     });
     this.#collector = new Collector(
-      new Places(new BlobPool(this.#dir.join("layout"))),
+      new Places(new BlobPool(this.#dir.join("layout")), {
+        wanted: async () => this.#wanted,
+        open: async () => this.#outside,
+      }),
       this.#ledger,
       this.#dir.join("lock.db"),
     );
@@ -216,6 +225,18 @@ export class RegistryModel implements AsyncDisposable {
     this.#clock += hours * HOUR;
   }
 
+  /** From now on new content goes to the other store. */
+  switchStore(): void {
+    this.#wanted = this.#wanted === OWN ? this.#outside.name : OWN;
+  }
+
+  /** Brings what there is to where new content goes. */
+  async move(): Promise<void> {
+    const [ledger, collector] = [this.#ledger, this.#collector];
+    if (!ledger || !collector) return;
+    await moveContent({ ledger, collector, store: (app) => new RackStore(app, collector) });
+  }
+
   async collect(): Promise<void> {
     await this.registry.sweep();
   }
@@ -239,16 +260,22 @@ export class RegistryModel implements AsyncDisposable {
       if (until > this.#clock && blob) await this.#expectWhole(await this.registry.repository(name), blob);
     }
     for (const { key, blob } of this.#leases) {
-      if (!existsSync(this.registry.parts.collector.places.own.pool.path(blob.digest)))
+      if (!this.#files(key, blob.digest).some((path) => existsSync(path)))
         throw new Error(`${blob.digest} is leased by ${key} and its file is gone`);
     }
   }
 
+  /** Where an app's copy of a blob may lie. */
+  #files(app: string, digest: Digest): string[] {
+    const places = [this.registry.parts.collector.places.own, this.#outside.of(app)];
+    return places.map(({ pool }) => pool.path(digest));
+  }
+
   async #expectWhole(repository: Repository | undefined, blob: Descriptor): Promise<void> {
     const size = await repository?.blob(blob.digest, false);
-    if (size !== blob.size) throw new Error(`${blob.digest} is gone from ${repository?.name}`);
-    if (!existsSync((await repository?.path(blob.digest)) ?? ""))
-      throw new Error(`${blob.digest} has lost its file`);
+    if (!repository || size !== blob.size) throw new Error(`${blob.digest} is gone from ${repository?.name}`);
+    const read = await drain(await repository.read(blob, 0)).catch(() => -1);
+    if (read !== blob.size) throw new Error(`${blob.digest} has lost its bytes in ${repository.name}`);
   }
 
   /** When all promises are over, nothing is left but what manifests need. */
@@ -258,12 +285,19 @@ export class RegistryModel implements AsyncDisposable {
     await this.collect();
     await this.check();
     const needed = new Set<string>();
-    for (const manifests of this.#manifests.values())
+    for (const [name, manifests] of this.#manifests)
       for (const { descriptor, needs } of manifests.values())
-        for (const { digest } of [descriptor, ...needs]) needed.add(digest.slice(7));
-    const files = await readdir(join(this.#dir.path, "layout/blobs/sha256")).catch(() => []);
-    const surplus = files.find((name) => !needed.has(name));
-    if (surplus) throw new Error(`${surplus} is needed by nothing, and still there`);
+        for (const { digest } of [descriptor, ...needs])
+          needed.add(
+            `${(await this.#ledger?.places.storeOf(name, digest)) || "own"} ${name} ${digest.slice(7)}`,
+          );
+    const own = await filesIn(this.#dir.join("layout"));
+    const isNeeded = (file: string) => REPOSITORIES.some((name) => needed.has(`own ${name} ${file}`));
+    const surplus = own.filter((file) => !isNeeded(file));
+    for (const name of REPOSITORIES)
+      for (const file of await filesIn(this.#dir.join(`outside/${name}`)))
+        if (!needed.has(`${this.#outside.name} ${name} ${file}`)) surplus.push(`${name}/${file}`);
+    if (surplus.length > 0) throw new Error(`${surplus.join(", ")}: needed by nothing, and still there`);
     const uploads = await readdir(join(this.#dir.path, "layout/uploads")).catch(() => []);
     if (uploads.length > 0) throw new Error(`${uploads.length} uploads are left`);
   }
@@ -272,4 +306,8 @@ export class RegistryModel implements AsyncDisposable {
     await this.#ledger?.close();
     this.#dir[Symbol.dispose]();
   }
+}
+
+async function filesIn(root: string): Promise<string[]> {
+  return await readdir(`${root}/blobs/sha256`).catch(() => []);
 }
