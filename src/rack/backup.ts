@@ -116,8 +116,9 @@ async function* entries(
 /** A blob, from wherever the rack has it. */
 async function read({ collector, ledger }: EmbeddedParts, blob: Descriptor): Promise<ByteStream> {
   const holder = await ledger.places.holder(blob.digest, OWN);
-  const place = await collector.places.named(holder?.store ?? OWN);
-  return await place.read(holder?.app ?? "", blob, 0);
+  if (!holder) return await collector.places.own.read("", blob, 0);
+  const place = await collector.places.named(holder.store);
+  return await place.read(holder.app, holder.descriptor, 0);
 }
 
 async function* fileStream(path: string): AsyncGenerator<Bytes> {

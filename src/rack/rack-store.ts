@@ -89,7 +89,7 @@ export class RackStore implements Store, Referrers {
 
   /** A blob that the rack has is read and verified all the same: the bytes are the proof of a right to it. */
   async push(descriptor: Descriptor, content: Content): Promise<void> {
-    if ((await this.exists(descriptor)) === "yes") return;
+    if ((await this.exists(descriptor)) === "yes" && (await this.#isRecorded(descriptor))) return;
     await this.#leased(async (lease) => {
       const place = await this.#places.current();
       if (isManifestType(descriptor.mediaType))
@@ -97,6 +97,12 @@ export class RackStore implements Store, Referrers {
       await this.#pushBytes(place, descriptor, content, lease);
       await this.#ledger.add(this.#app, descriptor, lease, place.name);
     });
+  }
+
+  /** A manifest is recorded as one, and anew when somebody pushes it for its own sake: it may have been an index's only. */
+  async #isRecorded({ mediaType, digest }: Descriptor): Promise<boolean> {
+    if (!isManifestType(mediaType)) return true;
+    return !this.#keep.root && (await this.#ledger.manifest(this.#app, digest)) !== undefined;
   }
 
   async #pushManifest(place: Place, descriptor: Descriptor, content: Content, lease: string): Promise<void> {

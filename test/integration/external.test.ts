@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
-import { startRack } from "../support/convox.ts";
+import { readdir } from "node:fs/promises";
+import { convoxCli, startRack } from "../support/convox.ts";
 import { sandbox } from "../support/davit.ts";
 import { BASE, project } from "../support/projects.ts";
 import { Recorder } from "../support/recorder.ts";
@@ -45,3 +46,40 @@ for (const [whose, login] of Object.entries(LOGINS))
       recorder.requests.find(({ line }) => line.startsWith("POST /apps/shop/objects/tmp/")),
     ).toBeUndefined();
   }, 60_000);
+
+test("an external build for a rack whose images are in a registry with one login needs only the rack's", async () => {
+  using there = sandbox();
+  using here = sandbox();
+  const login = { name: "team", password: "hunter2hunter2" };
+  await using registry = await startRegistry(login);
+  await there.ok(["apps", "create", "shop"]);
+  await there.ok(["registries", "add", registry.host, login.name, "--password-stdin"], {
+    stdin: login.password,
+  });
+  await there.ok(["rack", "params", "set", `Registry=${registry.host}/deep/team`]);
+  await using rack = await startRack(there);
+  const dir = await project(here.join("shop"), {
+    "convox.yml": "services:\n  web:\n    build: .\n  api:\n    build: .\n",
+    Dockerfile: `${BASE}RUN echo ${crypto.randomUUID()}\n`,
+  });
+  const env = { RACK_URL: rack.rackUrl };
+  const built = await here.run(["build", "--external", "-a", "shop", "--json"], { cwd: dir, env });
+  const build = JSON.parse(built.stdout);
+  expect(build).toMatchObject({ status: "complete", store: `${registry.host}/deep/team` });
+  expect(built.stdout + built.stderr).not.toContain(login.password);
+  expect(await readdir(there.join("home/racks/local/layout/blobs/sha256"))).toEqual([]);
+  const convox = convoxCli(here, env);
+  if (convox) {
+    const release = (await convox.ok(["build", "--external", "-a", "shop", "--id"], { cwd: dir })).trim();
+    expect(release).toMatch(/^R[A-Z]{10}$/);
+    const [newest] = await there.json(["builds", "-a", "shop"]);
+    expect(newest).toMatchObject({ release, status: "complete", store: `${registry.host}/deep/team` });
+  }
+  // A backup is whole, wherever content is, and comes back to a directory.
+  const file = there.join("backup.tar");
+  await there.ok(["rack", "backup", "-f", file]);
+  await there.ok(["rack", "restore", "copy", "-f", file, "--key", there.join("home/racks/local/key")]);
+  const out = there.join("out.tar");
+  await there.ok(["builds", "export", build.id, "-a", "shop", "-r", "copy", "-f", out]);
+  await there.ok(["verify", out]);
+}, 120_000);

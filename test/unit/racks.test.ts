@@ -4,6 +4,10 @@ import { chmod, readdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { drain, streamOf } from "../../src/bytes.ts";
 import { BlobPool } from "../../src/oci/blob-pool.ts";
+import { describe } from "../../src/oci/descriptor.ts";
+import { makeManifest, NO_IMAGE } from "../../src/oci/manifest.ts";
+import { mediaTypes } from "../../src/oci/media-types.ts";
+import { contentOf } from "../../src/oci/store.ts";
 import { isAbandoned, ownerText, stateOf, thisProcess } from "../../src/owner.ts";
 import { Collector } from "../../src/rack/collector.ts";
 import { Ledger } from "../../src/rack/ledger.ts";
@@ -157,3 +161,32 @@ test("an export that was read to its end holds nothing back from the collector",
   expect(db.query("SELECT count(*) AS n FROM leases").get()).toEqual({ n: 0 });
   db.close();
 });
+
+test("a manifest that an index brought stays when it was pushed again by itself, and the index goes", async () => {
+  await using rack = await tempRack();
+  await rack.createApp("shop");
+  const registry = rack.registry();
+  const repository = await registry.writable("shop");
+  if (!repository) throw new Error("the app is a repository");
+  const config = describe(mediaTypes.ociConfig, NO_IMAGE);
+  const store = new RackStore("shop", registry.parts.collector, await registry.ledger.lease());
+  await store.push(config, contentOf(NO_IMAGE));
+  const image = makeManifest(mediaTypes.ociManifest, { config, layers: [] });
+  const index = makeManifest(mediaTypes.ociIndex, { manifests: [image.descriptor] });
+  await repository.putManifest(image.descriptor, image.bytes, []);
+  await repository.putManifest(index.descriptor, index.bytes, ["all"]);
+  await repository.putManifest(image.descriptor, image.bytes, []);
+  await repository.deleteManifest(index.descriptor.digest);
+  for (const id of await leasesOf(rack.home, "registry"))
+    await registry.parts.ledger.content.leases.close(id);
+  await registry.parts.collector.run();
+  expect(await repository.manifest(image.descriptor.digest, false)).toBeDefined();
+  expect(await repository.manifest(index.descriptor.digest, false)).toBeUndefined();
+});
+
+async function leasesOf(home: string, owner: string): Promise<string[]> {
+  const db = new Database(join(home, "racks/local/ledger.db"), { readonly: true });
+  const rows = db.query<{ id: string }, [string]>("SELECT id FROM leases WHERE owner = ?").all(owner);
+  db.close();
+  return rows.map(({ id }) => id);
+}
