@@ -1,26 +1,19 @@
-import { type ByteStream, type Bytes, collect } from "../bytes.ts";
+import { type ByteStream, collect } from "../bytes.ts";
 import { DavitError, hasCode } from "../errors.ts";
-import { eachOf } from "../oci/copy.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { type Digest, isDigest, parseDigest } from "../oci/digest.ts";
 import { children, MAX_MANIFEST, parseManifest, referrerEntry } from "../oci/manifest.ts";
 import { isManifestType } from "../oci/media-types.ts";
 import { type BlobWriter, type Content, contentOf, type Referrers, type Store } from "../oci/store.ts";
 import { verified } from "../oci/verify.ts";
+import { Carrier } from "./carrier.ts";
 import type { Collector } from "./collector.ts";
 import type { ContentLedger } from "./content-ledger.ts";
-import { importLease } from "./lease-ledger.ts";
-import type { Place, PlaceWriter } from "./place.ts";
+import { Leasing } from "./leasing.ts";
+import type { Place } from "./place.ts";
 import type { Member, PlaceLedger } from "./place-ledger.ts";
 import type { Places } from "./places.ts";
-
-/** Between renewals of a lease, in milliseconds. */
-const RENEWAL = 60 * 60 * 1000;
-/** Blobs of one manifest that move at once. */
-const WIDTH = 3;
-/** How often a blob that is being deleted is waited for, and how long, in milliseconds. */
-const CLAIMS = 20;
-const PAUSE = 250;
+import { RackWriter } from "./rack-writer.ts";
 
 /**
  * One app's view of the rack's content. Who may see a blob, and in which store it is, is
@@ -33,6 +26,8 @@ export class RackStore implements Store, Referrers {
   readonly #ledger: ContentLedger;
   readonly #where: PlaceLedger;
   readonly #collector: Collector;
+  readonly #carrier: Carrier;
+  readonly #leasing: Leasing;
   readonly #lease: string | undefined;
   readonly #keep: { root?: boolean; sparse?: boolean };
 
@@ -49,6 +44,8 @@ export class RackStore implements Store, Referrers {
     this.#places = collector.places;
     this.#where = collector.ledger.places;
     this.#ledger = collector.ledger.content;
+    this.#carrier = new Carrier(app, collector);
+    this.#leasing = new Leasing(collector);
     this.#lease = lease;
   }
 
@@ -109,7 +106,7 @@ export class RackStore implements Store, Referrers {
     const bytes = await collect(verified(await content.open(0), descriptor), MAX_MANIFEST, descriptor.digest);
     const manifest = parseManifest(bytes, descriptor);
     const below = children(manifest);
-    await this.#gather(below, place, lease);
+    await this.#carrier.gather(below, place, lease);
     await this.#pushBytes(place, descriptor, contentOf(bytes), lease);
     const { subject } = manifest;
     const entry = subject && referrerEntry(descriptor, bytes);
@@ -118,52 +115,14 @@ export class RackStore implements Store, Referrers {
   }
 
   async #pushBytes(place: Place, descriptor: Descriptor, content: Content, lease: string): Promise<void> {
-    await this.#claim(descriptor.digest, lease, place);
+    await this.#carrier.claim(descriptor.digest, lease, place);
     await place.push(this.#app, descriptor, content);
-  }
-
-  /** What a manifest names has to be where the manifest goes. */
-  async #gather(below: readonly Descriptor[], place: Place, lease: string): Promise<void> {
-    for (const descriptor of below) {
-      const store = await this.#where.storeOf(this.#app, descriptor.digest);
-      if (store === undefined || store === place.name) continue;
-      await this.#move({ app: this.#app, store, descriptor }, place, lease);
-    }
   }
 
   /** Brings a blob that the app has in another store, and all that it names, to where new content goes. */
   async move(member: Member): Promise<void> {
     const place = await this.#places.current();
-    await this.#leased((lease) => this.#move(member, place, lease));
-  }
-
-  async #move(member: Member, place: Place, lease: string): Promise<void> {
-    const { store, descriptor } = member;
-    const { digest } = descriptor;
-    if (store === place.name) return;
-    const below = await this.#where.below(this.#app, digest);
-    await eachOf(below, WIDTH, (child) => this.#move(child, place, lease));
-    await this.#claim(digest, lease, place);
-    await this.#bring(member, place);
-    if (isManifestType(descriptor.mediaType))
-      for (const name of await this.#where.namesOf(this.#app, digest))
-        await place.tag(this.#app, descriptor, name);
-    else if (await this.#where.isLoose(this.#app, digest)) await place.keep(this.#app, descriptor);
-    if (!(await place.has(this.#app, descriptor)))
-      throw new DavitError(
-        "registry",
-        `Cannot move ${digest}: ${place.name} does not have it after it took it`,
-      );
-    await this.#where.flip(member, place.name);
-  }
-
-  /** Copies a blob into a place from where somebody of the rack has it. */
-  async #bring({ app, store, descriptor }: Member, place: Place): Promise<void> {
-    const from = await this.#places.named(store);
-    const near = await this.#where.holder(descriptor.digest, place.name);
-    const source = near?.store === place.name && near.app !== this.#app ? near.app : undefined;
-    const content: Content = { replayable: true, open: (at) => from.read(app, descriptor, at) };
-    await place.push(this.#app, descriptor, content, source);
+    await this.#leased((lease) => this.#carrier.move(member, place, lease));
   }
 
   async referrers(subject: Digest): Promise<Descriptor[]> {
@@ -175,7 +134,7 @@ export class RackStore implements Store, Referrers {
     const writer = await place.writer(this.#app, wanted);
     return new RackWriter(writer, async (mediaType, digest, expected) =>
       this.#leased(async (lease) => {
-        await this.#claim(digest, lease, place).catch(async (error: unknown) => {
+        await this.#carrier.claim(digest, lease, place).catch(async (error: unknown) => {
           await writer.abort();
           throw error;
         });
@@ -189,7 +148,7 @@ export class RackStore implements Store, Referrers {
   /** Records a blob that `commit` brings into a place by its own means. */
   async take(place: Place, expected: Descriptor, commit: () => Promise<Descriptor>): Promise<Descriptor> {
     return await this.#leased(async (lease) => {
-      await this.#claim(expected.digest, lease, place);
+      await this.#carrier.claim(expected.digest, lease, place);
       const descriptor = await commit();
       await this.#ledger.add(this.#app, descriptor, lease, place.name);
       return descriptor;
@@ -228,7 +187,7 @@ export class RackStore implements Store, Referrers {
       if (holder?.descriptor.size !== descriptor.size) return false;
       if (holder.app === this.#app) return await this.#ledger.has(this.#app, descriptor, lease);
       if (!(await this.#ledger.claim(lease, this.#app, descriptor.digest, place.name))) return false;
-      await this.#bring(holder, place);
+      await this.#carrier.bring(holder, place);
       await this.#ledger.add(this.#app, descriptor, lease, place.name);
       return true;
     });
@@ -240,11 +199,7 @@ export class RackStore implements Store, Referrers {
 
   /** A lease for an import: what came before a cut stays for a day, so that the next try finds it. */
   async importLease<T>(work: (store: RackStore) => Promise<T>): Promise<T> {
-    const before = await this.#ledger.leases.cut(this.#app);
-    const result = await this.#newLease(importLease(this.#app), (lease) => work(this.#under(lease)));
-    for (const lease of before) await this.#endLease(lease);
-    if (before.length > 0) await this.#collector.run();
-    return result;
+    return await this.#leasing.runImport(this.#app, (lease) => work(this.#under(lease)));
   }
 
   #under(lease: string): RackStore {
@@ -252,73 +207,6 @@ export class RackStore implements Store, Referrers {
   }
 
   async #leased<T>(work: (lease: string) => Promise<T>): Promise<T> {
-    return this.#lease === undefined ? await this.#newLease("", work) : await work(this.#lease);
-  }
-
-  async #newLease<T>(prefix: string, work: (lease: string) => Promise<T>): Promise<T> {
-    const lease = `${prefix}${crypto.randomUUID()}`;
-    await this.#ledger.leases.open(lease);
-    const renewal = setInterval(() => void this.#ledger.leases.renew(lease).catch(() => undefined), RENEWAL);
-    renewal.unref();
-    try {
-      const result = await work(lease);
-      await this.#endLease(lease);
-      return result;
-    } catch (error) {
-      // What went wrong first is what the user must hear of, even if the disk is too full to tidy up.
-      const end = prefix !== "" && isCut(error) ? this.#ledger.leases.keep(lease) : this.#endLease(lease);
-      await end.catch(() => undefined);
-      throw error;
-    } finally {
-      clearInterval(renewal);
-    }
-  }
-
-  async #endLease(lease: string): Promise<void> {
-    if ((await this.#ledger.leases.close(lease)) > 0) await this.#collector.run();
-  }
-
-  /** While a collector is deleting this very blob, the deletion is seen through first. */
-  async #claim(digest: Digest, lease: string, place: Place): Promise<void> {
-    for (let tries = 1; !(await this.#ledger.claim(lease, this.#app, digest, place.name)); tries++) {
-      await this.#collector.run();
-      if (tries === CLAIMS)
-        throw new DavitError("busy", `Cannot store ${digest}: it is being deleted, and that does not end`);
-      if (tries > 1) await Bun.sleep(PAUSE);
-    }
-  }
-}
-
-/** Whether what was stored before an error is good, and worth keeping. */
-function isCut(error: unknown): boolean {
-  return hasCode(error, "cut-archive", "interrupted", "unavailable");
-}
-
-class RackWriter implements BlobWriter {
-  readonly #writer: PlaceWriter;
-  readonly #commit: (mediaType: string, digest: Digest, expected?: Descriptor) => Promise<Descriptor>;
-
-  constructor(
-    writer: PlaceWriter,
-    commit: (mediaType: string, digest: Digest, expected?: Descriptor) => Promise<Descriptor>,
-  ) {
-    this.#writer = writer;
-    this.#commit = commit;
-  }
-
-  get offset(): number {
-    return this.#writer.offset;
-  }
-
-  write(chunk: Bytes): Promise<void> {
-    return this.#writer.write(chunk);
-  }
-
-  commit(mediaType: string, expected?: Descriptor): Promise<Descriptor> {
-    return this.#commit(mediaType, this.#writer.digest(), expected);
-  }
-
-  abort(): Promise<void> {
-    return this.#writer.abort();
+    return this.#lease === undefined ? await this.#leasing.run(work) : await work(this.#lease);
   }
 }
