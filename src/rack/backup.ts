@@ -12,7 +12,7 @@ import { check, checkJson, Type } from "../schema.ts";
 import { bad, shown } from "../tar/header.ts";
 import { readTar, type TarEntry } from "../tar/read.ts";
 import { type NewEntry, writeTar } from "../tar/write.ts";
-import type { EmbeddedParts } from "./embedded.ts";
+import type { EmbeddedParts } from "./embedded-parts.ts";
 import { OWN } from "./place-ledger.ts";
 import { SCHEMA } from "./tables.ts";
 

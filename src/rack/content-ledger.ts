@@ -209,11 +209,11 @@ export class ContentLedger {
     });
   }
 
-  /** The digests of every build's index, with the name each has in the layout's view. */
+  /** The digests of every build's index in the rack's own pool, with the name each has in the layout's view. */
   async indexView(): Promise<{ name: string; digest: string; size: number }[]> {
     const rows = await this.#db.read(() =>
       all(
-        "SELECT app || '/' || id AS name, index_digest AS digest, index_size AS size FROM builds WHERE index_digest <> '' ORDER BY name",
+        "SELECT app || '/' || id AS name, index_digest AS digest, index_size AS size FROM builds WHERE index_digest <> '' AND store = '' ORDER BY name",
       ),
     );
     return rows.map((row) => check(ViewRow, row, "the ledger's builds"));

@@ -7,7 +7,7 @@ import { DavitError, hasCode, reasonOf } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { parseDigest } from "../oci/digest.ts";
 import { managedArgs, pipelineHost, redactInputs } from "./build-host.ts";
-import type { EmbeddedParts } from "./embedded.ts";
+import type { EmbeddedParts } from "./embedded-parts.ts";
 import { newId } from "./ids.ts";
 import type { Build, BuildEvents, BuildOptions } from "./rack.ts";
 import type { RackStore } from "./rack-store.ts";

@@ -3,7 +3,7 @@ import { DavitError } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { parseDigest } from "../oci/digest.ts";
 import { mediaTypes } from "../oci/media-types.ts";
-import type { EmbeddedParts } from "./embedded.ts";
+import type { EmbeddedParts } from "./embedded-parts.ts";
 import { blobsBelow, bundleOf } from "./export.ts";
 import type { BuildSource, Bundle, ExportOptions } from "./rack.ts";
 import type { RackStore } from "./rack-store.ts";

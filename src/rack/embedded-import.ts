@@ -6,7 +6,7 @@ import { copy, readManifest } from "../oci/copy.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { ReadStore, Store } from "../oci/store.ts";
 import type { NewBuild } from "./build-ledger.ts";
-import type { EmbeddedParts } from "./embedded.ts";
+import type { EmbeddedParts } from "./embedded-parts.ts";
 import { requireWhole } from "./external-build.ts";
 import { foreignBuild } from "./foreign-build.ts";
 import { newId } from "./ids.ts";

@@ -1,29 +1,22 @@
-import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import type { Engine } from "../build/engine.ts";
 import type { ByteStream } from "../bytes.ts";
-import { DavitError, systemError } from "../errors.ts";
-import { BlobPool } from "../oci/blob-pool.ts";
+import { DavitError } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { type Digest, parseDigest } from "../oci/digest.ts";
 import type { ReadStore } from "../oci/store.ts";
 import { backup } from "./backup.ts";
 import type { QueueLimits } from "./build-queue.ts";
-import { Collector } from "./collector.ts";
 import { runEmbeddedBuild } from "./embedded-build.ts";
 import { exportEmbedded, imagesOf, readEmbedded } from "./embedded-export.ts";
 import { commitStaged, copyEmbedded, importEmbedded, type Staged } from "./embedded-import.ts";
+import { type EmbeddedOptions, type EmbeddedParts, openParts } from "./embedded-parts.ts";
 import type { Event } from "./event-ledger.ts";
 import { followLog } from "./follow-log.ts";
-import { type Env, Home, LOCAL, noRack } from "./home.ts";
-import { checkName, type RandomSource, secureRandom } from "./ids.ts";
-import { publish } from "./layout-view.ts";
-import type { Ledger } from "./ledger.ts";
+import { Home, LOCAL, noRack } from "./home.ts";
+import { checkName } from "./ids.ts";
 import { MOVING, type MoveOptions, moveContent } from "./mover.ts";
-import { openLedger } from "./open-ledger.ts";
 import { checkParams, effectiveParams, REGISTRY } from "./params.ts";
 import { OWN } from "./place-ledger.ts";
-import { Places } from "./places.ts";
 import type {
   App,
   AppUpdate,
@@ -41,13 +34,8 @@ import type {
   System,
   TokenRequest,
 } from "./rack.ts";
-import { openSeal } from "./rack-key.ts";
-import { RackStore } from "./rack-store.ts";
 import { Registry } from "./registry.ts";
-import { RegistryLogins } from "./registry-logins.ts";
-import { Releases } from "./releases.ts";
 import { buildOf } from "./rows.ts";
-import type { Seal } from "./seal.ts";
 import { ServedRack } from "./served-rack.ts";
 import type { RegistryLogin, Settings } from "./settings.ts";
 import { claimsFor, signToken } from "./tokens.ts";
@@ -56,36 +44,6 @@ import { claimsFor, signToken } from "./tokens.ts";
 const RACK_VERSION = "3.24.6";
 const GENERATION = "3";
 const DEFAULT_LIMIT = 10;
-
-export interface EmbeddedOptions {
-  env: Env;
-  /** Opens the engine when the first build needs it. */
-  engine: () => Promise<Engine>;
-  now?: () => Date;
-  random?: RandomSource;
-}
-
-/** What the parts of an embedded rack share. */
-export interface EmbeddedParts {
-  name: string;
-  /** Unguessable, and the same for the rack's whole life. */
-  id: string;
-  dir: string;
-  /** What its secrets are sealed with. */
-  seal: Seal;
-  ledger: Ledger;
-  settings: Settings;
-  logins: RegistryLogins;
-  releases: Releases;
-  collector: Collector;
-  random: RandomSource;
-  now: () => Date;
-  env: Env;
-  engine: () => Promise<Engine>;
-  store(app: string): RackStore;
-  /** Brings the layout's `index.json` up to date. */
-  publish(): Promise<void>;
-}
 
 /** A rack in a directory: no server, and any number of davit processes side by side. */
 export class EmbeddedRack implements Rack {
@@ -101,48 +59,13 @@ export class EmbeddedRack implements Rack {
   static async open(name: string, options: EmbeddedOptions): Promise<EmbeddedRack> {
     const home = new Home(options.env);
     if (name !== LOCAL && !home.hasRack(name) && !options.env["DAVIT_DATABASE_URL"]) throw noRack(name);
-    return await EmbeddedRack.#open(home, name, options);
+    return new EmbeddedRack(await openParts(home, name, options));
   }
 
   static async create(name: string, options: EmbeddedOptions): Promise<EmbeddedRack> {
     const home = new Home(options.env);
     if (home.hasRack(checkName("rack", name))) throw new DavitError("exists", `rack already exists: ${name}`);
-    return await EmbeddedRack.#open(home, name, options);
-  }
-
-  static async #open(home: Home, name: string, options: EmbeddedOptions): Promise<EmbeddedRack> {
-    const dir = home.rackDir(name);
-    const random = options.random ?? secureRandom;
-    await mkdir(dir, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
-      throw systemError(`Cannot make rack ${name}`, error);
-    });
-    const ledger = await openLedger(name, dir, options.env, options.now);
-    const { now } = ledger;
-    const id = await ledger.fact("id", () => crypto.randomUUID().slice(0, 13));
-    const seal = await openSeal(ledger, name, join(dir, "key"), options.env);
-    const releases = new Releases(ledger, seal, random);
-    const settings = ledger.settings(seal);
-    const logins = new RegistryLogins(settings, options.env);
-    const places = new Places(new BlobPool(join(dir, "layout")), {
-      wanted: () => settings.param(REGISTRY),
-      open: async (place) => {
-        const { openRegistry } = await import("./registry-place.ts");
-        return openRegistry(place, {
-          env: options.env,
-          login: (host) => logins.find(host),
-          state: home.data,
-        });
-      },
-    });
-    const collector = new Collector(places, ledger, join(dir, "lock.db"));
-    return new EmbeddedRack({
-      ...{ name, id, dir, ledger, settings, releases, collector, random, now, seal },
-      logins,
-      env: options.env,
-      engine: options.engine,
-      store: (app) => new RackStore(app, collector),
-      publish: () => publish(join(dir, "layout"), ledger),
-    });
+    return new EmbeddedRack(await openParts(home, name, options));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -10,7 +10,7 @@ import { children } from "../oci/manifest.ts";
 import { isManifestType } from "../oci/media-types.ts";
 import { parseReference } from "../oci/reference.ts";
 import { contentOf, type Store } from "../oci/store.ts";
-import type { EmbeddedParts } from "./embedded.ts";
+import type { EmbeddedParts } from "./embedded-parts.ts";
 import { newId } from "./ids.ts";
 import type { ImageRelay } from "./rack.ts";
 import type { RackStore } from "./rack-store.ts";

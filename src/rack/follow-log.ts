@@ -1,6 +1,6 @@
 import { type ByteStream, type Bytes, encode } from "../bytes.ts";
 import { parseDigest } from "../oci/digest.ts";
-import type { EmbeddedParts } from "./embedded.ts";
+import type { EmbeddedParts } from "./embedded-parts.ts";
 import type { BuildRow } from "./rows.ts";
 
 /** Between looks at a log that still grows, in milliseconds. */

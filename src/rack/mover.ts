@@ -1,5 +1,5 @@
 import { DavitError, hasCode, reasonOf } from "../errors.ts";
-import type { EmbeddedParts } from "./embedded.ts";
+import type { EmbeddedParts } from "./embedded-parts.ts";
 import type { Member } from "./place-ledger.ts";
 import type { Progress } from "./rack.ts";
 
