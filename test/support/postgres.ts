@@ -1,6 +1,6 @@
 import { chown, mkdir, readdir, rm } from "node:fs/promises";
-import { createServer } from "node:net";
 import { join } from "node:path";
+import { freePort } from "./registry.ts";
 
 const DEBIAN = "/usr/lib/postgresql";
 /** Seconds a server may take to start. */
@@ -78,13 +78,4 @@ async function binaries(): Promise<string> {
   const newest = versions.sort((a, b) => Number(a) - Number(b)).at(-1);
   if (newest === undefined) throw new Error("PostgreSQL is missing: apt-get install postgresql");
   return join(DEBIAN, newest, "bin");
-}
-
-async function freePort(): Promise<number> {
-  const { promise, resolve } = Promise.withResolvers<number>();
-  const server = createServer().listen(0, "127.0.0.1", () => {
-    const address = server.address();
-    server.close(() => resolve(typeof address === "object" && address ? address.port : 0));
-  });
-  return await promise;
 }
