@@ -2,32 +2,64 @@ import { hostname } from "node:os";
 import { basename, resolve } from "node:path";
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import type { EngineClient } from "../docker-api/client.ts";
-import { EngineSession, type SessionCall } from "../docker-api/session.ts";
+import { EngineSession, type SessionCall, type SessionMethods } from "../docker-api/session.ts";
+import { DavitError } from "../errors.ts";
 import { DOCKER_HUB } from "../oci/reference.ts";
 import type { EngineBuild } from "./engine.ts";
 import { fileSync } from "./file-sync.ts";
+import type { Secrets } from "./secrets.ts";
+import { sshMethods } from "./ssh-forward.ts";
 
-/** A session for one build: its files, and credentials for private base images. */
-export async function openBuildSession(
-  client: EngineClient,
-  { context, credentials: find, onSent }: Pick<EngineBuild, "context" | "credentials" | "onSent">,
-): Promise<EngineSession> {
-  const root = resolve(context.root);
-  const key = new Bun.CryptoHasher("sha256").update(`${hostname()}:${root}`).digest("hex");
-  return await EngineSession.open(client, basename(root), key, {
-    "/moby.filesync.v1.FileSync/DiffCopy": fileSync(context, onSent),
-    "/moby.filesync.v1.Auth/Credentials": (call) => credentials(call, find),
-  });
+/** What a build's session serves: its files, logins for private base images, its secrets, an ssh agent. */
+export type SessionParts = Pick<EngineBuild, "context" | "credentials" | "onSent" | "secrets" | "ssh">;
+
+/** A session of an engine for one build. */
+export async function openBuildSession(client: EngineClient, parts: SessionParts): Promise<EngineSession> {
+  const { name, key } = sessionName(parts);
+  return await EngineSession.open(client, name, key, sessionMethods(parts));
 }
 
-/** `CredentialsRequest { 1: host }` → `CredentialsResponse { 1: username, 2: secret }`; nothing is anonymous. */
+/** The key is the same for the same directory: by it an engine finds what it got before. */
+export function sessionName({ context }: SessionParts): { name: string; key: string } {
+  const root = resolve(context.root);
+  const key = new Bun.CryptoHasher("sha256").update(`${hostname()}:${root}`).digest("hex");
+  return { name: basename(root), key };
+}
+
+export function sessionMethods({
+  context,
+  credentials: find,
+  onSent,
+  secrets,
+  ssh,
+}: SessionParts): SessionMethods {
+  return {
+    "/moby.filesync.v1.FileSync/DiffCopy": fileSync(context, onSent),
+    "/moby.filesync.v1.Auth/Credentials": (call) => credentials(call, find),
+    "/moby.buildkit.secrets.v1.Secrets/GetSecret": (call) => secret(call, secrets),
+    ...sshMethods(ssh),
+  };
+}
+
+/** `CredentialsRequest { 1: host }` → `CredentialsResponse { 1: username, 2: secret }`; nothing is anonymous, and no name goes with an identity token. */
 async function credentials(call: SessionCall, find: EngineBuild["credentials"]): Promise<void> {
   for await (const message of call.messages) {
     const host = firstField(message);
     const found = await find(host === "registry-1.docker.io" ? DOCKER_HUB : host);
     const writer = new BinaryWriter();
-    if (found) writer.tag(1, 2).string(found.username).tag(2, 2).string(found.password);
+    if (found?.identityToken) writer.tag(2, 2).string(found.identityToken);
+    else if (found) writer.tag(1, 2).string(found.username).tag(2, 2).string(found.password);
     return await call.send(writer.finish());
+  }
+}
+
+/** `GetSecretRequest { 1: id }` → `GetSecretResponse { 1: data }`. */
+async function secret(call: SessionCall, secrets: Secrets): Promise<void> {
+  for await (const message of call.messages) {
+    const id = firstField(message);
+    const value = secrets.get(id);
+    if (!value) throw new DavitError("not-found", `secret ${id} was not given: --secret id=${id},src=PATH`);
+    return await call.send(new BinaryWriter().tag(1, 2).bytes(value).finish());
   }
 }
 

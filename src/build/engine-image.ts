@@ -1,3 +1,4 @@
+import { collect } from "../bytes.ts";
 import type { EngineClient } from "../docker-api/client.ts";
 import { imageConfig } from "../docker-api/image-config.ts";
 import { EngineImages } from "../docker-api/images.ts";
@@ -20,6 +21,9 @@ interface Moving {
   diffIds: Digest[];
   missing: Digest[];
 }
+
+/** The largest config that is read, in bytes. */
+const MAX_CONFIG = 8 * 1024 * 1024;
 
 interface Name {
   repository: string;
@@ -49,8 +53,7 @@ export class EngineImageMover {
     const missing: Digest[] = [];
     for (const diffId of diffIds) if (!(await target.layer(diffId))) missing.push(diffId);
     const config = isDigest(Id) ? await target.blob(Id, mediaTypes.ociConfig) : undefined;
-    if (config && missing.length === 0)
-      return await putManifest(target.store, config, await layersOf(target, diffIds));
+    if (config && missing.length === 0) return await known(config, target, await layersOf(target, diffIds));
     if (isDigest(Id) && (await this.#paysToPush(Id, missing.length)))
       return await this.#pushOrSave({ id: Id, diffIds, missing }, target, signal);
     return await this.#save(Id, target, signal);
@@ -98,7 +101,7 @@ export class EngineImageMover {
     if (image.missing.length > 0) await this.#pushMissing(registry, name, signal);
     const config = await imageConfig(this.#client, `${name.repository}:${name.tag}`);
     if (describe(mediaTypes.ociConfig, config).digest !== image.id) return undefined;
-    return await putImage(target.store, config, await layersOf(target, image.diffIds));
+    return await putImage(target.store, target.vet(config), await layersOf(target, image.diffIds));
   }
 
   async #pushMissing(registry: PushRegistry, { repository, tag }: Name, signal: AbortSignal): Promise<void> {
@@ -132,8 +135,16 @@ export class EngineImageMover {
     });
     if (!image)
       throw new DavitError("engine", `Cannot read ${id} from the engine: its archive holds no image`);
-    return await putImage(target.store, image.config, image.layers);
+    return await putImage(target.store, target.vet(image.config), image.layers);
   }
+}
+
+/** An image that is here already is looked at again: this build may know other secrets. */
+async function known(config: Descriptor, target: ImageTarget, layers: Descriptor[]): Promise<Descriptor> {
+  const bytes = await collect(await target.store.fetch(config), MAX_CONFIG, "the image's config");
+  const vetted = target.vet(bytes);
+  if (vetted === bytes) return await putManifest(target.store, config, layers);
+  return await putImage(target.store, vetted, layers);
 }
 
 async function drainLines(lines: AsyncIterable<unknown>): Promise<void> {

@@ -1,8 +1,11 @@
+import type { Bytes } from "../bytes.ts";
 import type { Credentials } from "../http/docker-auth.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Store } from "../oci/store.ts";
 import type { Context } from "./context.ts";
+import type { Secrets } from "./secrets.ts";
+import type { SshAgents } from "./ssh-agents.ts";
 
 /** One image to build. */
 export interface EngineBuild {
@@ -11,6 +14,9 @@ export interface EngineBuild {
   target: string | undefined;
   noCache: boolean;
   signal: AbortSignal;
+  /** What steps may mount. */
+  secrets: Secrets;
+  ssh: SshAgents;
   /** For private base images; undefined is anonymous. */
   credentials(host: string): Promise<Credentials | undefined>;
   /** A line of the builder's output. */
@@ -44,6 +50,8 @@ export interface ImageTarget {
   remember(diffId: Digest, layer: Descriptor): Promise<void>;
   /** A blob the store has, by digest alone. */
   blob(digest: Digest, mediaType: string): Promise<Descriptor | undefined>;
+  /** An image's config as it may be stored; throws where it holds what it must not. */
+  vet(config: Bytes): Bytes;
   onBytes(bytes: number): void;
   /** Somebody else is at work now, and says nothing of how far it is. */
   onWait(what: string): void;

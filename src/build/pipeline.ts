@@ -12,6 +12,9 @@ import { type ConvoxYml, loadConvoxYml } from "./convox-yml.ts";
 import { type Dockerfile, developmentStage, parseDockerfile } from "./dockerfile.ts";
 import type { Engine, ImageTarget } from "./engine.ts";
 import { makePlan, type PlannedBuild, type PlannedImage } from "./plan.ts";
+import { looksSecret } from "./redact.ts";
+import type { Secrets } from "./secrets.ts";
+import type { SshAgents } from "./ssh-agents.ts";
 
 export interface PipelineRequest {
   dir: string;
@@ -22,6 +25,8 @@ export interface PipelineRequest {
   /** The app's env, of its newest release. */
   env: Record<string, string>;
   managed: Managed;
+  secrets: Secrets;
+  ssh: SshAgents;
 }
 
 export interface PipelineHost {
@@ -58,7 +63,7 @@ export async function runPipeline(request: PipelineRequest, host: PipelineHost):
   });
   const plan = makePlan(manifest);
   const prepared = await Promise.all(plan.builds.map((build) => prepare(request, build)));
-  warnUndeclared(request, prepared, host.log);
+  warnOfArgs(request, prepared, host.log);
   const images = new Map<string, Descriptor>();
   const entrypoints = new Map<string, string>();
   const engine = await host.engine.describe();
@@ -136,29 +141,45 @@ async function checkDirectory(root: string, path: string): Promise<void> {
     });
 }
 
-function warnUndeclared(request: PipelineRequest, prepared: Prepared[], log: BuildLog): void {
+function argsOf(
+  { env, buildArgs, managed }: PipelineRequest,
+  { planned, file }: Prepared,
+): Record<string, string> {
+  return resolveArgs(file.args, env, planned.args, buildArgs, managed);
+}
+
+function warnOfArgs(request: PipelineRequest, prepared: Prepared[], log: BuildLog): void {
   const declared = new Set(prepared.flatMap((build) => build.file.args));
+  const given = new Set(prepared.flatMap((build) => Object.keys(argsOf(request, build))));
   for (const { name } of request.buildArgs.map(parseBuildArg))
     if (!declared.has(name))
       log.line(`WARNING: build arg ${name} has no effect: no Dockerfile declares ARG ${name}`);
-  if (declared.has("BUILD_AUTH"))
+  if (given.has("BUILD_AUTH"))
     log.line(
-      "WARNING: BUILD_AUTH as a build arg stays in the image's history; a secret mount of that name does not",
+      "WARNING: BUILD_AUTH as a build arg is seen by every step, and taken out of the image's history; a secret mount of that name is safer",
     );
+  for (const name of given)
+    if (looksSecret(name) && name !== "BUILD_AUTH")
+      log.line(
+        `WARNING: build arg ${name} looks like a secret, and stays in the image's history: use a secret mount`,
+      );
 }
 
 async function buildOne(
   request: PipelineRequest,
-  { planned, root, file }: Prepared,
+  prepared: Prepared,
   host: PipelineHost,
   prefix: string,
 ): Promise<{ image: Descriptor; entrypoint: string }> {
+  const { planned, root, file } = prepared;
   host.log.line(`Building: ${planned.path}`);
   const built = await host.engine.build({
     context: await openContext(root, planned.manifest),
-    args: resolveArgs(file.args, request.env, planned.args, request.buildArgs, request.managed),
+    args: argsOf(request, prepared),
     target: request.development ? developmentStage(file) : undefined,
     noCache: request.noCache,
+    secrets: request.secrets,
+    ssh: request.ssh,
     signal: host.signal,
     credentials: (registry) => host.credentials(registry),
     onLine: (text) => host.log.line(prefix + text),

@@ -36,6 +36,6 @@ export function looksSecret(name: string): boolean {
 }
 
 /** Plain words and numbers are left alone. */
-function isSecret(value: string): boolean {
+export function isSecret(value: string): boolean {
   return value.trim().length >= SHORTEST && !/^\d+$/.test(value) && !/^[a-z]+$/.test(value);
 }

@@ -19,6 +19,11 @@ export const buildFlags: Record<string, Flag> = {
   id: { type: "boolean", summary: "print only the release id; the rest goes to stderr" },
   manifest: { type: "string", short: "m", summary: "path of convox.yml in the project" },
   "no-cache": { type: "boolean", summary: "run every step anew" },
+  secret: {
+    type: "strings",
+    summary: "a secret that steps may mount: id=ID,src=PATH or id=ID,env=NAME; may be repeated",
+  },
+  ssh: { type: "strings", summary: "an ssh agent that steps may mount: `default`, or ID=SOCKET" },
   "wildcard-domain": { type: "boolean", summary: "note that the app serves a wildcard domain" },
 };
 
@@ -61,10 +66,18 @@ export async function runBuild(input: Input, context: Context): Promise<Build> {
 
 /** What can be known to be wrong before anything is started. */
 async function inspect(input: Input, context: Context, dir: string, manifest: string) {
-  const [{ parseBuildArg }, { requireProject }, { describeCommit, headCommit }] = await Promise.all([
+  const [
+    { parseBuildArg },
+    { requireProject },
+    { describeCommit, headCommit },
+    { readSecrets },
+    { readSsh },
+  ] = await Promise.all([
     import("../build/build-args.ts"),
     import("../build/project.ts"),
     import("../build/git.ts"),
+    import("../build/secrets.ts"),
+    import("../build/ssh-agents.ts"),
   ]);
   const buildArgs = input.texts("build-args");
   buildArgs.forEach(parseBuildArg);
@@ -78,6 +91,8 @@ async function inspect(input: Input, context: Context, dir: string, manifest: st
     development: input.on("development"),
     noCache: input.on("no-cache"),
     wildcardDomain: input.on("wildcard-domain"),
+    secrets: await readSecrets(input.texts("secret"), context.env, context.cwd),
+    ssh: await readSsh(input.texts("ssh"), context.env, context.cwd),
     external: input.on("external"),
   };
 }

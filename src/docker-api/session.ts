@@ -1,6 +1,6 @@
 import type { ServerHttp2Session, ServerHttp2Stream } from "node:http2";
 import type { Bytes } from "../bytes.ts";
-import { reasonOf } from "../errors.ts";
+import { hasCode, reasonOf } from "../errors.ts";
 import type { EngineClient } from "./client.ts";
 import { frame, upgrade } from "./grpc.ts";
 import { WindowFix } from "./h2-windows.ts";
@@ -23,6 +23,7 @@ const HEALTH = "/grpc.health.v1.Health/Check";
 const SERVING = new Uint8Array([8, 1]);
 const UNIMPLEMENTED = "12";
 const INTERNAL = "13";
+const NOT_FOUND = "5";
 
 /**
  * A BuildKit session: the engine asks us, over a connection we opened, for files
@@ -90,7 +91,7 @@ async function serve(
       });
     else status = UNIMPLEMENTED;
   } catch (error) {
-    status = INTERNAL;
+    status = hasCode(error, "not-found") ? NOT_FOUND : INTERNAL;
     why = reasonOf(error);
   }
   stream.end();

@@ -1,8 +1,11 @@
 import { type Managed, parseBuildArg } from "../build/build-args.ts";
 import type { BuildLog } from "../build/build-log.ts";
 import type { Engine, ImageTarget } from "../build/engine.ts";
+import { KnownSecrets } from "../build/known-secrets.ts";
 import type { PipelineHost } from "../build/pipeline.ts";
 import { looksSecret } from "../build/redact.ts";
+import type { Secrets } from "../build/secrets.ts";
+import { decode, encode } from "../bytes.ts";
 import type { Credentials } from "../http/docker-auth.ts";
 import { parseReference } from "../oci/reference.ts";
 import type { Env } from "./home.ts";
@@ -13,7 +16,9 @@ export interface HostParts {
   engine: Engine;
   credentials(host: string): Promise<Credentials | undefined>;
   /** Where the images go. */
-  target: Omit<ImageTarget, "onBytes" | "onWait" | "onNote">;
+  target: Omit<ImageTarget, "onBytes" | "onWait" | "onNote" | "vet">;
+  /** What the images must not hold. */
+  known: KnownSecrets;
   log: BuildLog;
   events: BuildEvents;
   signal: AbortSignal;
@@ -25,6 +30,7 @@ export function pipelineHost({
   env,
   credentials,
   target,
+  known,
   log,
   events,
   signal,
@@ -40,6 +46,7 @@ export function pipelineHost({
     ...{ log, signal, credentials, onProgress },
     target: {
       ...target,
+      vet: (config) => known.vet(config),
       onBytes: (bytes) => onProgress("Storing", bytes),
       onWait: (what) => events.progress?.({ what, done: 0 }),
       onNote: (text) => log.line(text),
@@ -56,11 +63,46 @@ export function pipelineHost({
   };
 }
 
-/** What must not be printed: env and build args that look like secrets. */
-export function redactInputs(log: BuildLog, env: Record<string, string>, { buildArgs }: BuildOptions): void {
+/**
+ * What must not be printed, nor get into an image: secrets, logins, and env and build args
+ * that look like secrets.
+ */
+export function protect(
+  log: BuildLog,
+  env: Record<string, string>,
+  { buildArgs, secrets = new Map() }: Pick<BuildOptions, "buildArgs" | "secrets">,
+  { buildAuth, passwords }: BuildLogins,
+): KnownSecrets {
   log.redactor.addEnv(env);
   for (const { name, value } of buildArgs.map(parseBuildArg))
     if (value !== undefined && looksSecret(name)) log.redactor.add(value);
+  const known = new KnownSecrets();
+  known.scrub(buildAuth);
+  for (const password of passwords) {
+    log.redactor.add(password);
+    known.forbid("BUILD_AUTH", password);
+  }
+  for (const [id, value] of secrets) {
+    const text = decode(value);
+    log.redactor.add(text);
+    known.forbid(id, text);
+  }
+  return known;
+}
+
+/** Logins of registries, as a build is told of them. */
+export interface BuildLogins {
+  /** The value of BUILD_AUTH. */
+  buildAuth: string;
+  passwords: readonly string[];
+}
+
+/** BUILD_AUTH can be mounted too, and then no step sees it that does not ask. */
+export function mountedSecrets(
+  { secrets = new Map() }: Pick<BuildOptions, "secrets">,
+  { buildAuth }: BuildLogins,
+): Secrets {
+  return new Map([["BUILD_AUTH", encode(buildAuth)], ...secrets]);
 }
 
 /** The build args that a build may ask for by their bare names. */

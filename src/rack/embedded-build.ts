@@ -6,7 +6,7 @@ import { encode } from "../bytes.ts";
 import { DavitError, hasCode, reasonOf } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { parseDigest } from "../oci/digest.ts";
-import { managedArgs, pipelineHost, redactInputs } from "./build-host.ts";
+import { managedArgs, mountedSecrets, pipelineHost, protect } from "./build-host.ts";
 import type { EmbeddedParts } from "./embedded-parts.ts";
 import { newId } from "./ids.ts";
 import type { Build, BuildEvents, BuildOptions } from "./rack.ts";
@@ -81,20 +81,21 @@ async function pipeline(
   signal: AbortSignal,
 ): Promise<PipelineResult> {
   const env = await parts.releases.currentEnv(app);
-  redactInputs(log, env, options);
-  for (const { password } of await parts.logins.list()) log.redactor.add(password);
-  const managed = managedArgs(
-    { app, id, rack: parts.name, buildAuth: await parts.logins.buildAuth() },
-    options,
-  );
+  const logins = {
+    buildAuth: await parts.logins.buildAuth(),
+    passwords: (await parts.logins.list()).map(({ password }) => password),
+  };
+  const known = protect(log, env, options, logins);
+  const managed = managedArgs({ app, id, rack: parts.name, buildAuth: logins.buildAuth }, options);
   const host = pipelineHost({
-    ...{ env: parts.env, log, events, signal },
+    ...{ env: parts.env, log, events, signal, known },
     engine: await parts.engine(),
     credentials: (registry) => parts.logins.find(registry, signal),
     target: imageTarget(parts, store, `${parts.id}/${app}`),
     onManifest: (text) => parts.ledger.builds.setManifest(id, text),
   });
-  return await runPipeline({ ...options, env, managed }, host);
+  const { ssh = new Map() } = options;
+  return await runPipeline({ ...options, env, managed, ssh, secrets: mountedSecrets(options, logins) }, host);
 }
 
 /** The rack's memory of layers spans apps: what one app's build compressed, another's need not. */
@@ -102,7 +103,7 @@ function imageTarget(
   parts: EmbeddedParts,
   store: RackStore,
   path: string,
-): Omit<ImageTarget, "onBytes" | "onWait" | "onNote"> {
+): Omit<ImageTarget, "onBytes" | "onWait" | "onNote" | "vet"> {
   const { content } = parts.ledger;
   const adopted = async (descriptor: Descriptor): Promise<Descriptor | undefined> =>
     (await store.adopt(descriptor)) ? descriptor : undefined;

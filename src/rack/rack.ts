@@ -1,3 +1,5 @@
+import type { Secrets } from "../build/secrets.ts";
+import type { SshAgents } from "../build/ssh-agents.ts";
 import type { ByteStream } from "../bytes.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { ReadStore } from "../oci/store.ts";
@@ -116,6 +118,9 @@ export interface BuildOptions {
   wildcardDomain: boolean;
   /** `K=V`, or the bare name of a managed argument. */
   buildArgs: string[];
+  /** What steps may mount by id: `RUN --mount=type=secret`, `type=ssh`. */
+  secrets?: Secrets;
+  ssh?: SshAgents;
   /** Here, whatever kind of rack it is for: no source leaves this machine, images go straight to the rack's registry. */
   external?: boolean;
 }

@@ -24,8 +24,16 @@ export async function runRemoteBuild(
   signal: AbortSignal,
   isDavit: boolean,
 ): Promise<Build> {
+  if (options.ssh?.size)
+    throw new DavitError("usage", "Cannot lend an ssh agent to a rack elsewhere", {
+      hint: "build here, with --external",
+    });
+  if (options.secrets?.size && !isDavit)
+    throw new DavitError("unsupported", "Cannot send secrets: this rack takes none", {
+      hint: "build here, with --external",
+    });
   const url = await upload(client, app, options, events, signal, isDavit ? zstandard : gzipped);
-  const form = { url, ...buildForm(options) };
+  const form = { url, ...buildForm(options), ...secretsField(options) };
   const created = buildOf(await client.json(WireBuild, "POST", `/apps/${app}/builds`, { form, signal }), app);
   events.started?.(created);
   try {
@@ -55,6 +63,13 @@ export function buildForm(options: Omit<BuildOptions, "dir">): Record<string, st
     "no-cache": flag(options.noCache),
     "wildcard-domain": flag(options.wildcardDomain),
   };
+}
+
+/** Secrets travel in the form, to a davit only; it keeps them in memory until the build has ended. */
+function secretsField({ secrets }: BuildOptions): { secrets?: string } {
+  if (!secrets?.size) return {};
+  const fields = [...secrets].map(([id, value]) => [id, Buffer.from(value).toString("base64")]);
+  return { secrets: JSON.stringify(Object.fromEntries(fields)) };
 }
 
 async function upload(

@@ -8,7 +8,7 @@ import type { Digest } from "../oci/digest.ts";
 import { parseReference } from "../oci/reference.ts";
 import { RegistryStore } from "../oci/registry-store.ts";
 import { Type } from "../schema.ts";
-import { managedArgs, pipelineHost, redactInputs } from "./build-host.ts";
+import { managedArgs, mountedSecrets, pipelineHost, protect } from "./build-host.ts";
 import type { EmbeddedRack } from "./embedded.ts";
 import { parseEnv } from "./env-text.ts";
 import type { Build, BuildEvents, BuildOptions } from "./rack.ts";
@@ -19,6 +19,7 @@ import { buildOf, list, releaseOf, systemOf, WireBuild, WireRelease, WireSystem 
 export interface ExternalParts extends RemoteParts {
   engine(): Promise<Engine>;
   local(): Promise<EmbeddedRack>;
+  isDavit: boolean;
 }
 
 /**
@@ -88,15 +89,22 @@ class ExternalBuild {
     const logs = await this.#sendLog(text);
     const ended = goTime(new Date());
     await client.done("PUT", this.#path, { form: { manifest, entrypoint, logs, ended }, signal });
+    return await this.#finish();
+  }
+
+  /** A davit refuses a build that is not whole, and then there must be no release of it. The original wants the release first. */
+  async #finish(): Promise<Build> {
+    const { client, isDavit } = this.#parts;
+    const { signal } = this.#run;
+    const update = (form: Record<string, string>) =>
+      client.json(WireBuild, "PUT", this.#path, { form, signal });
+    if (isDavit) await update({ status: "complete" });
     const wanted = { build: this.#build.id, description: this.#options.description };
     const releases = `/apps/${this.#app}/releases`;
-    const release = releaseOf(
-      await client.json(WireRelease, "POST", releases, { form: wanted, signal }),
-      this.#app,
-    );
-    const done = { release: release.id, status: "complete" };
-    const built = await client.json(WireBuild, "PUT", this.#path, { form: done, signal });
-    await this.#event("", { release_id: release.id });
+    const made = await client.json(WireRelease, "POST", releases, { form: wanted, signal });
+    const release = releaseOf(made, this.#app).id;
+    const built = await update({ release, ...(isDavit ? {} : { status: "complete" }) });
+    await this.#event("", { release_id: release });
     return buildOf(built, this.#app);
   }
 
@@ -121,24 +129,27 @@ class ExternalBuild {
     const [newest] =
       (await client.json(list(WireRelease), "GET", `/apps/${this.#app}/releases`, { query, signal })) ?? [];
     const appEnv = parseEnv(newest?.env ?? "");
-    redactInputs(log, appEnv, this.#options);
+    const logins = { buildAuth: "{}", passwords: [] };
+    const known = protect(log, appEnv, this.#options, logins);
     const managed = managedArgs(
-      { app: this.#app, id: this.#build.id, rack: name, buildAuth: "{}" },
+      { app: this.#app, id: this.#build.id, rack: name, buildAuth: logins.buildAuth },
       this.#options,
     );
     await using memory = await local();
     const host = pipelineHost({
-      ...{ env, log, events, signal },
+      ...{ env, log, events, signal, known },
       engine: await engine(),
       credentials: (registry) => registryCredentials(registry, { env, signal }),
       target: this.#target(memory),
       onManifest: (manifest) => client.done("PUT", this.#path, { form: { manifest }, signal }),
     });
-    return await runPipeline({ ...this.#options, env: appEnv, managed }, host);
+    const { ssh = new Map() } = this.#options;
+    const secrets = mountedSecrets(this.#options, logins);
+    return await runPipeline({ ...this.#options, env: appEnv, managed, ssh, secrets }, host);
   }
 
   /** A layer that was compressed before, and that the registry has, is neither compressed nor sent again. */
-  #target(memory: EmbeddedRack): Omit<ImageTarget, "onBytes" | "onWait" | "onNote"> {
+  #target(memory: EmbeddedRack): Omit<ImageTarget, "onBytes" | "onWait" | "onNote" | "vet"> {
     const store = this.#repository();
     const present = async <T extends { mediaType: string; digest: Digest; size: number }>(
       blob: T | undefined,

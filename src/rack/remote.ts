@@ -137,7 +137,13 @@ export class RemoteRack implements Rack {
     if (!options.external)
       return await runRemoteBuild(this.#client, app, options, events, signal, await this.#isDavit());
     const { runExternalBuild } = await import("./remote-external.ts");
-    return await runExternalBuild({ ...this.#parts, ...this.#options }, app, options, events, signal);
+    return await runExternalBuild(
+      { ...this.#parts, ...this.#options, isDavit: await this.#isDavit() },
+      app,
+      options,
+      events,
+      signal,
+    );
   }
 
   async exportBuilds(app: string, ids: readonly string[], options: ExportOptions = {}): Promise<Bundle> {

@@ -63,7 +63,21 @@ function requestOf(form: Form): BuildRequest {
     noCache: form.on("no-cache"),
     wildcardDomain: form.on("wildcard-domain"),
     buildArgs: splitArgs(form.text("build-args") ?? ""),
+    secrets: secretsOf(form.text("secrets") ?? "{}"),
   };
+}
+
+/** Values in base64, by id. They are kept in memory alone. */
+function secretsOf(text: string): Map<string, Bytes> {
+  try {
+    const fields = checkJson(Type.Record(Type.String(), Type.String()), text, "the build's secrets");
+    return new Map(
+      Object.entries(fields).map(([id, value]) => [id, new Uint8Array(Buffer.from(value, "base64"))]),
+    );
+  } catch {
+    // What is wrong with it would be told with a piece of it.
+    throw new DavitError("invalid", "invalid secrets");
+  }
 }
 
 const MANAGED = /^BUILD_(APP|AUTH|DEVELOPMENT|GENERATION|GIT_SHA|ID|MANIFEST|RACK)(,|$)/;
