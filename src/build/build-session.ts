@@ -2,7 +2,12 @@ import { hostname } from "node:os";
 import { basename, resolve } from "node:path";
 import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import type { EngineClient } from "../docker-api/client.ts";
-import { EngineSession, type SessionCall, type SessionMethods } from "../docker-api/session.ts";
+import {
+  EngineSession,
+  type SessionCall,
+  type SessionMethods,
+  type SessionName,
+} from "../docker-api/session.ts";
 import { DavitError } from "../errors.ts";
 import { DOCKER_HUB } from "../oci/reference.ts";
 import type { EngineBuild } from "./engine.ts";
@@ -15,12 +20,10 @@ export type SessionParts = Pick<EngineBuild, "context" | "credentials" | "onSent
 
 /** A session of an engine for one build. */
 export async function openBuildSession(client: EngineClient, parts: SessionParts): Promise<EngineSession> {
-  const { name, key } = sessionName(parts);
-  return await EngineSession.open(client, name, key, sessionMethods(parts));
+  return await EngineSession.open(client, sessionName(parts), sessionMethods(parts));
 }
 
-/** The key is the same for the same directory: by it an engine finds what it got before. */
-export function sessionName({ context }: SessionParts): { name: string; key: string } {
+export function sessionName({ context }: SessionParts): SessionName {
   const root = resolve(context.root);
   const key = new Bun.CryptoHasher("sha256").update(`${hostname()}:${root}`).digest("hex");
   return { name: basename(root), key };

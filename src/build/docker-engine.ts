@@ -7,7 +7,7 @@ import { DavitError, hasCode, reasonOf } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { check, Type } from "../schema.ts";
 import { contextTar } from "./context.ts";
-import type { Engine, EngineBuild, ImageTarget } from "./engine.ts";
+import type { BuiltImage, Engine, EngineBuild, ImageTarget } from "./engine.ts";
 import { EngineImageMover } from "./engine-image.ts";
 import { BUILDS, ownTag, sweepTags } from "./engine-tags.ts";
 import { PlainProgress } from "./progress.ts";
@@ -43,8 +43,21 @@ export class DockerEngine implements Engine {
     return `${podman ? "podman" : "docker"} ${Version}`;
   }
 
-  async build(build: EngineBuild): Promise<string> {
+  async build(build: EngineBuild, target: ImageTarget): Promise<BuiltImage> {
     this.#swept ??= sweepTags(this.#images, Date.now()).catch(() => undefined);
+    const built = await this.#buildSomehow(build);
+    try {
+      const { Config } = await this.#images.inspect(built);
+      return {
+        image: await this.#store(built, target, build.signal),
+        entrypoint: Config?.Entrypoint ?? [],
+      };
+    } finally {
+      await this.#remove(built).catch((error: unknown) => build.onLine(`WARNING: ${reasonOf(error)}`));
+    }
+  }
+
+  async #buildSomehow(build: EngineBuild): Promise<string> {
     try {
       return await this.#build(build);
     } catch (error) {
@@ -92,18 +105,15 @@ export class DockerEngine implements Engine {
     }
   }
 
-  async entrypoint(image: string): Promise<string[]> {
-    return (await this.#images.inspect(image)).Config?.Entrypoint ?? [];
-  }
-
   /** A push tags the image for a moment, and with its only tag a classic builder's cache would go: those are streamed. */
-  async store(image: string, target: ImageTarget, signal: AbortSignal): Promise<Descriptor> {
+  async #store(image: string, target: ImageTarget, signal: AbortSignal): Promise<Descriptor> {
     this.#mover ??= new EngineImageMover(this.#client, this.#push && this.#builder === "2");
     return await this.#mover.move(image, target, signal);
   }
 
-  async find(ref: string): Promise<string | undefined> {
-    return (await this.#images.find(ref))?.Id;
+  async take(ref: string, target: ImageTarget, signal: AbortSignal): Promise<Descriptor | undefined> {
+    const found = await this.#images.find(ref);
+    return found && (await this.#store(found.Id, target, signal));
   }
 
   /**
@@ -111,7 +121,7 @@ export class DockerEngine implements Engine {
    * it too: by its id we could take theirs. The classic builder's images have no
    * tag of ours and stay: they are its cache.
    */
-  async remove(image: string): Promise<void> {
+  async #remove(image: string): Promise<void> {
     if (image.startsWith(`${BUILDS}:`)) await this.#images.remove(image);
   }
 }

@@ -25,19 +25,21 @@ export interface EngineBuild {
   onSent(bytes: number): void;
 }
 
-/** What turns source into images. They stay with it, under the name `build` gives them, until they are removed. */
+/** An image that is in the store now. */
+export interface BuiltImage {
+  /** Its manifest, or the index of its platforms. */
+  image: Descriptor;
+  entrypoint: string[];
+}
+
+/** What turns source into images. */
 export interface Engine {
   /** Its kind and version, for the record. */
   describe(): Promise<string>;
-  /** Returns the name by which the engine knows the image. */
-  build(build: EngineBuild): Promise<string>;
-  entrypoint(image: string): Promise<string[]>;
-  /** Moves the image into the store and returns its manifest. */
-  store(image: string, target: ImageTarget, signal: AbortSignal): Promise<Descriptor>;
-  /** The id of an image the engine has by this name already, if it has one. */
-  find(ref: string): Promise<string | undefined>;
-  /** Lets go of an image that this build made. */
-  remove(image: string): Promise<void>;
+  /** Builds an image and moves it into the store; the engine keeps nothing of it but its cache. */
+  build(build: EngineBuild, target: ImageTarget): Promise<BuiltImage>;
+  /** Stores an image that the engine has by this name already; undefined where it has none. */
+  take(ref: string, target: ImageTarget, signal: AbortSignal): Promise<Descriptor | undefined>;
 }
 
 /** Where an engine's images go: a store, and what the rack remembers of layers that went there before. */

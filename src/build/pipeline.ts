@@ -173,26 +173,23 @@ async function buildOne(
 ): Promise<{ image: Descriptor; entrypoint: string }> {
   const { planned, root, file } = prepared;
   host.log.line(`Building: ${planned.path}`);
-  const built = await host.engine.build({
-    context: await openContext(root, planned.manifest),
-    args: argsOf(request, prepared),
-    target: request.development ? developmentStage(file) : undefined,
-    noCache: request.noCache,
-    secrets: request.secrets,
-    ssh: request.ssh,
-    signal: host.signal,
-    credentials: (registry) => host.credentials(registry),
-    onLine: (text) => host.log.line(prefix + text),
-    onSent: (bytes) => host.onProgress(`Sending ${planned.path}`, bytes),
-  });
-  try {
-    const entrypoint = await host.engine.entrypoint(built);
-    const image = await host.engine.store(built, host.target, host.signal);
-    for (const service of planned.services) host.log.line(`Stored: ${service} ${image.digest}`);
-    return { image, entrypoint: entrypoint.map(shellQuote).join(" ") };
-  } finally {
-    await host.engine.remove(built).catch((error: unknown) => host.log.line(`WARNING: ${reasonOf(error)}`));
-  }
+  const { image, entrypoint } = await host.engine.build(
+    {
+      context: await openContext(root, planned.manifest),
+      args: argsOf(request, prepared),
+      target: request.development ? developmentStage(file) : undefined,
+      noCache: request.noCache,
+      secrets: request.secrets,
+      ssh: request.ssh,
+      signal: host.signal,
+      credentials: (registry) => host.credentials(registry),
+      onLine: (text) => host.log.line(prefix + text),
+      onSent: (bytes) => host.onProgress(`Sending ${planned.path}`, bytes),
+    },
+    host.target,
+  );
+  for (const service of planned.services) host.log.line(`Stored: ${service} ${image.digest}`);
+  return { image, entrypoint: entrypoint.map(shellQuote).join(" ") };
 }
 
 /** An `image:` service: from its registry with its digest kept, else what the engine has by that name. */
@@ -200,12 +197,12 @@ async function fetchImage(planned: PlannedImage, host: PipelineHost): Promise<De
   host.log.line(`Copying: ${planned.image}`);
   const image = await fromRegistry(planned.image, host).catch(async (error: unknown) => {
     if (hasCode(error, "interrupted", "no-space", "invalid")) throw error;
-    const local = await host.engine.find(planned.image);
+    const local = await host.engine.take(planned.image, host.target, host.signal);
     if (local === undefined) throw error;
     host.log.line(
       `WARNING: ${planned.image} comes from the engine, so its digest is not its registry's (${reasonOf(error)})`,
     );
-    return await host.engine.store(local, host.target, host.signal);
+    return local;
   });
   for (const service of planned.services) host.log.line(`Stored: ${service} ${image.digest}`);
   return image;

@@ -1,43 +1,62 @@
-import type { ClientHttp2Session } from "node:http2";
+import type { ClientHttp2Session, ClientHttp2Stream } from "node:http2";
 import type { Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import type { Bytes } from "../bytes.ts";
 import { DavitError, reasonOf } from "../errors.ts";
+import { framesOf, writeFrame } from "./grpc-frames.ts";
 import type { EngineHost } from "./host.ts";
 
 /** How long the engine may take to answer one of these small calls, in milliseconds. */
 export const PATIENCE = 10_000;
+/** How much of a stream may come unread, in bytes: set once, for Bun stops at a window that is changed later. */
+const WINDOW = 4 * 1024 * 1024;
 
-/**
- * The gRPC face of an engine's BuildKit: `POST /grpc`, upgraded to HTTP/2. Only
- * small unary calls go over it; large transfers would need the flow-control
- * workarounds that Bun's HTTP/2 asks for.
- */
-export class EngineGrpc implements AsyncDisposable {
+/** Request headers; one with several values is repeated. */
+export type Metadata = Record<string, string | string[]>;
+
+/** gRPC over one connection, as a client; `WindowFix` below it is what makes large transfers safe. */
+export class Grpc implements AsyncDisposable {
   readonly #session: ClientHttp2Session;
 
   private constructor(session: ClientHttp2Session) {
     this.#session = session;
   }
 
-  static async connect(host: EngineHost, version: string): Promise<EngineGrpc> {
-    const [{ connect }, { WindowFix }, { socket, head }] = await Promise.all([
-      import("node:http2"),
-      import("./h2-windows.ts"),
-      upgrade(host, `/v${version}/grpc`),
-    ]);
+  /** Over a connection that speaks HTTP/2; `head` is what has come of it already. */
+  static async over(socket: Duplex, head: Buffer = Buffer.alloc(0)): Promise<Grpc> {
+    const [{ connect }, { WindowFix }] = await Promise.all([import("node:http2"), import("./h2-windows.ts")]);
     const duplex = new WindowFix(socket, head, false);
-    const session = connect("http://localhost", { createConnection: () => duplex });
+    const session = connect("http://localhost", {
+      createConnection: () => duplex,
+      settings: { initialWindowSize: WINDOW },
+    });
     session.on("error", () => undefined);
-    return new EngineGrpc(session);
+    return new Grpc(session);
+  }
+
+  /** The gRPC face of a Docker Engine's BuildKit: `POST /grpc`, upgraded. */
+  static async connect(host: EngineHost, version: string): Promise<Grpc> {
+    const { socket, head } = await upgrade(host, `/v${version}/grpc`);
+    return await Grpc.over(socket, head);
   }
 
   /** One message there, one back. A stream that is aborted ends quietly. */
   async call(
     method: string,
     message: Uint8Array,
-    metadata: Record<string, string> = {},
+    metadata: Metadata = {},
     signal?: AbortSignal,
   ): Promise<Bytes> {
+    const stream = this.open(method, metadata, signal);
+    await stream.send(message);
+    stream.end();
+    let answer: Bytes | undefined;
+    for await (const part of stream.messages) answer ??= part;
+    return answer ?? new Uint8Array(0);
+  }
+
+  /** A call with any number of messages each way. */
+  open(method: string, metadata: Metadata = {}, signal?: AbortSignal): GrpcStream {
     const stream = this.#session.request({
       ":method": "POST",
       ":path": method,
@@ -45,26 +64,8 @@ export class EngineGrpc implements AsyncDisposable {
       te: "trailers",
       ...metadata,
     });
-    const { promise, resolve, reject } = Promise.withResolvers<Bytes>();
-    const chunks: Uint8Array[] = [];
-    let status: string | undefined;
-    let why = "";
-    const note = (headers: Record<string, unknown>): void => {
-      if (headers["grpc-status"] !== undefined) status = String(headers["grpc-status"]);
-      if (headers["grpc-message"] !== undefined) why = decodeURIComponent(String(headers["grpc-message"]));
-    };
-    stream.on("response", note);
-    stream.on("trailers", note);
-    stream.on("data", (chunk: Uint8Array) => chunks.push(chunk));
-    stream.on("error", reject);
-    stream.on("end", () =>
-      status === "0"
-        ? resolve(unframe(chunks))
-        : reject(new DavitError("engine", `The engine refused ${method}: ${why || `gRPC status ${status}`}`)),
-    );
     signal?.addEventListener("abort", () => stream.close(), { once: true });
-    stream.end(frame(message));
-    return await promise;
+    return new GrpcStream(stream, method);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -118,13 +119,57 @@ async function dial(host: EngineHost): Promise<Socket> {
   return (await import("node:tls")).connect({ host: hostname, port: Number(port), ...host.tls });
 }
 
-/** gRPC's frame: not compressed, length in four bytes, message. */
-export function frame(message: Uint8Array): Buffer {
-  const head = Buffer.alloc(5);
-  head.writeUInt32BE(message.byteLength, 1);
-  return Buffer.concat([head, message]);
-}
+/** One call under way. */
+export class GrpcStream {
+  readonly #stream: ClientHttp2Stream;
+  readonly #method: string;
+  #status: string | undefined;
+  #why = "";
 
-function unframe(chunks: Uint8Array[]): Bytes {
-  return new Uint8Array(Buffer.concat(chunks).subarray(5));
+  constructor(stream: ClientHttp2Stream, method: string) {
+    this.#stream = stream;
+    this.#method = method;
+    stream.on("response", (headers: Record<string, unknown>) => this.#note(headers));
+    stream.on("trailers", (headers: Record<string, unknown>) => this.#note(headers));
+    stream.on("error", () => undefined);
+  }
+
+  #note(headers: Record<string, unknown>): void {
+    if (headers["grpc-status"] !== undefined) this.#status = String(headers["grpc-status"]);
+    if (headers["grpc-message"] !== undefined)
+      this.#why = decodeURIComponent(String(headers["grpc-message"]));
+  }
+
+  /** Resolves when there is room for more. */
+  async send(message: Uint8Array): Promise<void> {
+    await writeFrame(this.#stream, message);
+  }
+
+  /** No more messages from us. */
+  end(): void {
+    this.#stream.end();
+  }
+
+  close(): void {
+    this.#stream.close();
+  }
+
+  /** What comes back, until the other side has ended the call; a status other than OK is an error in its words. */
+  get messages(): AsyncGenerator<Bytes> {
+    return this.#receive();
+  }
+
+  async *#receive(): AsyncGenerator<Bytes> {
+    try {
+      yield* framesOf(this.#stream);
+    } catch (error) {
+      if (this.#status === undefined) throw this.#failure(reasonOf(error));
+    }
+    if (this.#status !== "0")
+      throw this.#failure(this.#why || (this.#status ? `gRPC status ${this.#status}` : "it broke off"));
+  }
+
+  #failure(why: string): DavitError {
+    return new DavitError("engine", `The engine refused ${this.#method}: ${why}`, { cause: new Error(why) });
+  }
 }

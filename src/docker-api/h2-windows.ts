@@ -1,4 +1,3 @@
-import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
 
 const HEADER = 9;
@@ -22,7 +21,7 @@ const DEFAULT_WINDOW = 65_535;
  * that sends 1 MiB messages passes without it.
  */
 export class WindowFix extends Duplex {
-  readonly #socket: Socket;
+  readonly #socket: Duplex;
   readonly #streams = new Set<number>();
   #pending: Buffer;
   #preface: number;
@@ -30,7 +29,7 @@ export class WindowFix extends Duplex {
   #current = DEFAULT_WINDOW;
 
   /** `preface`: whether the other side opens with the client's 24 bytes. */
-  constructor(socket: Socket, head: Buffer, preface: boolean) {
+  constructor(socket: Duplex, head: Buffer, preface: boolean) {
     super();
     this.#socket = socket;
     this.#pending = head;

@@ -2,7 +2,7 @@ import type { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import type { Bytes } from "../bytes.ts";
 import { DavitError } from "../errors.ts";
 import type { EngineClient } from "./client.ts";
-import { EngineGrpc, PATIENCE } from "./grpc.ts";
+import { Grpc, PATIENCE } from "./grpc.ts";
 
 /** Where these messages are described: moby/buildkit, api/services/control/control.proto and frontend/gateway/pb/gateway.proto */
 const SOLVE = "/moby.buildkit.v1.Control/Solve";
@@ -16,7 +16,7 @@ const BUILD_ID = "buildkit-controlapi-buildid";
  */
 export async function imageConfig(client: EngineClient, ref: string): Promise<Bytes> {
   const { BinaryReader, BinaryWriter } = await import("@bufbuild/protobuf/wire");
-  await using grpc = await EngineGrpc.connect(client.host, await client.version());
+  await using grpc = await Grpc.connect(client.host, await client.version());
   const id = crypto.randomUUID().replaceAll("-", "").slice(0, 25);
   const done = new AbortController();
   const solve = grpc.call(SOLVE, text(new BinaryWriter(), { 1: id, 5: id }), {}, done.signal);

@@ -1,8 +1,10 @@
 import type { ServerHttp2Session, ServerHttp2Stream } from "node:http2";
+import type { Duplex } from "node:stream";
 import type { Bytes } from "../bytes.ts";
 import { hasCode, reasonOf } from "../errors.ts";
 import type { EngineClient } from "./client.ts";
-import { frame, upgrade } from "./grpc.ts";
+import { upgrade } from "./grpc.ts";
+import { framesOf, writeFrame } from "./grpc-frames.ts";
 import { WindowFix } from "./h2-windows.ts";
 
 /** A call that the engine makes back to us. */
@@ -25,6 +27,12 @@ const UNIMPLEMENTED = "12";
 const INTERNAL = "13";
 const NOT_FOUND = "5";
 
+/** What tells of a session when it is opened. `key` is the same for the same directory: by it an engine finds what it got before. */
+export interface SessionName {
+  name: string;
+  key: string;
+}
+
 /**
  * A BuildKit session: the engine asks us, over a connection we opened, for files
  * and credentials while it builds. gRPC over Bun's HTTP/2, the other way round.
@@ -38,21 +46,31 @@ export class EngineSession implements AsyncDisposable {
     this.#http = http;
   }
 
-  /** `key` is the same for the same directory: by it the engine finds what it got before. */
+  /** Of a Docker Engine: on a connection that is upgraded for it. */
   static async open(
     client: EngineClient,
-    name: string,
-    key: string,
+    { name, key }: SessionName,
     methods: SessionMethods,
+  ): Promise<EngineSession> {
+    const version = await client.version();
+    return await EngineSession.over(methods, async (id, served) => {
+      return await upgrade(client.host, `/v${version}/session`, [
+        `X-Docker-Expose-Session-Uuid: ${id}`,
+        `X-Docker-Expose-Session-Name: ${printable(name)}`,
+        `X-Docker-Expose-Session-Sharedkey: ${key}`,
+        ...served.map((method) => `X-Docker-Expose-Session-Grpc-Method: ${method}`),
+      ]);
+    });
+  }
+
+  /** Over whatever `dial` opens for a session of this id that serves these methods. */
+  static async over(
+    methods: SessionMethods,
+    dial: (id: string, served: string[]) => Promise<{ socket: Duplex; head: Buffer }>,
   ): Promise<EngineSession> {
     const id = crypto.randomUUID().replaceAll("-", "").slice(0, 25);
     const served: SessionMethods = { [HEALTH]: (call) => call.send(SERVING), ...methods };
-    const { socket, head } = await upgrade(client.host, `/v${await client.version()}/session`, [
-      `X-Docker-Expose-Session-Uuid: ${id}`,
-      `X-Docker-Expose-Session-Name: ${name.replace(/[^\x21-\x7e]/g, "_")}`,
-      `X-Docker-Expose-Session-Sharedkey: ${key}`,
-      ...Object.keys(served).map((method) => `X-Docker-Expose-Session-Grpc-Method: ${method}`),
-    ]);
+    const { socket, head } = await dial(id, Object.keys(served));
     const { performServerHandshake } = await import("node:http2");
     const http = performServerHandshake(new WindowFix(socket, head, true));
     http.on("error", () => undefined);
@@ -71,6 +89,10 @@ export class EngineSession implements AsyncDisposable {
   }
 }
 
+export function printable(name: string): string {
+  return name.replace(/[^\x21-\x7e]/g, "_");
+}
+
 async function serve(
   stream: ServerHttp2Stream,
   method: SessionMethods[string] | undefined,
@@ -86,8 +108,8 @@ async function serve(
     if (method)
       await method({
         metadata: (name) => valuesOf(raw, name),
-        messages: messagesOf(stream),
-        send: (message) => write(stream, message),
+        messages: framesOf(stream),
+        send: (message) => writeFrame(stream, message),
       });
     else status = UNIMPLEMENTED;
   } catch (error) {
@@ -107,31 +129,4 @@ function valuesOf(raw: string[], name: string): string[] {
 function valuesDecoded(values: string[], raw: string[], name: string): string[] {
   const encoded = raw.some((word, i) => word === `${name}-encoded` && raw[i + 1] === "1");
   return encoded ? values.map((value) => decodeURIComponent(value)) : values;
-}
-
-async function write(stream: ServerHttp2Stream, message: Uint8Array): Promise<void> {
-  if (stream.destroyed) throw new Error("the engine hung up");
-  if (stream.write(frame(message))) return;
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const closed = (): void => reject(new Error("the engine hung up"));
-  stream.once("drain", resolve);
-  stream.once("close", closed);
-  await promise.finally(() => {
-    stream.off("drain", resolve);
-    stream.off("close", closed);
-  });
-}
-
-/** gRPC's frames: a flag, a length in four bytes, a message. */
-async function* messagesOf(stream: ServerHttp2Stream): AsyncGenerator<Bytes> {
-  let pending = Buffer.alloc(0);
-  for await (const chunk of stream.iterator({ destroyOnReturn: false })) {
-    pending = Buffer.concat([pending, chunk]);
-    while (pending.byteLength >= 5) {
-      const length = 5 + pending.readUInt32BE(1);
-      if (pending.byteLength < length) break;
-      yield new Uint8Array(pending.subarray(5, length));
-      pending = pending.subarray(length);
-    }
-  }
 }
