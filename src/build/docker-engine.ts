@@ -150,7 +150,7 @@ class BuildOutput {
 
   show(line: EngineLine): void {
     if (line.id === "moby.buildkit.trace" && typeof line.aux === "string") {
-      this.#progress.show(decodeTrace(line.aux));
+      this.#progress.show(decodeTrace(Buffer.from(line.aux, "base64")));
       return;
     }
     if (line.aux !== undefined) this.#id = check(ImageId, line.aux, "the engine's image id", "engine").ID;

@@ -1,5 +1,5 @@
 import type { Socket } from "node:net";
-import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import { decodeBytes, encodeBytes } from "../docker-api/bytes-message.ts";
 import type { SessionCall, SessionMethods } from "../docker-api/session.ts";
 import { DavitError } from "../errors.ts";
 import { DEFAULT_AGENT, type SshAgents } from "./ssh-agents.ts";
@@ -43,26 +43,16 @@ async function forward(call: SessionCall, path: string): Promise<void> {
 }
 
 async function toAgent(call: SessionCall, socket: Socket): Promise<void> {
-  for await (const message of call.messages) socket.write(firstBytes(message));
+  for await (const message of call.messages) socket.write(decodeBytes(message));
 }
 
 async function fromAgent(call: SessionCall, socket: Socket): Promise<void> {
   for await (const chunk of socket) {
     const bytes: Uint8Array = chunk;
-    await call.send(new BinaryWriter().tag(1, 2).bytes(bytes).finish());
+    await call.send(encodeBytes(bytes));
   }
 }
 
 function firstText(message: Uint8Array): string {
-  return Buffer.from(firstBytes(message)).toString("utf8");
-}
-
-function firstBytes(message: Uint8Array): Uint8Array {
-  const reader = new BinaryReader(message);
-  while (reader.pos < reader.len) {
-    const [field, type] = reader.tag();
-    if (field === 1) return reader.bytes();
-    reader.skip(type);
-  }
-  return new Uint8Array(0);
+  return Buffer.from(decodeBytes(message)).toString("utf8");
 }

@@ -1,4 +1,4 @@
-import { BinaryReader } from "@bufbuild/protobuf/wire";
+import { eachField } from "../docker-api/buildkit-messages.ts";
 
 /**
  * BuildKit's progress, as `/build?version=2` sends it: a protobuf
@@ -29,9 +29,10 @@ export interface VertexLog {
 
 const decoder = new TextDecoder();
 
-export function decodeTrace(base64: string): Trace {
+/** `bytes` is a `StatusResponse`; the Docker Engine's stream has it in base64. */
+export function decodeTrace(bytes: Uint8Array): Trace {
   const trace: Trace = { vertexes: [], logs: [] };
-  eachField(Buffer.from(base64, "base64"), (field, reader) => {
+  eachField(bytes, (field, reader) => {
     if (field === 1) trace.vertexes.push(decodeVertex(reader.bytes()));
     else if (field === 3) trace.logs.push(decodeLog(reader.bytes()));
     else return false;
@@ -83,13 +84,4 @@ function decodeTime(bytes: Uint8Array): number {
     return true;
   });
   return seconds;
-}
-
-/** Calls `take` for each field; fields it does not take are skipped. */
-function eachField(bytes: Uint8Array, take: (field: number, reader: BinaryReader) => boolean): void {
-  const reader = new BinaryReader(bytes);
-  while (reader.pos < reader.len) {
-    const [field, type] = reader.tag();
-    if (!take(field, reader)) reader.skip(type);
-  }
 }

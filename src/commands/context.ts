@@ -1,4 +1,5 @@
 import { basename } from "node:path";
+import type { Engine } from "../build/engine.ts";
 import { DavitError } from "../errors.ts";
 import type { Rack } from "../rack/rack.ts";
 import { paintFor } from "../terminal/color.ts";
@@ -86,7 +87,12 @@ async function isEmbedded(name: string, env: Env): Promise<boolean> {
 export function rackOptions(env: Env) {
   return {
     env,
-    engine: async () => {
+    engine: async (): Promise<Engine> => {
+      const address = env["BUILDKIT_HOST"];
+      if (address) {
+        const { BuildkitEngine } = await import("../build/buildkit-engine.ts");
+        return new BuildkitEngine(address, env);
+      }
       const [{ DockerEngine }, { EngineClient }] = await Promise.all([
         import("../build/docker-engine.ts"),
         import("../docker-api/client.ts"),

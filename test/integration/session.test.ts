@@ -75,9 +75,13 @@ async function sentBytes(dir: string, piece?: number): Promise<number> {
   };
   const client = await EngineClient.fromEnv(process.env);
   const key = new Bun.CryptoHasher("sha256").update(dir).digest("hex");
-  await using session = await EngineSession.open(client, { name: "test", key }, {
-    "/moby.filesync.v1.FileSync/DiffCopy": fileSync(await openContext(dir, "Dockerfile"), count, piece),
-  });
+  await using session = await EngineSession.open(
+    client,
+    { name: "test", key },
+    {
+      "/moby.filesync.v1.FileSync/DiffCopy": fileSync(await openContext(dir, "Dockerfile"), count, piece),
+    },
+  );
   const request = {
     dockerfile: "Dockerfile",
     args: {},

@@ -1,0 +1,202 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type Bytes, collect } from "../bytes.ts";
+import type { SolveRequest } from "../docker-api/buildkit-messages.ts";
+import { Buildkitd } from "../docker-api/buildkitd.ts";
+import { decodeBytes } from "../docker-api/bytes-message.ts";
+import type { Env } from "../docker-api/host.ts";
+import type { SessionCall, SessionMethods } from "../docker-api/session.ts";
+import { DavitError } from "../errors.ts";
+import { readManifest } from "../oci/copy.ts";
+import type { Descriptor } from "../oci/descriptor.ts";
+import { ingestDockerSave, putImage } from "../oci/docker-save.ts";
+import { GzipPool } from "../oci/gzip-pool.ts";
+import { MAX_MANIFEST } from "../oci/manifest.ts";
+import type { Store } from "../oci/store.ts";
+import { checkJson, Type } from "../schema.ts";
+import { sessionMethods, sessionName } from "./build-session.ts";
+import { openContext } from "./context.ts";
+import type { BuiltImage, Engine, EngineBuild, ImageTarget } from "./engine.ts";
+import { ImageRegistry } from "./image-registry.ts";
+import { PlainProgress } from "./progress.ts";
+import { decodeTrace } from "./trace.ts";
+
+const FRONTEND = "dockerfile.v0";
+const DIGEST = "containerimage.digest";
+
+/** A buildkitd, wherever it is. Images come by a push to us where it can reach us, else as an archive. */
+export class BuildkitEngine implements Engine {
+  readonly #address: string;
+  readonly #env: Env;
+  #reachesUs: Promise<boolean> | undefined;
+
+  constructor(address: string, env: Env) {
+    this.#address = address;
+    this.#env = env;
+  }
+
+  async describe(): Promise<string> {
+    await using daemon = await Buildkitd.connect(this.#address, this.#env);
+    return `buildkitd ${await daemon.version()}`.trim();
+  }
+
+  async build(build: EngineBuild, target: ImageTarget): Promise<BuiltImage> {
+    await using daemon = await Buildkitd.connect(this.#address, this.#env);
+    const image = (await this.#isReached(daemon, build, target))
+      ? await this.#pushed(daemon, build, target)
+      : await this.#archived(daemon, build, target);
+    return { image, entrypoint: await entrypointOf(target.store, image) };
+  }
+
+  /** A buildkitd keeps no images. */
+  async take(): Promise<undefined> {
+    return undefined;
+  }
+
+  /** Only a buildkitd on this machine could reach our loopback; one in a container has another. */
+  async #isReached(daemon: Buildkitd, build: EngineBuild, target: ImageTarget): Promise<boolean> {
+    if (!/^(unix:|tcp:\/\/(127\.|localhost|\[::1\]))/.test(this.#address)) return false;
+    this.#reachesUs ??= probe(daemon, build, target);
+    return await this.#reachesUs;
+  }
+
+  async #pushed(daemon: Buildkitd, build: EngineBuild, target: ImageTarget): Promise<Descriptor> {
+    await using registry = new ImageRegistry(target);
+    const { username, password, address } = registry;
+    const parts: EngineBuild = {
+      ...build,
+      credentials: async (host) =>
+        host === address ? { username, password } : await build.credentials(host),
+    };
+    const exporter = {
+      type: "image",
+      attrs: {
+        name: `${address}/${target.path}:build`,
+        push: "true",
+        store: "false",
+        "registry.insecure": "true",
+        "oci-mediatypes": "true",
+      },
+    };
+    const answer = await run(daemon, parts, sessionMethods(parts), exporter);
+    const image = registry.stored(answer[DIGEST] ?? "");
+    if (!image) throw new DavitError("engine", "Cannot store the image: buildkitd did not push it");
+    return image;
+  }
+
+  async #archived(daemon: Buildkitd, build: EngineBuild, target: ImageTarget): Promise<Descriptor> {
+    const received = Promise.withResolvers<Descriptor>();
+    received.promise.catch(() => undefined);
+    const methods: SessionMethods = {
+      ...sessionMethods(build),
+      "/moby.filesync.v1.FileSend/DiffCopy": async (call) => {
+        const image = ingest(call, target);
+        image.then(received.resolve, received.reject);
+        await image;
+      },
+    };
+    await run(daemon, build, methods, { type: "docker", attrs: { name: "davit-build:latest" } });
+    return await received.promise;
+  }
+}
+
+/** Solves, shows how it goes, and returns what the exporter says. */
+async function run(
+  daemon: Buildkitd,
+  build: EngineBuild,
+  methods: SessionMethods,
+  exporter: SolveRequest["exporter"],
+): Promise<Record<string, string>> {
+  await using session = await daemon.session(sessionName(build), methods);
+  const ref = crypto.randomUUID();
+  const ended = new AbortController();
+  const solving = daemon.solve(
+    { ref, session: session.id, frontend: FRONTEND, frontendAttrs: attrsOf(build), exporter },
+    build.signal,
+  );
+  const shown = show(daemon.status(ref, AbortSignal.any([build.signal, ended.signal])), build);
+  try {
+    const answer = await solving;
+    await shown;
+    return answer;
+  } finally {
+    ended.abort();
+    await shown;
+  }
+}
+
+function attrsOf({ context, args, target, noCache }: EngineBuild): Record<string, string> {
+  return {
+    filename: context.dockerfile,
+    ...(target === undefined ? {} : { target }),
+    ...(noCache ? { "no-cache": "" } : {}),
+    ...Object.fromEntries(Object.entries(args).map(([name, value]) => [`build-arg:${name}`, value])),
+  };
+}
+
+/** A status that breaks off says nothing of the build. */
+async function show(messages: AsyncIterable<Bytes>, { onLine }: EngineBuild): Promise<void> {
+  const progress = new PlainProgress(onLine);
+  try {
+    for await (const message of messages) progress.show(decodeTrace(message));
+  } catch {
+    // The call that solves tells what went wrong.
+  }
+}
+
+/** Has buildkitd ask for an image that only we could have. */
+async function probe(daemon: Buildkitd, build: EngineBuild, target: ImageTarget): Promise<boolean> {
+  await using registry = new ImageRegistry(target);
+  const dir = await mkdtemp(join(tmpdir(), "davit-probe-"));
+  try {
+    return await registry.isReachedBy(async (name) => {
+      await writeFile(join(dir, "Dockerfile"), `FROM ${name}\n`);
+      const context = await openContext(dir, "Dockerfile");
+      const quiet = {
+        ...build,
+        context,
+        args: {},
+        target: undefined,
+        onLine: () => undefined,
+        onSent: () => undefined,
+      };
+      await run(daemon, quiet, sessionMethods(quiet), undefined);
+    });
+  } finally {
+    await rm(dir, { recursive: true, force: true });
+  }
+}
+
+async function ingest(call: SessionCall, target: ImageTarget): Promise<Descriptor> {
+  using gzip = new GzipPool();
+  const [image] = await ingestDockerSave(bytesOf(call), target.store, {
+    gzip,
+    known: (diffId) => target.layer(diffId),
+    stored: (diffId, layer) => target.remember(diffId, layer),
+    onBytes: (bytes) => target.onBytes(bytes),
+  });
+  if (!image) throw new DavitError("engine", "Cannot store the image: buildkitd's archive holds none");
+  return await putImage(target.store, target.vet(image.config), image.layers);
+}
+
+async function* bytesOf({ messages }: SessionCall): AsyncGenerator<Bytes> {
+  for await (const message of messages) yield decodeBytes(message);
+}
+
+const Config = Type.Object({
+  config: Type.Optional(
+    Type.Object({ Entrypoint: Type.Optional(Type.Union([Type.Array(Type.String()), Type.Null()])) }),
+  ),
+});
+
+/** Of several platforms the first one's. */
+async function entrypointOf(store: Store, image: Descriptor): Promise<string[]> {
+  const { manifest } = await readManifest(store, image);
+  if (manifest.kind === "index") {
+    const [first] = manifest.manifests;
+    return first ? await entrypointOf(store, first) : [];
+  }
+  const text = await collect(await store.fetch(manifest.config), MAX_MANIFEST, "the image's config");
+  return checkJson(Config, new TextDecoder().decode(text), "the image's config").config?.Entrypoint ?? [];
+}
