@@ -56,6 +56,7 @@ export class BuildkitEngine implements Engine {
 
   /** Only a buildkitd on this machine could reach our loopback; one in a container has another. */
   async #isReached(daemon: Buildkitd, build: EngineBuild, target: ImageTarget): Promise<boolean> {
+    if (this.#env["DAVIT_ENGINE_PUSH"] === "0") return false;
     if (!/^(unix:|tcp:\/\/(127\.|localhost|\[::1\]))/.test(this.#address)) return false;
     this.#reachesUs ??= probe(daemon, build, target);
     return await this.#reachesUs;
@@ -79,7 +80,10 @@ export class BuildkitEngine implements Engine {
         "oci-mediatypes": "true",
       },
     };
-    const answer = await run(daemon, parts, sessionMethods(parts), exporter);
+    const answer = await run(daemon, parts, sessionMethods(parts), {
+      exporter,
+      ...cacheOf(build, `${address}/${target.path}`),
+    });
     const image = registry.stored(answer[DIGEST] ?? "");
     if (!image) throw new DavitError("engine", "Cannot store the image: buildkitd did not push it");
     return image;
@@ -96,7 +100,15 @@ export class BuildkitEngine implements Engine {
         await image;
       },
     };
-    await run(daemon, build, methods, { type: "docker", attrs: { name: "davit-build:latest" } });
+    if (build.platforms.length > 1)
+      throw new DavitError(
+        "unsupported",
+        "Cannot build for several platforms with a buildkitd that cannot reach this machine",
+      );
+    if (build.cache) build.onLine("WARNING: BuildCache has no effect: this buildkitd cannot reach the rack");
+    await run(daemon, build, methods, {
+      exporter: { type: "docker", attrs: { name: "davit-build:latest" } },
+    });
     return await received.promise;
   }
 }
@@ -106,13 +118,13 @@ async function run(
   daemon: Buildkitd,
   build: EngineBuild,
   methods: SessionMethods,
-  exporter: SolveRequest["exporter"],
+  more: Pick<SolveRequest, "exporter" | "cacheExports" | "cacheImports">,
 ): Promise<Record<string, string>> {
   await using session = await daemon.session(sessionName(build), methods);
   const ref = crypto.randomUUID();
   const ended = new AbortController();
   const solving = daemon.solve(
-    { ref, session: session.id, frontend: FRONTEND, frontendAttrs: attrsOf(build), exporter },
+    { ref, session: session.id, frontend: FRONTEND, frontendAttrs: attrsOf(build, more), ...more },
     build.signal,
   );
   const shown = show(daemon.status(ref, AbortSignal.any([build.signal, ended.signal])), build);
@@ -126,12 +138,33 @@ async function run(
   }
 }
 
-function attrsOf({ context, args, target, noCache }: EngineBuild): Record<string, string> {
+/** Old frontends are told of imports by an attribute, and new ones by the request. */
+function attrsOf(
+  { context, args, target, noCache, platforms }: EngineBuild,
+  { cacheImports = [] }: Pick<SolveRequest, "cacheImports">,
+): Record<string, string> {
+  const imports = cacheImports.map(({ type, attrs }) => ({ Type: type, Attrs: attrs }));
   return {
+    ...(imports.length > 0 ? { "cache-imports": JSON.stringify(imports) } : {}),
+    ...(platforms.length > 0 ? { platform: platforms.join(",") } : {}),
     filename: context.dockerfile,
     ...(target === undefined ? {} : { target }),
     ...(noCache ? { "no-cache": "" } : {}),
     ...Object.fromEntries(Object.entries(args).map(([name, value]) => [`build-arg:${name}`, value])),
+  };
+}
+
+/** With `--no-cache` nothing is read, and what is made is kept all the same. */
+function cacheOf(
+  { cache, noCache }: EngineBuild,
+  repository: string,
+): Pick<SolveRequest, "cacheExports" | "cacheImports"> {
+  if (cache === undefined) return {};
+  const attrs = { ref: `${repository}:${cache}`, "registry.insecure": "true" };
+  const more = { mode: "max", "image-manifest": "true", "oci-mediatypes": "true", "ignore-error": "true" };
+  return {
+    cacheExports: [{ type: "registry", attrs: { ...attrs, ...more } }],
+    cacheImports: noCache ? [] : [{ type: "registry", attrs }],
   };
 }
 
@@ -155,13 +188,14 @@ async function probe(daemon: Buildkitd, build: EngineBuild, target: ImageTarget)
       const context = await openContext(dir, "Dockerfile");
       const quiet = {
         ...build,
+        platforms: [],
         context,
         args: {},
         target: undefined,
         onLine: () => undefined,
         onSent: () => undefined,
       };
-      await run(daemon, quiet, sessionMethods(quiet), undefined);
+      await run(daemon, quiet, sessionMethods(quiet), {});
     });
   } finally {
     await rm(dir, { recursive: true, force: true });

@@ -70,6 +70,19 @@ export class DockerEngine implements Engine {
 
   async #build(build: EngineBuild): Promise<string> {
     await using session = await this.#session(build);
+    const [platform, ...others] = build.platforms;
+    if (others.length > 0)
+      throw new DavitError(
+        "unsupported",
+        "Cannot build for several platforms: the Docker Engine makes one image at a time",
+        {
+          hint: "use a buildkitd: set BUILDKIT_HOST, or the rack parameter BuildkitHost",
+        },
+      );
+    if (build.cache)
+      build.onLine(
+        "WARNING: BuildCache has no effect: the Docker Engine keeps its cache to itself; a buildkitd shares it",
+      );
     const output = new BuildOutput(build.onLine);
     const tag = this.#builder === "2" ? `${BUILDS}:${ownTag()}` : undefined;
     const lines = buildImage(this.#client, session ? undefined : contextTar(build.context, build.onSent), {
@@ -78,6 +91,7 @@ export class DockerEngine implements Engine {
       dockerfile: build.context.dockerfile,
       args: build.args,
       target: build.target,
+      platform,
       noCache: build.noCache,
       version: this.#builder,
       signal: build.signal,

@@ -13,6 +13,10 @@ export interface EngineBuild {
   args: Record<string, string>;
   target: string | undefined;
   noCache: boolean;
+  /** Such as `linux/arm64`; none is the engine's own. */
+  platforms: readonly string[];
+  /** The tag under which the rack keeps what these steps made, for engines that have lost it. */
+  cache: string | undefined;
   signal: AbortSignal;
   /** What steps may mount. */
   secrets: Secrets;
@@ -30,6 +34,13 @@ export interface BuiltImage {
   /** Its manifest, or the index of its platforms. */
   image: Descriptor;
   entrypoint: string[];
+}
+
+/** Which engine is asked for. */
+export interface EngineWish {
+  app: string;
+  /** Addresses of buildkitds, joined with commas; "" is whatever the machine has. */
+  buildkit: string;
 }
 
 /** What turns source into images. */

@@ -42,7 +42,8 @@ export class ImageIntake {
     this.#held.set(descriptor.digest, { descriptor, bytes });
   }
 
-  async manifest(descriptor: Descriptor, bytes: Bytes): Promise<void> {
+  /** Returns the manifest as it is stored. */
+  async manifest(descriptor: Descriptor, bytes: Bytes): Promise<Descriptor> {
     const manifest = parseManifest(bytes, descriptor);
     const rewritten =
       manifest.kind === "index" ? this.#index(manifest, bytes) : await this.#image(manifest, bytes);
@@ -50,6 +51,7 @@ export class ImageIntake {
     const stored = rewritten === undefined ? descriptor : describe(descriptor.mediaType, content);
     await this.#target.store.push(stored, contentOf(content));
     this.#stored.set(descriptor.digest, stored);
+    return stored;
   }
 
   /** The same index, unless a manifest of it became another. */

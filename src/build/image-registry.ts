@@ -1,6 +1,6 @@
 import { timingSafeEqual } from "node:crypto";
 import type { Server } from "bun";
-import { type ByteStream, type Bytes, collect, peek, streamOf } from "../bytes.ts";
+import { type ByteStream, type Bytes, collect, peek, streamOf, toReadable } from "../bytes.ts";
 import { type Descriptor, describe } from "../oci/descriptor.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
 import { MAX_MANIFEST } from "../oci/manifest.ts";
@@ -10,6 +10,8 @@ import type { ImageTarget } from "./engine.ts";
 import { ImageIntake } from "./image-intake.ts";
 
 const UNTYPED = "application/octet-stream";
+/** What the tags of layer caches end in. */
+const CACHE = ".buildcache";
 const OPEN_BRACE = 0x7b;
 
 /**
@@ -76,11 +78,13 @@ export class ImageRegistry implements AsyncDisposable {
     if (pathname === "/v2/")
       return new Response(null, { headers: { "docker-distribution-api-version": "registry/2.0" } });
     const [, blob] = /\/blobs\/(sha(?:256|512):[0-9a-f]+)$/.exec(pathname) ?? [];
-    if (blob && isDigest(blob)) return await this.#stat(blob);
+    if (blob && isDigest(blob)) return await this.#stat(blob, request.method === "GET");
     if (request.method === "POST" && pathname.endsWith("/blobs/uploads/")) return accepted(pathname);
     if (request.method === "PUT" && /\/blobs\/uploads\/[0-9a-f-]{36}$/.test(pathname))
       return await this.#blob(request, searchParams.get("digest") ?? "");
-    if (request.method === "PUT" && pathname.includes("/manifests/")) return await this.#manifest(request);
+    const [, ref] = /\/manifests\/([^/]+)$/.exec(pathname) ?? [];
+    if (ref !== undefined && request.method === "PUT") return await this.#manifest(request, ref);
+    if (ref !== undefined && (ref.endsWith(CACHE) || isDigest(ref))) return await this.#cache(ref);
     return new Response(null, { status: 404 });
   }
 
@@ -90,11 +94,23 @@ export class ImageRegistry implements AsyncDisposable {
     return given.byteLength === expected.byteLength && timingSafeEqual(given, expected);
   }
 
-  async #stat(digest: Digest): Promise<Response> {
+  /** The layer cache of a service, as the rack keeps it. */
+  async #cache(ref: string): Promise<Response> {
+    const { store } = this.#target;
+    const found = await store.resolve(ref).catch(() => undefined);
+    if (!found) return new Response(null, { status: 404 });
+    const bytes = await collect(await store.fetch(found), MAX_MANIFEST, "a cache's manifest");
+    return new Response(bytes, {
+      headers: { "content-type": found.mediaType, "docker-content-digest": found.digest },
+    });
+  }
+
+  async #stat(digest: Digest, whole: boolean): Promise<Response> {
     const found = this.#intake.isHeld(digest) ? undefined : await this.#target.blob(digest, UNTYPED);
     if (!found) return new Response(null, { status: 404 });
-    const headers = { "content-length": String(found.size), "docker-content-digest": digest };
-    return new Response(null, { headers });
+    const headers = { "docker-content-digest": digest, "content-type": UNTYPED };
+    if (whole) return new Response(toReadable(await this.#target.store.fetch(found)), { headers });
+    return new Response(null, { headers: { ...headers, "content-length": String(found.size) } });
   }
 
   async #blob(request: Request, digest: string): Promise<Response> {
@@ -115,13 +131,14 @@ export class ImageRegistry implements AsyncDisposable {
     }
   }
 
-  async #manifest(request: Request): Promise<Response> {
+  async #manifest(request: Request, ref: string): Promise<Response> {
     const mediaType = request.headers.get("content-type") ?? "";
     const body: ReadableStream<Bytes> | null = request.body;
     if (!isManifestType(mediaType) || !body) return new Response(null, { status: 400 });
     const bytes = await collect(body, MAX_MANIFEST, "a manifest");
     const descriptor = describe(mediaType, bytes);
-    await this.#intake.manifest(descriptor, bytes);
+    const stored = await this.#intake.manifest(descriptor, bytes);
+    if (ref.endsWith(CACHE)) await this.#target.store.tag(stored, ref);
     return new Response(null, { status: 201, headers: { "docker-content-digest": descriptor.digest } });
   }
 }

@@ -27,6 +27,9 @@ export interface PipelineRequest {
   managed: Managed;
   secrets: Secrets;
   ssh: SshAgents;
+  platforms: readonly string[];
+  /** Whether the rack keeps the layer cache of each service. */
+  buildCache: boolean;
 }
 
 export interface PipelineHost {
@@ -181,6 +184,8 @@ async function buildOne(
       noCache: request.noCache,
       secrets: request.secrets,
       ssh: request.ssh,
+      platforms: request.platforms,
+      cache: request.buildCache ? `${planned.services[0]}.buildcache` : undefined,
       signal: host.signal,
       credentials: (registry) => host.credentials(registry),
       onLine: (text) => host.log.line(prefix + text),

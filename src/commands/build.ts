@@ -1,4 +1,5 @@
 import { resolve } from "node:path";
+import { DavitError } from "../errors.ts";
 import type { Build } from "../rack/rack.ts";
 import type { Command, Context, Flag, Input } from "./command.ts";
 import { ensureApp } from "./ensure-app.ts";
@@ -23,6 +24,7 @@ export const buildFlags: Record<string, Flag> = {
     type: "strings",
     summary: "a secret that steps may mount: id=ID,src=PATH or id=ID,env=NAME; may be repeated",
   },
+  platform: { type: "strings", summary: "such as linux/arm64; several make one image for all of them" },
   ssh: { type: "strings", summary: "an ssh agent that steps may mount: `default`, or ID=SOCKET" },
   "wildcard-domain": { type: "boolean", summary: "note that the app serves a wildcard domain" },
 };
@@ -64,6 +66,11 @@ export async function runBuild(input: Input, context: Context): Promise<Build> {
   );
 }
 
+function checkPlatform(platform: string): void {
+  if (!/^[a-z0-9]+\/[a-z0-9]+(\/[a-z0-9.]+)?$/.test(platform))
+    throw new DavitError("usage", `Cannot build for ${JSON.stringify(platform)}: it is not like linux/arm64`);
+}
+
 /** What can be known to be wrong before anything is started. */
 async function inspect(input: Input, context: Context, dir: string, manifest: string) {
   const [
@@ -79,6 +86,8 @@ async function inspect(input: Input, context: Context, dir: string, manifest: st
     import("../build/secrets.ts"),
     import("../build/ssh-agents.ts"),
   ]);
+  const platforms = input.texts("platform").flatMap((text) => text.split(","));
+  platforms.forEach(checkPlatform);
   const buildArgs = input.texts("build-args");
   buildArgs.forEach(parseBuildArg);
   await requireProject(dir, manifest);
@@ -92,6 +101,7 @@ async function inspect(input: Input, context: Context, dir: string, manifest: st
     noCache: input.on("no-cache"),
     wildcardDomain: input.on("wildcard-domain"),
     secrets: await readSecrets(input.texts("secret"), context.env, context.cwd),
+    ...(platforms.length > 0 ? { platforms } : {}),
     ssh: await readSsh(input.texts("ssh"), context.env, context.cwd),
     external: input.on("external"),
   };

@@ -1,5 +1,5 @@
 import { basename } from "node:path";
-import type { Engine } from "../build/engine.ts";
+import type { Engine, EngineWish } from "../build/engine.ts";
 import { DavitError } from "../errors.ts";
 import type { Rack } from "../rack/rack.ts";
 import { paintFor } from "../terminal/color.ts";
@@ -87,11 +87,11 @@ async function isEmbedded(name: string, env: Env): Promise<boolean> {
 export function rackOptions(env: Env) {
   return {
     env,
-    engine: async (): Promise<Engine> => {
-      const address = env["BUILDKIT_HOST"];
-      if (address) {
-        const { BuildkitEngine } = await import("../build/buildkit-engine.ts");
-        return new BuildkitEngine(address, env);
+    engine: async ({ app, buildkit }: EngineWish): Promise<Engine> => {
+      const addresses = buildkit || env["BUILDKIT_HOST"];
+      if (addresses) {
+        const { BuildkitPool } = await import("../build/buildkit-pool.ts");
+        return new BuildkitPool(addresses, app, env);
       }
       const [{ DockerEngine }, { EngineClient }] = await Promise.all([
         import("../build/docker-engine.ts"),

@@ -9,6 +9,7 @@ export interface BuildRequest {
   dockerfile: string;
   args: Record<string, string>;
   target?: string | undefined;
+  platform?: string | undefined;
   noCache: boolean;
   tag?: string | undefined;
   /** Credentials for private base images, by server; the classic builder alone reads them. */
@@ -31,6 +32,7 @@ export async function* buildImage(
       dockerfile: request.dockerfile,
       buildargs: JSON.stringify(request.args),
       target: request.target,
+      platform: request.platform,
       nocache: request.noCache ? "1" : undefined,
       t: request.tag,
       version: request.version,

@@ -89,13 +89,16 @@ async function pipeline(
   const managed = managedArgs({ app, id, rack: parts.name, buildAuth: logins.buildAuth }, options);
   const host = pipelineHost({
     ...{ env: parts.env, log, events, signal, known },
-    engine: await parts.engine(),
+    engine: await parts.engine({ app, buildkit: await parts.settings.param("BuildkitHost") }),
     credentials: (registry) => parts.logins.find(registry, signal),
     target: imageTarget(parts, store, `${parts.id}/${app}`),
     onManifest: (text) => parts.ledger.builds.setManifest(id, text),
   });
-  const { ssh = new Map() } = options;
-  return await runPipeline({ ...options, env, managed, ssh, secrets: mountedSecrets(options, logins) }, host);
+  const { BuildArch } = (await parts.ledger.apps.find(app)).parameters;
+  const { ssh = new Map(), platforms = BuildArch ? [`linux/${BuildArch}`] : [] } = options;
+  const buildCache = (await parts.settings.param("BuildCache")) === "Yes";
+  const secrets = mountedSecrets(options, logins);
+  return await runPipeline({ ...options, env, managed, ssh, secrets, platforms, buildCache }, host);
 }
 
 /** The rack's memory of layers spans apps: what one app's build compressed, another's need not. */

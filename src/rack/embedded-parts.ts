@@ -1,6 +1,6 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import type { Engine } from "../build/engine.ts";
+import type { Engine, EngineWish } from "../build/engine.ts";
 import { systemError } from "../errors.ts";
 import { BlobPool } from "../oci/blob-pool.ts";
 import { Collector } from "./collector.ts";
@@ -21,7 +21,7 @@ import type { Settings } from "./settings.ts";
 export interface EmbeddedOptions {
   env: Env;
   /** Opens the engine when the first build needs it. */
-  engine: () => Promise<Engine>;
+  engine: (wish: EngineWish) => Promise<Engine>;
   now?: () => Date;
   random?: RandomSource;
 }
@@ -42,7 +42,7 @@ export interface EmbeddedParts {
   random: RandomSource;
   now: () => Date;
   env: Env;
-  engine: () => Promise<Engine>;
+  engine: (wish: EngineWish) => Promise<Engine>;
   store(app: string): RackStore;
   /** Brings the layout's `index.json` up to date. */
   publish(): Promise<void>;

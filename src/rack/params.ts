@@ -24,6 +24,10 @@ const RULES: Record<string, { like: RegExp; words: string }> = {
     like: /^([1-9]|[1-9]\d|[12]\d\d|3[0-5]\d|36[0-5])$/,
     words: "a number from 1 to 365",
   },
+  BuildkitHost: {
+    like: /^(unix|tcp|ssh):\/\/[^\s,]+(,(unix|tcp|ssh):\/\/[^\s,]+)*$/,
+    words: "addresses like unix:///path or tcp://host:port, joined with commas",
+  },
   BuildConcurrency: { like: /^([1-9]|[1-5]\d|6[0-4])$/, words: "a number from 1 to 64" },
 };
 const NAME = /^[A-Za-z][A-Za-z0-9_]{0,62}$/;

@@ -60,6 +60,7 @@ export function buildForm(options: Omit<BuildOptions, "dir">): Record<string, st
     development: flag(options.development),
     "git-sha": options.gitSha,
     manifest: options.manifest === "convox.yml" ? undefined : options.manifest,
+    platform: options.platforms?.join(","),
     "no-cache": flag(options.noCache),
     "wildcard-domain": flag(options.wildcardDomain),
   };

@@ -1,5 +1,5 @@
 import { BuildLog } from "../build/build-log.ts";
-import type { Engine, ImageTarget } from "../build/engine.ts";
+import type { Engine, EngineWish, ImageTarget } from "../build/engine.ts";
 import { runPipeline } from "../build/pipeline.ts";
 import { encode, streamOf } from "../bytes.ts";
 import { DavitError, reasonOf } from "../errors.ts";
@@ -17,7 +17,7 @@ import type { RemoteParts } from "./remote-content.ts";
 import { buildOf, list, releaseOf, systemOf, WireBuild, WireRelease, WireSystem } from "./remote-wire.ts";
 
 export interface ExternalParts extends RemoteParts {
-  engine(): Promise<Engine>;
+  engine(wish: EngineWish): Promise<Engine>;
   local(): Promise<EmbeddedRack>;
   isDavit: boolean;
 }
@@ -138,14 +138,17 @@ class ExternalBuild {
     await using memory = await local();
     const host = pipelineHost({
       ...{ env, log, events, signal, known },
-      engine: await engine(),
+      engine: await engine({ app: this.#app, buildkit: "" }),
       credentials: (registry) => registryCredentials(registry, { env, signal }),
       target: this.#target(memory),
       onManifest: (manifest) => client.done("PUT", this.#path, { form: { manifest }, signal }),
     });
-    const { ssh = new Map() } = this.#options;
+    const { ssh = new Map(), platforms = [] } = this.#options;
     const secrets = mountedSecrets(this.#options, logins);
-    return await runPipeline({ ...this.#options, env: appEnv, managed, ssh, secrets }, host);
+    return await runPipeline(
+      { ...this.#options, env: appEnv, managed, ssh, secrets, platforms, buildCache: false },
+      host,
+    );
   }
 
   /** A layer that was compressed before, and that the registry has, is neither compressed nor sent again. */

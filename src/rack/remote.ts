@@ -1,4 +1,4 @@
-import type { Engine } from "../build/engine.ts";
+import type { Engine, EngineWish } from "../build/engine.ts";
 import type { ByteStream } from "../bytes.ts";
 import { DavitError } from "../errors.ts";
 import { bodyOf } from "../http/response-body.ts";
@@ -49,7 +49,7 @@ export interface RemoteOptions {
   /** A rack on this machine: for what a Convox rack cannot take as it is, and for what is remembered of layers. */
   local(): Promise<EmbeddedRack>;
   /** For builds that run here. */
-  engine(): Promise<Engine>;
+  engine(wish: EngineWish): Promise<Engine>;
 }
 
 /** A rack over HTTP: another davit, or a Convox rack. */

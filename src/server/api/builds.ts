@@ -63,8 +63,16 @@ function requestOf(form: Form): BuildRequest {
     noCache: form.on("no-cache"),
     wildcardDomain: form.on("wildcard-domain"),
     buildArgs: splitArgs(form.text("build-args") ?? ""),
+    ...(form.text("platform") ? { platforms: platformsOf(form.text("platform") ?? "") } : {}),
     secrets: secretsOf(form.text("secrets") ?? "{}"),
   };
+}
+
+function platformsOf(text: string): string[] {
+  const platforms = text.split(",");
+  if (!platforms.every((platform) => /^[a-z0-9]+\/[a-z0-9]+(\/[a-z0-9.]+)?$/.test(platform)))
+    throw new DavitError("invalid", "invalid platform");
+  return platforms;
 }
 
 /** Values in base64, by id. They are kept in memory alone. */
