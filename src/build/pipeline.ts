@@ -43,6 +43,8 @@ export interface PipelineHost {
   /** The text of convox.yml, as soon as it is read. */
   onManifest(text: string): Promise<void>;
   onProgress(what: string, bytes: number): void;
+  /** These layer caches of the rack are used now. */
+  onCaches(tags: readonly string[]): Promise<void>;
 }
 
 export interface PipelineResult {
@@ -67,6 +69,7 @@ export async function runPipeline(request: PipelineRequest, host: PipelineHost):
   const plan = makePlan(manifest);
   const prepared = await Promise.all(plan.builds.map((build) => prepare(request, build)));
   warnOfArgs(request, prepared, host.log);
+  if (request.buildCache) await host.onCaches(plan.builds.map(cacheOf));
   const images = new Map<string, Descriptor>();
   const entrypoints = new Map<string, string>();
   const engine = await host.engine.describe();
@@ -95,6 +98,10 @@ async function readManifest(dir: string, file: string): Promise<string> {
       hint: "`davit init` writes one, `-m FILE` names another",
     });
   }
+}
+
+function cacheOf({ services }: PlannedBuild): string {
+  return `${services[0]}.buildcache`;
 }
 
 function plainArgs(buildArgs: string[]): Record<string, string> {
@@ -185,7 +192,7 @@ async function buildOne(
       secrets: request.secrets,
       ssh: request.ssh,
       platforms: request.platforms,
-      cache: request.buildCache ? `${planned.services[0]}.buildcache` : undefined,
+      cache: request.buildCache ? cacheOf(planned) : undefined,
       signal: host.signal,
       credentials: (registry) => host.credentials(registry),
       onLine: (text) => host.log.line(prefix + text),

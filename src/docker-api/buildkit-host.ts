@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { isIP } from "node:net";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
 import { DavitError, reasonOf, systemError } from "../errors.ts";
@@ -39,7 +40,8 @@ async function tcp(address: string, env: Env): Promise<Duplex> {
     });
   const [ca, cert, key] = await Promise.all(["ca.pem", "cert.pem", "key.pem"].map(read));
   const { connect } = await import("node:tls");
-  return connect({ host, port: Number(port), servername: host, ALPNProtocols: ["h2"], ca, cert, key });
+  const servername = isIP(host) === 0 ? { servername: host } : {};
+  return connect({ host, port: Number(port), ALPNProtocols: ["h2"], ca, cert, key, ...servername });
 }
 
 /** ssh finds keys, hosts and proxies by its own settings; it asks nobody anything. */

@@ -23,6 +23,7 @@ export interface HostParts {
   events: BuildEvents;
   signal: AbortSignal;
   onManifest(text: string): Promise<void>;
+  onCaches?(tags: readonly string[]): Promise<void>;
 }
 
 /** What a build's pipeline meets of the rack it runs for: registries, an engine, a place for images, and listeners. */
@@ -42,6 +43,7 @@ export function pipelineHost({
     events.progress?.({ what, done: sent.get(what) ?? 0 });
   };
   return {
+    onCaches: async () => undefined,
     ...rest,
     ...{ log, signal, credentials, onProgress },
     target: {

@@ -6,6 +6,7 @@ import { encode } from "../bytes.ts";
 import { DavitError, hasCode, reasonOf } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { parseDigest } from "../oci/digest.ts";
+import { expireCaches, touchCaches } from "./build-cache.ts";
 import { managedArgs, mountedSecrets, pipelineHost, protect } from "./build-host.ts";
 import type { EmbeddedParts } from "./embedded-parts.ts";
 import { newId } from "./ids.ts";
@@ -60,6 +61,7 @@ export async function carryOut(
       await complete(parts, store, app, id, result, log);
     });
     await parts.publish();
+    await expireCaches(parts).catch(() => undefined);
     return buildOf(await builds.find(app, id));
   } catch (error) {
     const failure = signal.aborted ? new DavitError("interrupted", "Interrupted", { cause: error }) : error;
@@ -93,6 +95,7 @@ async function pipeline(
     credentials: (registry) => parts.logins.find(registry, signal),
     target: imageTarget(parts, store, `${parts.id}/${app}`),
     onManifest: (text) => parts.ledger.builds.setManifest(id, text),
+    onCaches: (tags) => touchCaches(parts, app, tags),
   });
   const { BuildArch } = (await parts.ledger.apps.find(app)).parameters;
   const { ssh = new Map(), platforms = BuildArch ? [`linux/${BuildArch}`] : [] } = options;

@@ -12,7 +12,7 @@ import { RegistryLedger } from "./registry-ledger.ts";
 import { ReleaseLedger } from "./release-ledger.ts";
 import type { Seal } from "./seal.ts";
 import { Settings } from "./settings.ts";
-import { first, run } from "./steps.ts";
+import { all, first, run } from "./steps.ts";
 
 export interface LedgerPlace {
   /** A file. */
@@ -87,6 +87,19 @@ export class Ledger {
     );
   }
 
+  /** Facts whose names begin so. */
+  async facts(prefix: string): Promise<{ key: string; value: string }[]> {
+    const rows = await this.db.read(() =>
+      all("SELECT key, value FROM meta WHERE substr(key, 1, length(?1)) = ?1 ORDER BY key", prefix),
+    );
+    return rows.map((row) => check(NamedFact, row, "the ledger's facts"));
+  }
+
+  /** Forgets a fact, unless it has changed meanwhile. */
+  async dropFact(key: string, value: string): Promise<boolean> {
+    return (await this.db.write(() => run("DELETE FROM meta WHERE key = ? AND value = ?", key, value))) > 0;
+  }
+
   /** A fact about the rack, made by `initial` the first time it is asked for. */
   async fact(key: string, initial: () => string): Promise<string> {
     const known = await this.known(key);
@@ -99,6 +112,7 @@ export class Ledger {
 }
 
 const Fact = Type.Object({ value: Type.String() });
+const NamedFact = Type.Object({ key: Type.String(), value: Type.String() });
 
 async function openFile(path: string): Promise<LedgerDatabase> {
   const { SqliteDatabase } = await import("./sqlite-database.ts");
