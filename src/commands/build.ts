@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import { DavitError } from "../errors.ts";
-import type { Build } from "../rack/rack.ts";
+import type { Build, BuildOptions } from "../rack/rack.ts";
 import type { Command, Context, Flag, Input } from "./command.ts";
 import { ensureApp } from "./ensure-app.ts";
 import { json, step } from "./show.ts";
@@ -31,10 +31,15 @@ export const buildFlags: Record<string, Flag> = {
 
 export const build: Command = {
   name: "build",
-  args: "[dir]",
+  args: "[dir or address]",
   summary: "build a project's services, and make a release of them",
   flags: buildFlags,
-  examples: ["davit build", "davit build ./shop -a shop --build-args VERSION=1.10", "davit build --id"],
+  examples: [
+    "davit build",
+    "davit build https://git.example.com/shop.git#main -a shop",
+    "davit build ./shop -a shop --build-args VERSION=1.10",
+    "davit build --id",
+  ],
   async run(input, context) {
     const built = await runBuild(input, context);
     if (input.on("id")) context.stdout.print(built.release);
@@ -47,9 +52,7 @@ export const build: Command = {
 export async function runBuild(input: Input, context: Context): Promise<Build> {
   const out = input.on("id") || input.on("json") ? context.stderr : context.stdout;
   const app = await context.appName();
-  const dir = resolve(context.cwd, input.args[0] ?? ".");
-  const manifest = input.text("manifest") ?? "convox.yml";
-  const options = await step(out, "Packaging source", () => inspect(input, context, dir, manifest));
+  const options = await sourceOptions(input, context, out);
   const rack = await context.rack();
   await ensureApp(rack, app, context);
   out.print("Starting build... ");
@@ -71,18 +74,37 @@ function checkPlatform(platform: string): void {
     throw new DavitError("usage", `Cannot build for ${JSON.stringify(platform)}: it is not like linux/arm64`);
 }
 
+/** An address is fetched where the build runs; there is nothing to pack. */
+async function sourceOptions(input: Input, context: Context, out: Context["stdout"]): Promise<BuildOptions> {
+  const manifest = input.text("manifest") ?? "convox.yml";
+  const place = input.args[0] ?? ".";
+  const { parseSourceUrl } = await import("../build/source-url.ts");
+  if (parseSourceUrl(place)) return { ...(await common(input, context)), dir: "", url: place, manifest };
+  const dir = resolve(context.cwd, place);
+  return await step(out, "Packaging source", () => inspect(input, context, dir, manifest));
+}
+
 /** What can be known to be wrong before anything is started. */
-async function inspect(input: Input, context: Context, dir: string, manifest: string) {
-  const [
-    { parseBuildArg },
-    { requireProject },
-    { describeCommit, headCommit },
-    { readSecrets },
-    { readSsh },
-  ] = await Promise.all([
-    import("../build/build-args.ts"),
+async function inspect(input: Input, context: Context, dir: string, manifest: string): Promise<BuildOptions> {
+  const [{ requireProject }, { describeCommit, headCommit }] = await Promise.all([
     import("../build/project.ts"),
     import("../build/git.ts"),
+  ]);
+  const rest = await common(input, context);
+  await requireProject(dir, manifest);
+  const description = rest.description ?? (await describeCommit(context.cwd));
+  const gitSha = await headCommit(dir);
+  return {
+    ...{ ...rest, dir, manifest },
+    ...(description === undefined ? {} : { description }),
+    ...(gitSha === undefined ? {} : { gitSha }),
+  };
+}
+
+/** What flags say, whatever is built. */
+async function common(input: Input, context: Context): Promise<Omit<BuildOptions, "dir" | "manifest">> {
+  const [{ parseBuildArg }, { readSecrets }, { readSsh }] = await Promise.all([
+    import("../build/build-args.ts"),
     import("../build/secrets.ts"),
     import("../build/ssh-agents.ts"),
   ]);
@@ -90,13 +112,10 @@ async function inspect(input: Input, context: Context, dir: string, manifest: st
   platforms.forEach(checkPlatform);
   const buildArgs = input.texts("build-args");
   buildArgs.forEach(parseBuildArg);
-  await requireProject(dir, manifest);
-  const description = input.text("description") ?? (await describeCommit(context.cwd));
-  const gitSha = await headCommit(dir);
+  const description = input.text("description");
   return {
-    ...{ dir, manifest, buildArgs },
+    buildArgs,
     ...(description === undefined ? {} : { description }),
-    ...(gitSha === undefined ? {} : { gitSha }),
     development: input.on("development"),
     noCache: input.on("no-cache"),
     wildcardDomain: input.on("wildcard-domain"),

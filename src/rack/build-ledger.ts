@@ -28,6 +28,7 @@ export interface BuildNote {
   entrypoint?: string;
   started?: string;
   release?: string;
+  gitSha?: string;
   status?: "created" | "running";
 }
 
@@ -99,8 +100,16 @@ export class BuildLedger {
     await this.#db.write(function* () {
       const row = { ...(yield* findOpen(app, id, "change")), ...note };
       yield* run(
-        "UPDATE builds SET manifest = ?, entrypoint = ?, started = ?, release = ?, status = ? WHERE id = ?",
-        ...[row.manifest, row.entrypoint, row.started, row.release, row.status, id],
+        "UPDATE builds SET manifest = ?, entrypoint = ?, started = ?, release = ?, status = ?, git_sha = ? WHERE id = ?",
+        ...[
+          row.manifest,
+          row.entrypoint,
+          row.started,
+          row.release,
+          row.status,
+          note.gitSha ?? row.git_sha,
+          id,
+        ],
       );
     });
   }

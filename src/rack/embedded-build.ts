@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { BuildLog } from "../build/build-log.ts";
 import type { ImageTarget } from "../build/engine.ts";
 import { type PipelineResult, runPipeline } from "../build/pipeline.ts";
@@ -33,7 +36,29 @@ export async function runEmbeddedBuild(
     wildcardDomain: options.wildcardDomain,
   });
   events.started?.(buildOf(row));
-  return await carryOut(parts, row, async () => options, events, signal);
+  if (options.url === undefined) return await carryOut(parts, row, async () => options, events, signal);
+  const root = await mkdtemp(join(tmpdir(), "davit-source-"));
+  try {
+    return await carryOut(parts, row, () => fetched(parts, root, options, signal), events, signal);
+  } finally {
+    await rm(root, { recursive: true, force: true });
+  }
+}
+
+/** The project of an address, in a directory. */
+export async function fetched<T extends Pick<BuildOptions, "url">>(
+  { env }: Pick<EmbeddedParts, "env">,
+  root: string,
+  options: T,
+  signal: AbortSignal,
+): Promise<T & { dir: string; gitSha?: string }> {
+  const [{ fetchSource }, { parseSourceUrl }] = await Promise.all([
+    import("../build/fetch-source.ts"),
+    import("../build/source-url.ts"),
+  ]);
+  const source = parseSourceUrl(options.url ?? "");
+  if (!source) throw new DavitError("invalid", "unknown source type");
+  return { ...options, ...(await fetchSource(source, root, { env, signal })) };
 }
 
 /**
@@ -56,7 +81,9 @@ export async function carryOut(
   const heartbeat = setInterval(() => void builds.renew([id]).catch(() => undefined), HEARTBEAT);
   try {
     await parts.store(app).lease(async (store) => {
-      const result = await pipeline(parts, store, app, id, await source(), log, events, signal);
+      const options = await source();
+      if (options.gitSha !== undefined) await builds.note(app, id, { gitSha: options.gitSha });
+      const result = await pipeline(parts, store, app, id, options, log, events, signal);
       signal.throwIfAborted();
       await complete(parts, store, app, id, result, log);
     });

@@ -11,6 +11,7 @@ const DEFAULTS: Record<string, string> = {
   BuildCacheCleanup: "No",
   BuildCacheRetentionDays: "30",
   BuildConcurrency: "2",
+  BuildFromUrls: "No",
 };
 
 /** Where images are kept: a prefix in a registry, or nothing for the rack itself. */
@@ -28,6 +29,7 @@ const RULES: Record<string, { like: RegExp; words: string }> = {
     like: /^(unix|tcp|ssh):\/\/[^\s,]+(,(unix|tcp|ssh):\/\/[^\s,]+)*$/,
     words: "addresses like unix:///path or tcp://host:port, joined with commas",
   },
+  BuildFromUrls: { like: YES_NO, words: "Yes or No" },
   BuildConcurrency: { like: /^([1-9]|[1-5]\d|6[0-4])$/, words: "a number from 1 to 64" },
 };
 const NAME = /^[A-Za-z][A-Za-z0-9_]{0,62}$/;

@@ -107,8 +107,10 @@ export interface AppUpdate {
 }
 
 export interface BuildOptions {
-  /** The project's directory. */
+  /** The project's directory; "" where the project is fetched. */
   dir: string;
+  /** Where the project is fetched from: git's or a `.tgz`'s address. */
+  url?: string;
   /** Path of convox.yml below `dir`. */
   manifest: string;
   description?: string;

@@ -32,7 +32,8 @@ export async function runRemoteBuild(
     throw new DavitError("unsupported", "Cannot send secrets: this rack takes none", {
       hint: "build here, with --external",
     });
-  const url = await upload(client, app, options, events, signal, isDavit ? zstandard : gzipped);
+  const url =
+    options.url ?? (await upload(client, app, options, events, signal, isDavit ? zstandard : gzipped));
   const form = { url, ...buildForm(options), ...secretsField(options) };
   const created = buildOf(await client.json(WireBuild, "POST", `/apps/${app}/builds`, { form, signal }), app);
   events.started?.(created);

@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { BuildLog } from "../build/build-log.ts";
 import type { Engine, EngineWish, ImageTarget } from "../build/engine.ts";
 import { runPipeline } from "../build/pipeline.ts";
@@ -10,6 +13,7 @@ import { RegistryStore } from "../oci/registry-store.ts";
 import { Type } from "../schema.ts";
 import { managedArgs, mountedSecrets, pipelineHost, protect } from "./build-host.ts";
 import type { EmbeddedRack } from "./embedded.ts";
+import { fetched } from "./embedded-build.ts";
 import { parseEnv } from "./env-text.ts";
 import type { Build, BuildEvents, BuildOptions } from "./rack.ts";
 import { buildForm } from "./remote-build.ts";
@@ -44,13 +48,17 @@ export async function runExternalBuild(
     async (chunk) => void text.push(chunk),
     (line) => events.log?.(line),
   );
+  const root = options.url === undefined ? undefined : await mkdtemp(join(tmpdir(), "davit-source-"));
   const external = new ExternalBuild(parts, app, created, options, { log, events, signal });
   try {
+    if (root !== undefined) await external.fetch(root);
     return await external.run(text);
   } catch (error) {
     const failure = signal.aborted ? new DavitError("interrupted", "Interrupted", { cause: error }) : error;
     await external.fail(failure, text);
     throw failure;
+  } finally {
+    if (root !== undefined) await rm(root, { recursive: true, force: true });
   }
 }
 
@@ -58,7 +66,7 @@ class ExternalBuild {
   readonly #parts: ExternalParts;
   readonly #app: string;
   readonly #build: Build;
-  readonly #options: BuildOptions;
+  #options: BuildOptions;
   readonly #run: { log: BuildLog; events: BuildEvents; signal: AbortSignal };
   readonly #path: string;
 
@@ -75,6 +83,11 @@ class ExternalBuild {
     this.#options = options;
     this.#run = run;
     this.#path = `/apps/${app}/builds/${build.id}`;
+  }
+
+  /** Brings a project that is at an address into a directory. */
+  async fetch(root: string): Promise<void> {
+    this.#options = await fetched(this.#parts, root, this.#options, this.#run.signal);
   }
 
   async run(text: string[]): Promise<Build> {

@@ -7,7 +7,7 @@ import type { Credentials } from "../http/docker-auth.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { digestOf, parseDigest } from "../oci/digest.ts";
 import { BuildQueue, type QueueLimits } from "./build-queue.ts";
-import { carryOut } from "./embedded-build.ts";
+import { carryOut, fetched } from "./embedded-build.ts";
 import type { EmbeddedParts } from "./embedded-parts.ts";
 import { logOf, pinImage, pinPushed, requireImage, servicesOf } from "./external-build.ts";
 import { newId } from "./ids.ts";
@@ -194,10 +194,11 @@ export class ServedRack {
     return { id, app, description: description ?? "", gitSha: gitSha ?? "", wildcardDomain };
   }
 
-  async #sourceKey(app: string, url: string): Promise<string> {
+  /** The object that holds a source; undefined where it is fetched from an address. */
+  async #sourceKey(app: string, url: string): Promise<string | undefined> {
+    if (url === "") throw new DavitError("invalid", "no build source found");
     const [, owner, key = ""] = /^object:\/\/([^/]*)\/(.+)$/.exec(url) ?? [];
-    if (owner === undefined)
-      throw new DavitError("invalid", url === "" ? "no build source found" : "unknown source type");
+    if (owner === undefined) return await this.#requireUrl(url);
     if (owner !== app) throw new DavitError("denied", `the source belongs to app ${owner}`);
     await this.#parts.ledger.apps.find(app);
     if (!(await this.#parts.ledger.objects.find(app, key)))
@@ -205,9 +206,19 @@ export class ServedRack {
     return key;
   }
 
+  /** Whoever may build could have this machine ask others for anything: operators allow it first. */
+  async #requireUrl(url: string): Promise<undefined> {
+    const { parseSourceUrl } = await import("../build/source-url.ts");
+    if (!parseSourceUrl(url)) throw new DavitError("invalid", "unknown source type");
+    if ((await this.#parts.settings.param("BuildFromUrls")) === "Yes") return;
+    throw new DavitError("denied", "this rack builds from no addresses", {
+      hint: "davit rack params set BuildFromUrls=Yes, or build where the source is",
+    });
+  }
+
   async #run(
     row: BuildRow,
-    key: string,
+    key: string | undefined,
     request: BuildRequest,
     signal: AbortSignal,
     onEnd: (build: Build) => void,
@@ -217,6 +228,7 @@ export class ServedRack {
       await mkdir(dir, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
         throw systemError("Cannot unpack the source", error);
       });
+      if (key === undefined) return await fetched(this.#parts, dir, request, signal);
       await unpack((await this.object(row.app, key)).stream, dir, signal);
       if (key.startsWith("tmp/")) await this.#parts.ledger.objects.remove(row.app, key);
       return { ...request, dir };
