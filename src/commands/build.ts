@@ -31,7 +31,7 @@ export const buildFlags: Record<string, Flag> = {
 
 export const build: Command = {
   name: "build",
-  args: "[dir or address]",
+  args: "[source]",
   summary: "build a project's services, and make a release of them",
   flags: buildFlags,
   examples: [

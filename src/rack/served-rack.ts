@@ -209,7 +209,8 @@ export class ServedRack {
   /** Whoever may build could have this machine ask others for anything: operators allow it first. */
   async #requireUrl(url: string): Promise<undefined> {
     const { parseSourceUrl } = await import("../build/source-url.ts");
-    if (!parseSourceUrl(url)) throw new DavitError("invalid", "unknown source type");
+    if (!/^((https?|ssh):|[\w.-]+@)/.test(url) || !parseSourceUrl(url))
+      throw new DavitError("invalid", "unknown source type");
     if ((await this.#parts.settings.param("BuildFromUrls")) === "Yes") return;
     throw new DavitError("denied", "this rack builds from no addresses", {
       hint: "davit rack params set BuildFromUrls=Yes, or build where the source is",
