@@ -16,7 +16,10 @@ import type { Secrets } from "./secrets.ts";
 import { sshMethods } from "./ssh-forward.ts";
 
 /** What a build's session serves: its files, logins for private base images, its secrets, an ssh agent. */
-export type SessionParts = Pick<EngineBuild, "context" | "credentials" | "onSent" | "secrets" | "ssh">;
+export type SessionParts = Pick<
+  EngineBuild,
+  "context" | "credentials" | "onSent" | "onListed" | "secrets" | "ssh"
+>;
 
 /** A session of an engine for one build. */
 export async function openBuildSession(client: EngineClient, parts: SessionParts): Promise<EngineSession> {
@@ -33,11 +36,12 @@ export function sessionMethods({
   context,
   credentials: find,
   onSent,
+  onListed,
   secrets,
   ssh,
 }: SessionParts): SessionMethods {
   return {
-    "/moby.filesync.v1.FileSync/DiffCopy": fileSync(context, onSent),
+    "/moby.filesync.v1.FileSync/DiffCopy": fileSync(context, onSent, undefined, onListed),
     "/moby.filesync.v1.Auth/Credentials": (call) => credentials(call, find),
     "/moby.buildkit.secrets.v1.Secrets/GetSecret": (call) => secret(call, secrets),
     ...sshMethods(ssh),

@@ -194,6 +194,7 @@ async function probe(daemon: Buildkitd, build: EngineBuild, target: ImageTarget)
         target: undefined,
         onLine: () => undefined,
         onSent: () => undefined,
+        onListed: () => undefined,
       };
       await run(daemon, quiet, sessionMethods(quiet), {});
     });

@@ -11,9 +11,18 @@ import { isBadPattern } from "./go-glob.ts";
 /** What each pattern said about a directory; handed to the entries inside it. */
 export type ParentMatches = readonly boolean[];
 
+/** A pattern where it stands. */
+export interface IgnoreRule {
+  file: string;
+  line: number;
+  /** As it was read, a leading `!` included. */
+  text: string;
+}
+
 interface Pattern {
   text: string;
   negated: boolean;
+  rule?: IgnoreRule;
   matches(path: string): boolean;
 }
 
@@ -22,6 +31,8 @@ export interface Verdict {
   matches: ParentMatches;
   /** The pattern that decided, as written in the file; undefined when none matched. */
   pattern: string | undefined;
+  /** Where that pattern stands. */
+  rule: IgnoreRule | undefined;
 }
 
 export class IgnoreRules {
@@ -41,7 +52,7 @@ export class IgnoreRules {
       .split("\n")
       .entries()) {
       const pattern = parseLine(raw, file, i + 1);
-      if (pattern) patterns.push(pattern);
+      if (pattern) patterns.push({ ...pattern, rule: { file, line: i + 1, text: raw.trim() } });
     }
     return new IgnoreRules(patterns);
   }
@@ -50,16 +61,17 @@ export class IgnoreRules {
   judge(path: string, parent: ParentMatches = []): Verdict {
     const matches: boolean[] = [];
     let ignored = false;
-    let decided: string | undefined;
+    let decided: Pattern | undefined;
     for (const [i, pattern] of this.#patterns.entries()) {
       // A pattern that could not change the verdict is not tried, and so not carried down either.
       const match = (parent[i] ?? false) || (pattern.negated === ignored && pattern.matches(path));
       matches.push(match);
       if (!match) continue;
       ignored = !pattern.negated;
-      decided = pattern.negated ? `!${pattern.text}` : pattern.text;
+      decided = pattern;
     }
-    return { ignored, matches, pattern: decided };
+    const text = decided && (decided.negated ? `!${decided.text}` : decided.text);
+    return { ignored, matches, pattern: text, rule: decided?.rule };
   }
 
   /** Whether something below an ignored directory may still be wanted, by an exception. */

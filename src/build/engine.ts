@@ -4,6 +4,7 @@ import type { Descriptor } from "../oci/descriptor.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { Store } from "../oci/store.ts";
 import type { Context } from "./context.ts";
+import type { ContextSize } from "./context-size.ts";
 import type { Secrets } from "./secrets.ts";
 import type { SshAgents } from "./ssh-agents.ts";
 
@@ -27,6 +28,8 @@ export interface EngineBuild {
   onLine(text: string): void;
   /** Bytes of the context that went to the engine. */
   onSent(bytes: number): void;
+  /** The context, once the engine was told of all of it; single files are told of by themselves. */
+  onListed(size: ContextSize): void;
 }
 
 /** An image that is in the store now. */

@@ -4,6 +4,7 @@ import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import type { SessionCall } from "../docker-api/session.ts";
 import { Garbage } from "../garbage.ts";
 import { type Context, type ContextItem, walkContext, walkPaths } from "./context.ts";
+import { ContextSize } from "./context-size.ts";
 
 /*
  * The sender of fsutil's protocol, by which BuildKit takes files out of a session:
@@ -26,11 +27,12 @@ export function fileSync(
   context: Context,
   onSent: (bytes: number) => void,
   piece = PIECE,
+  onListed: (size: ContextSize) => void = () => undefined,
 ): (call: SessionCall) => Promise<void> {
   return async (call) => {
     const items = chosen(context, call);
     const sender = new Sender(context.root, call, onSent, piece);
-    const listing = sender.list(items);
+    const listing = sender.list(items).then(onListed);
     await Promise.all([listing, sender.answer(listing)]);
   };
 }
@@ -58,13 +60,16 @@ class Sender {
     this.#onSent = onSent;
   }
 
-  async list(items: AsyncIterable<ContextItem>): Promise<void> {
+  async list(items: AsyncIterable<ContextItem>): Promise<ContextSize> {
     const links = new Map<string, string>();
+    const size = new ContextSize();
     for await (const item of items) {
       this.#items.push(item);
+      size.add(item.path, item.size);
       await this.#call.send(packet(STAT, { stat: await stat(this.#root, item, links) }));
     }
     await this.#call.send(packet(STAT, {}));
+    return size;
   }
 
   /** Until the engine says it has all it wants. */

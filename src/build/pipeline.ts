@@ -8,6 +8,7 @@ import type { ReadStore } from "../oci/store.ts";
 import { type Managed, parseBuildArg, resolveArgs } from "./build-args.ts";
 import type { BuildLog } from "./build-log.ts";
 import { openContext } from "./context.ts";
+import { type ContextSize, LARGE_CONTEXT } from "./context-size.ts";
 import { type ConvoxYml, loadConvoxYml } from "./convox-yml.ts";
 import { type Dockerfile, developmentStage, parseDockerfile } from "./dockerfile.ts";
 import type { Engine, ImageTarget } from "./engine.ts";
@@ -197,11 +198,21 @@ async function buildOne(
       credentials: (registry) => host.credentials(registry),
       onLine: (text) => host.log.line(prefix + text),
       onSent: (bytes) => host.onProgress(`Sending ${planned.path}`, bytes),
+      onListed: (size) => sayLarge(size, host.log),
     },
     host.target,
   );
   for (const service of planned.services) host.log.line(`Stored: ${service} ${image.digest}`);
   return { image, entrypoint: entrypoint.map(shellQuote).join(" ") };
+}
+
+/** What makes a context large is most often there by mistake. */
+function sayLarge(size: ContextSize, log: BuildLog): void {
+  if (size.total <= LARGE_CONTEXT) return;
+  const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(0)} MB`;
+  log.line(`The context has ${size.files} files, ${megabytes(size.total)}; the largest, for .dockerignore:`);
+  for (const { path, size: bytes } of size.largest(5))
+    log.line(`  ${megabytes(bytes)} ${path} (${((100 * bytes) / size.total).toFixed(0)} %)`);
 }
 
 /** An `image:` service: from its registry with its digest kept, else what the engine has by that name. */

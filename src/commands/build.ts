@@ -16,6 +16,10 @@ export const buildFlags: Record<string, Flag> = {
     summary: "what this build is; else the last git commit, in a clean tree",
   },
   development: { type: "boolean", summary: "build the Dockerfile's `development` stage, where there is one" },
+  "explain-ignore": {
+    type: "string",
+    summary: "build nothing: say which ignore rule keeps this path or drops it, in each service's context",
+  },
   external: { type: "boolean", summary: "build here, and push the images straight to the rack's registry" },
   id: { type: "boolean", summary: "print only the release id; the rest goes to stderr" },
   manifest: { type: "string", short: "m", summary: "path of convox.yml in the project" },
@@ -41,12 +45,32 @@ export const build: Command = {
     "davit build --id",
   ],
   async run(input, context) {
+    const path = input.text("explain-ignore");
+    if (path !== undefined) return await explain(path, input, context);
     const built = await runBuild(input, context);
     if (input.on("id")) context.stdout.print(built.release);
     else if (input.on("json")) json(context, built);
     else context.stdout.print(`Build:   ${built.id}\nRelease: ${built.release}\n`);
   },
 };
+
+/** For each directory that services are built from. */
+async function explain(path: string, input: Input, context: Context): Promise<void> {
+  const [{ explainProject }, { relative }] = await Promise.all([
+    import("../build/explain-ignore.ts"),
+    import("node:path"),
+  ]);
+  const dir = resolve(context.cwd, input.args[0] ?? ".");
+  const found = await explainProject(dir, input.text("manifest") ?? "convox.yml", resolve(context.cwd, path));
+  if (input.on("json")) return json(context, found);
+  for (const { context: root, path: inside, exists, kept, rule } of found) {
+    const why = rule ? `${relative(dir, rule.file)}:${rule.line}: ${rule.text}` : "no rule matches";
+    const place = relative(dir, root) || ".";
+    context.stdout.line(
+      `${place}: ${inside} is ${kept ? "kept" : "dropped"} (${why})${exists ? "" : "; there is no such file now"}`,
+    );
+  }
+}
 
 /** Builds and shows the log; the log is data, unless the caller wants stdout for an id or JSON. */
 export async function runBuild(input: Input, context: Context): Promise<Build> {
