@@ -80,10 +80,12 @@ export class BuildkitEngine implements Engine {
         "oci-mediatypes": "true",
       },
     };
-    const answer = await run(daemon, parts, sessionMethods(parts), {
-      exporter,
-      ...cacheOf(build, `${address}/${target.path}`),
-    });
+    const cache = cacheOf(build, `${address}/${target.path}`);
+    const answer = await run(daemon, parts, sessionMethods(parts), { exporter, ...cache }).catch(
+      (error: unknown) => {
+        throw registry.failure ?? error;
+      },
+    );
     const image = registry.stored(answer[DIGEST] ?? "");
     if (!image) throw new DavitError("engine", "Cannot store the image: buildkitd did not push it");
     return image;
@@ -100,10 +102,11 @@ export class BuildkitEngine implements Engine {
         await image;
       },
     };
-    if (build.platforms.length > 1)
+    if (build.platforms.length > 1 || build.attestations.size > 0)
       throw new DavitError(
         "unsupported",
-        "Cannot build for several platforms with a buildkitd that cannot reach this machine",
+        "Cannot take an image of several manifests from a buildkitd that cannot reach this machine",
+        { hint: "build for one platform, without attestations, or run davit where buildkitd runs" },
       );
     if (build.cache) build.onLine("WARNING: BuildCache has no effect: this buildkitd cannot reach the rack");
     await run(daemon, build, methods, {
@@ -140,12 +143,13 @@ async function run(
 
 /** Old frontends are told of imports by an attribute, and new ones by the request. */
 function attrsOf(
-  { context, args, target, noCache, platforms }: EngineBuild,
+  { context, args, target, noCache, platforms, attestations }: EngineBuild,
   { cacheImports = [] }: Pick<SolveRequest, "cacheImports">,
 ): Record<string, string> {
   const imports = cacheImports.map(({ type, attrs }) => ({ Type: type, Attrs: attrs }));
   return {
     ...(imports.length > 0 ? { "cache-imports": JSON.stringify(imports) } : {}),
+    ...Object.fromEntries([...attestations].map(([kind, how]) => [`attest:${kind}`, how])),
     ...(platforms.length > 0 ? { platform: platforms.join(",") } : {}),
     filename: context.dockerfile,
     ...(target === undefined ? {} : { target }),
@@ -189,6 +193,7 @@ async function probe(daemon: Buildkitd, build: EngineBuild, target: ImageTarget)
       const quiet = {
         ...build,
         platforms: [],
+        attestations: new Map<string, string>(),
         context,
         args: {},
         target: undefined,

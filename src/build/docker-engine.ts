@@ -79,6 +79,10 @@ export class DockerEngine implements Engine {
           hint: "use a buildkitd: set BUILDKIT_HOST, or the rack parameter BuildkitHost",
         },
       );
+    if (build.attestations.size > 0)
+      throw new DavitError("unsupported", "Cannot make attestations: the Docker Engine makes none", {
+        hint: "use a buildkitd: set BUILDKIT_HOST, or the rack parameter BuildkitHost",
+      });
     if (build.cache)
       build.onLine(
         "WARNING: BuildCache has no effect: the Docker Engine keeps its cache to itself; a buildkitd shares it",

@@ -14,6 +14,8 @@ export interface EngineBuild {
   args: Record<string, string>;
   target: string | undefined;
   noCache: boolean;
+  /** Attestations to be made, `provenance` and `sbom`, and what their makers are told. */
+  attestations: ReadonlyMap<string, string>;
   /** Such as `linux/arm64`; none is the engine's own. */
   platforms: readonly string[];
   /** The tag under which the rack keeps what these steps made, for engines that have lost it. */

@@ -39,7 +39,7 @@ export class ImageRegistry implements AsyncDisposable {
       port: 0,
       idleTimeout: 0,
       maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-      fetch: (request) => this.#handle(request),
+      fetch: (request) => this.#handle(request).catch((error: unknown) => this.#failed(error)),
       error: () => new Response(null, { status: 500 }),
     });
   }
@@ -47,6 +47,14 @@ export class ImageRegistry implements AsyncDisposable {
   /** What image names begin with to be pushed here. */
   get address(): string {
     return `127.0.0.1:${this.#server.port}`;
+  }
+
+  /** Why something was not taken: the builder only hears that it was not. */
+  failure: unknown;
+
+  #failed(error: unknown): Response {
+    this.failure ??= error;
+    return new Response(null, { status: 400 });
   }
 
   /** The image that was pushed under this digest, as it is stored. */

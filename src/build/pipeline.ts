@@ -29,6 +29,7 @@ export interface PipelineRequest {
   secrets: Secrets;
   ssh: SshAgents;
   platforms: readonly string[];
+  attestations: ReadonlyMap<string, string>;
   /** Whether the rack keeps the layer cache of each service. */
   buildCache: boolean;
 }
@@ -193,6 +194,7 @@ async function buildOne(
       secrets: request.secrets,
       ssh: request.ssh,
       platforms: request.platforms,
+      attestations: request.attestations,
       cache: request.buildCache ? cacheOf(planned) : undefined,
       signal: host.signal,
       credentials: (registry) => host.credentials(registry),

@@ -29,6 +29,11 @@ export const buildFlags: Record<string, Flag> = {
     summary: "a secret that steps may mount: id=ID,src=PATH or id=ID,env=NAME; may be repeated",
   },
   platform: { type: "strings", summary: "such as linux/arm64; several make one image for all of them" },
+  provenance: {
+    type: "string",
+    summary: "attest how images were made: `mode=min` or `mode=max`; with a buildkitd",
+  },
+  sbom: { type: "string", summary: "attest what is in images: `generator=IMAGE`; with a buildkitd" },
   ssh: { type: "strings", summary: "an ssh agent that steps may mount: `default`, or ID=SOCKET" },
   "wildcard-domain": { type: "boolean", summary: "note that the app serves a wildcard domain" },
 };
@@ -93,6 +98,22 @@ export async function runBuild(input: Input, context: Context): Promise<Build> {
   );
 }
 
+/** Written as buildx takes them; each says something of how, for a generator is nothing to guess. */
+function attestationsOf(input: Input): Map<string, string> {
+  const attestations = new Map<string, string>();
+  for (const [kind, like] of [
+    ["provenance", /^mode=(min|max)(,[\w-]+=[^,]+)*$/],
+    ["sbom", /^generator=[^,]+(,[\w-]+=[^,]+)*$/],
+  ] as const) {
+    const how = input.text(kind);
+    if (how === undefined) continue;
+    if (!like.test(how))
+      throw new DavitError("usage", `Cannot attest ${kind} with ${JSON.stringify(how)}: see --help`);
+    attestations.set(kind, how);
+  }
+  return attestations;
+}
+
 function checkPlatform(platform: string): void {
   if (!/^[a-z0-9]+\/[a-z0-9]+(\/[a-z0-9.]+)?$/.test(platform))
     throw new DavitError("usage", `Cannot build for ${JSON.stringify(platform)}: it is not like linux/arm64`);
@@ -145,6 +166,7 @@ async function common(input: Input, context: Context): Promise<Omit<BuildOptions
     wildcardDomain: input.on("wildcard-domain"),
     secrets: await readSecrets(input.texts("secret"), context.env, context.cwd),
     ...(platforms.length > 0 ? { platforms } : {}),
+    attestations: attestationsOf(input),
     ssh: await readSsh(input.texts("ssh"), context.env, context.cwd),
     external: input.on("external"),
   };

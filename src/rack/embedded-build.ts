@@ -126,9 +126,13 @@ async function pipeline(
   });
   const { BuildArch } = (await parts.ledger.apps.find(app)).parameters;
   const { ssh = new Map(), platforms = BuildArch ? [`linux/${BuildArch}`] : [] } = options;
+  const { attestations = new Map() } = options;
   const buildCache = (await parts.settings.param("BuildCache")) === "Yes";
   const secrets = mountedSecrets(options, logins);
-  return await runPipeline({ ...options, env, managed, ssh, secrets, platforms, buildCache }, host);
+  return await runPipeline(
+    { ...options, env, managed, ssh, secrets, platforms, attestations, buildCache },
+    host,
+  );
 }
 
 /** The rack's memory of layers spans apps: what one app's build compressed, another's need not. */

@@ -123,6 +123,8 @@ export interface BuildOptions {
   /** What steps may mount by id: `RUN --mount=type=secret`, `type=ssh`. */
   secrets?: Secrets;
   ssh?: SshAgents;
+  /** `provenance` and `sbom`, with what buildkitd is told of them: `mode=max`, `generator=IMAGE`. */
+  attestations?: ReadonlyMap<string, string>;
   /** Such as `linux/arm64`; the app's BuildArch when left out. */
   platforms?: readonly string[];
   /** Here, whatever kind of rack it is for: no source leaves this machine, images go straight to the rack's registry. */

@@ -62,6 +62,8 @@ export function buildForm(options: Omit<BuildOptions, "dir">): Record<string, st
     "git-sha": options.gitSha,
     manifest: options.manifest === "convox.yml" ? undefined : options.manifest,
     platform: options.platforms?.join(","),
+    provenance: options.attestations?.get("provenance"),
+    sbom: options.attestations?.get("sbom"),
     "no-cache": flag(options.noCache),
     "wildcard-domain": flag(options.wildcardDomain),
   };

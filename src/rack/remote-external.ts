@@ -156,10 +156,10 @@ class ExternalBuild {
       target: this.#target(memory),
       onManifest: (manifest) => client.done("PUT", this.#path, { form: { manifest }, signal }),
     });
-    const { ssh = new Map(), platforms = [] } = this.#options;
+    const { ssh = new Map(), platforms = [], attestations = new Map() } = this.#options;
     const secrets = mountedSecrets(this.#options, logins);
     return await runPipeline(
-      { ...this.#options, env: appEnv, managed, ssh, secrets, platforms, buildCache: false },
+      { ...this.#options, env: appEnv, managed, ssh, secrets, platforms, attestations, buildCache: false },
       host,
     );
   }

@@ -161,6 +161,58 @@ test(
 );
 
 test(
+  "attestations of how an image was made and what is in it travel with it, and hold no secret",
+  using(async (buildkit) => {
+    using box = sandbox();
+    using west = sandbox();
+    await using registry = await startRegistry();
+    const statement =
+      '{"_type":"https://in-toto.io/Statement/v0.1","predicateType":"https://spdx.dev/Document","predicate":{"name":"listed-by-a-test"}}';
+    const scanner = await project(box.join("scanner"), {
+      "convox.yml": YML,
+      Dockerfile: `${BASE}COPY scan.sh /scan.sh\nENTRYPOINT ["/bin/sh", "/scan.sh"]\n`,
+      "scan.sh": `echo '${statement}' > "$BUILDKIT_SCAN_DESTINATION/sbom.spdx.json"\n`,
+    });
+    const made = await box.json(["build", "-a", "shop"], { cwd: scanner, env: env(buildkit) });
+    const image = `${registry.host}/scanner:1`;
+    await sh([
+      ...["skopeo", "copy", "--dest-tls-verify=false"],
+      ...[`oci-archive:${await verified(box, made.id)}:web.${made.id}`, `docker://${image}`],
+    ]);
+    const dir = await shop(box.join("shop"));
+    const flags = ["--provenance", "mode=max", "--sbom", `generator=${image}`];
+    const build = await box.json(["build", ...flags], { cwd: dir, env: env(buildkit) });
+    const file = await verified(box, build.id);
+    const text = await Bun.file(file).text();
+    expect(text).toContain("listed-by-a-test");
+    expect(text).toMatch(/"predicateType": ?"https:\/\/slsa\.dev\/provenance/);
+    const there = await west.json(["builds", "import", "-a", "shop", "-f", file]);
+    expect(there.digest).toBe(build.digest);
+    const without = await box.run(["build", ...flags], { cwd: dir, env: { BUILDKIT_HOST: "" } });
+    expect([without.code, without.stderr]).toEqual([
+      1,
+      expect.stringMatching(/Cannot make attestations: the Docker Engine makes none/),
+    ]);
+    await box.ok(["registries", "add", "r.example.com", "-u", "me", "--password-stdin"], { stdin: TOKEN });
+    const leaky = await project(box.join("leaky"), {
+      "convox.yml": YML,
+      Dockerfile: `${BASE}ARG BUILD_AUTH\nRUN test -n "$BUILD_AUTH"\n`,
+    });
+    const stopped = await box.run(["build", "-a", "shop", "--build-args", "BUILD_AUTH", ...flags], {
+      cwd: leaky,
+      env: env(buildkit),
+    });
+    expect([stopped.code, stopped.stderr]).toEqual([
+      1,
+      expect.stringMatching(/the image holds the secret BUILD_AUTH/),
+    ]);
+    const hits = await sh(["grep", "-rlF", "--binary-files=text", TOKEN, box.join("home")]).catch(() => "");
+    expect(hits).toBe("");
+  }),
+  LONG,
+);
+
+test(
   "with BuildCache a fresh buildkitd finds every step made, unless it is told to use none; old caches go",
   using(async (buildkit) => {
     using box = sandbox();

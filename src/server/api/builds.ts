@@ -64,8 +64,16 @@ function requestOf(form: Form): BuildRequest {
     wildcardDomain: form.on("wildcard-domain"),
     buildArgs: splitArgs(form.text("build-args") ?? ""),
     ...(form.text("platform") ? { platforms: platformsOf(form.text("platform") ?? "") } : {}),
+    attestations: attestationsOf(form),
     secrets: secretsOf(form.text("secrets") ?? "{}"),
   };
+}
+
+function attestationsOf(form: Form): Map<string, string> {
+  const kinds = ["provenance", "sbom"].map((kind): [string, string | undefined] => [kind, form.text(kind)]);
+  return new Map(
+    kinds.flatMap(([kind, how]) => (how === undefined ? [] : [[kind, how] satisfies [string, string]])),
+  );
 }
 
 function platformsOf(text: string): string[] {
