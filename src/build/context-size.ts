@@ -5,6 +5,9 @@ const DEPTH = 4;
 /** A directory that one entry fills to this share is named by that entry. */
 const MOST = 0.8;
 
+/** Smaller files are counted with their directory: there may be hundreds of thousands. In bytes. */
+const WORTH_NAMING = 1_000_000;
+
 interface Node {
   size: number;
   children: Map<string, Node>;
@@ -19,7 +22,9 @@ export class ContextSize {
     this.files++;
     this.#root.size += size;
     let node = this.#root;
-    for (const name of path.split("/").slice(0, DEPTH)) {
+    const names = path.split("/");
+    if (size < WORTH_NAMING) names.pop();
+    for (const name of names.slice(0, DEPTH)) {
       const child = node.children.get(name) ?? { size: 0, children: new Map() };
       node.children.set(name, child);
       child.size += size;

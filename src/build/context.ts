@@ -1,4 +1,5 @@
-import { lstat, open, readdir, readFile, readlink, stat } from "node:fs/promises";
+import { type BigIntStats, lstatSync } from "node:fs";
+import { open, readdir, readFile, readlink, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { ByteStream, Bytes } from "../bytes.ts";
 import { DavitError, systemCode, systemError } from "../errors.ts";
@@ -83,7 +84,7 @@ export async function* walkPaths(root: string, paths: string[]): AsyncGenerator<
     for (let i = 1; i <= names.length; i++) all.add(names.slice(0, i).join("/"));
   }
   for (const path of [...all].sort((a, b) => (a < b ? -1 : 1))) {
-    const item = path === "." || path.startsWith("..") ? undefined : await describe(root, path);
+    const item = path === "." || path.startsWith("..") ? undefined : describe(root, path);
     if (item) yield item;
   }
 }
@@ -101,7 +102,7 @@ async function* walk(
     const wanted = !verdict.ignored || forced.has(path);
     const inside = [...forced].some((file) => file.startsWith(`${path}/`));
     if (!wanted && !inside && !context.rules.mayHoldExceptions(path)) continue;
-    const item = await describe(context.root, path);
+    const item = describe(context.root, path);
     if (!item) continue;
     if (wanted) {
       yield* unsent.splice(0);
@@ -121,12 +122,19 @@ async function names(dir: string): Promise<string[]> {
   return entries.sort((a, b) => (a < b ? -1 : 1));
 }
 
-/** Sockets and devices are not sent. */
-async function describe(root: string, path: string): Promise<ContextItem | undefined> {
-  const info = await lstat(join(root, path), { bigint: true }).catch((error: unknown) => {
+/** Of a hundred thousand files each is asked for by itself, and at once: handing it to another thread takes five times as long. */
+function lookAt(path: string): BigIntStats | undefined {
+  try {
+    return lstatSync(path, { bigint: true });
+  } catch (error) {
     if (systemCode(error) === "ENOENT") return undefined;
-    throw systemError(`Cannot read ${join(root, path)}`, error);
-  });
+    throw systemError(`Cannot read ${path}`, error);
+  }
+}
+
+/** Sockets and devices are not sent. */
+function describe(root: string, path: string): ContextItem | undefined {
+  const info = lookAt(join(root, path));
   const type = info?.isFile()
     ? "file"
     : info?.isDirectory()

@@ -5,12 +5,18 @@ import type { Bytes } from "../bytes.ts";
 /** gRPC's frame: not compressed, length in four bytes, message. https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md */
 const HEAD = 5;
 
-/** Resolves when there is room for more. */
-export async function writeFrame(stream: Http2Stream & Duplex, message: Uint8Array): Promise<void> {
+/** Sends messages in one piece; resolves when there is room for more. */
+export async function writeFrames(
+  stream: Http2Stream & Duplex,
+  messages: readonly Uint8Array[],
+): Promise<void> {
   if (stream.destroyed) throw new Error("the engine hung up");
-  const head = Buffer.alloc(HEAD);
-  head.writeUInt32BE(message.byteLength, 1);
-  if (stream.write(Buffer.concat([head, message]))) return;
+  const parts = messages.flatMap((message) => {
+    const head = Buffer.alloc(HEAD);
+    head.writeUInt32BE(message.byteLength, 1);
+    return [head, message];
+  });
+  if (stream.write(Buffer.concat(parts))) return;
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   const closed = (): void => reject(new Error("the engine hung up"));
   stream.once("drain", resolve);

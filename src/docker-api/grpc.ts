@@ -3,7 +3,7 @@ import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Bytes } from "../bytes.ts";
 import { DavitError, reasonOf } from "../errors.ts";
-import { framesOf, writeFrame } from "./grpc-frames.ts";
+import { framesOf, writeFrames } from "./grpc-frames.ts";
 import type { EngineHost } from "./host.ts";
 
 /** How long the engine may take to answer one of these small calls, in milliseconds. */
@@ -142,7 +142,7 @@ export class GrpcStream {
 
   /** Resolves when there is room for more. */
   async send(message: Uint8Array): Promise<void> {
-    await writeFrame(this.#stream, message);
+    await writeFrames(this.#stream, [message]);
   }
 
   /** No more messages from us. */

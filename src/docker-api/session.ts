@@ -4,7 +4,7 @@ import type { Bytes } from "../bytes.ts";
 import { hasCode, reasonOf } from "../errors.ts";
 import type { EngineClient } from "./client.ts";
 import { upgrade } from "./grpc.ts";
-import { framesOf, writeFrame } from "./grpc-frames.ts";
+import { framesOf, writeFrames } from "./grpc-frames.ts";
 import { WindowFix } from "./h2-windows.ts";
 
 /** A call that the engine makes back to us. */
@@ -13,8 +13,8 @@ export interface SessionCall {
   metadata(name: string): string[];
   /** The messages the engine sends. */
   messages: AsyncIterable<Bytes>;
-  /** Resolves when there is room for more. */
-  send(message: Uint8Array): Promise<void>;
+  /** In one piece, however many; resolves when there is room for more. */
+  send(...messages: Uint8Array[]): Promise<void>;
 }
 
 /** What a session answers, by method: `/moby.filesync.v1.FileSync/DiffCopy`. A handler that returns ends its call. */
@@ -109,7 +109,7 @@ async function serve(
       await method({
         metadata: (name) => valuesOf(raw, name),
         messages: framesOf(stream),
-        send: (message) => writeFrame(stream, message),
+        send: (...messages) => writeFrames(stream, messages),
       });
     else status = UNIMPLEMENTED;
   } catch (error) {

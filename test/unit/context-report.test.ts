@@ -8,14 +8,14 @@ test("what makes a context large is named: an entry that fills its directory sta
   const size = new ContextSize();
   size.add("src", 0);
   for (let i = 0; i < 100; i++) size.add(`src/file${i}.ts`, 1_000);
-  size.add("node_modules/.cache/webpack/one/pack", 900_000);
+  size.add("node_modules/.cache/webpack/one/pack", 9_000_000);
   size.add("node_modules/small/index.js", 100_000);
-  size.add("video.mp4", 500_000);
+  size.add("video.mp4", 5_000_000);
   size.add("README.md", 10);
-  expect([size.files, size.total]).toEqual([105, 1_600_010]);
+  expect([size.files, size.total]).toEqual([105, 14_200_010]);
   expect(size.largest(3)).toEqual([
-    { path: "node_modules/.cache/webpack/one", size: 900_000 },
-    { path: "video.mp4", size: 500_000 },
+    { path: "node_modules/.cache/webpack/one", size: 9_000_000 },
+    { path: "video.mp4", size: 5_000_000 },
     { path: "src", size: 100_000 },
   ]);
 });
