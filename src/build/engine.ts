@@ -70,6 +70,8 @@ export interface ImageTarget {
   blob(digest: Digest, mediaType: string): Promise<Descriptor | undefined>;
   /** An image's config as it may be stored; throws where it holds what it must not. */
   vet(config: Bytes): Bytes;
+  /** The same of something attested of the image. */
+  vetStatement(statement: Bytes): void;
   onBytes(bytes: number): void;
   /** Somebody else is at work now, and says nothing of how far it is. */
   onWait(what: string): void;

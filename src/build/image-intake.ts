@@ -74,8 +74,9 @@ export class ImageIntake {
     await store.push(stored, contentOf(vetted));
     for (const layer of layers) {
       const held = this.#held.get(layer.digest);
-      // Statements about the image; what they must not hold stops the build.
-      if (held) await store.push(layer, contentOf(this.#target.vet(held.bytes)));
+      if (!held) continue;
+      this.#target.vetStatement(held.bytes);
+      await store.push(layer, contentOf(held.bytes));
     }
     const diffIds = checkJson(Config, decode(vetted), "the image's config").rootfs?.diff_ids ?? [];
     for (const [i, diffId] of diffIds.entries()) {

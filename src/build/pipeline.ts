@@ -173,7 +173,7 @@ function warnOfArgs(request: PipelineRequest, prepared: Prepared[], log: BuildLo
   for (const name of given)
     if (looksSecret(name) && name !== "BUILD_AUTH")
       log.line(
-        `WARNING: build arg ${name} looks like a secret, and stays in the image's history: use a secret mount`,
+        `WARNING: build arg ${name} looks like a secret: every step sees it, and it is taken out of the image's history; a secret mount is safer`,
       );
 }
 

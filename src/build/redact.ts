@@ -7,12 +7,14 @@ const MASK = "[REDACTED]";
 export class Redactor {
   readonly #values = new Set<string>();
 
-  /** A value that must not be printed; each line of it, and its base64 form, count. */
+  /** A value that must not be printed; each line of it counts, and as base64, JSON and addresses write it. */
   add(value: string): void {
     for (const line of [value, ...value.split("\n")]) {
       if (!isSecret(line)) continue;
       this.#values.add(line);
       this.#values.add(Buffer.from(line).toString("base64"));
+      this.#values.add(JSON.stringify(line).slice(1, -1));
+      this.#values.add(encodeURIComponent(line));
     }
   }
 

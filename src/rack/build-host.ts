@@ -16,7 +16,7 @@ export interface HostParts {
   engine: Engine;
   credentials(host: string): Promise<Credentials | undefined>;
   /** Where the images go. */
-  target: Omit<ImageTarget, "onBytes" | "onWait" | "onNote" | "vet">;
+  target: Omit<ImageTarget, "onBytes" | "onWait" | "onNote" | "vet" | "vetStatement">;
   /** What the images must not hold. */
   known: KnownSecrets;
   log: BuildLog;
@@ -49,6 +49,7 @@ export function pipelineHost({
     target: {
       ...target,
       vet: (config) => known.vet(config),
+      vetStatement: (statement) => known.vetStatement(statement),
       onBytes: (bytes) => onProgress("Storing", bytes),
       onWait: (what) => events.progress?.({ what, done: 0 }),
       onNote: (text) => log.line(text),
@@ -76,10 +77,15 @@ export function protect(
   { buildAuth, passwords }: BuildLogins,
 ): KnownSecrets {
   log.redactor.addEnv(env);
-  for (const { name, value } of buildArgs.map(parseBuildArg))
-    if (value !== undefined && looksSecret(name)) log.redactor.add(value);
   const known = new KnownSecrets();
-  known.scrub(buildAuth);
+  known.scrub("BUILD_AUTH", buildAuth);
+  const given = Object.entries(env);
+  for (const { name, value } of buildArgs.map(parseBuildArg)) given.push([name, value ?? ""]);
+  for (const [name, value] of given) {
+    if (!looksSecret(name)) continue;
+    log.redactor.add(value);
+    known.scrub(name, value);
+  }
   for (const password of passwords) {
     log.redactor.add(password);
     known.forbid("BUILD_AUTH", password);

@@ -140,7 +140,7 @@ function imageTarget(
   parts: EmbeddedParts,
   store: RackStore,
   path: string,
-): Omit<ImageTarget, "onBytes" | "onWait" | "onNote" | "vet"> {
+): Omit<ImageTarget, "onBytes" | "onWait" | "onNote" | "vet" | "vetStatement"> {
   const { content } = parts.ledger;
   const adopted = async (descriptor: Descriptor): Promise<Descriptor | undefined> =>
     (await store.adopt(descriptor)) ? descriptor : undefined;

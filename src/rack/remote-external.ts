@@ -165,7 +165,7 @@ class ExternalBuild {
   }
 
   /** A layer that was compressed before, and that the registry has, is neither compressed nor sent again. */
-  #target(memory: EmbeddedRack): Omit<ImageTarget, "onBytes" | "onWait" | "onNote" | "vet"> {
+  #target(memory: EmbeddedRack): Omit<ImageTarget, "onBytes" | "onWait" | "onNote" | "vet" | "vetStatement"> {
     const store = this.#repository();
     const present = async <T extends { mediaType: string; digest: Digest; size: number }>(
       blob: T | undefined,

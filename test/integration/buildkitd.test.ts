@@ -204,7 +204,7 @@ test(
     });
     expect([stopped.code, stopped.stderr]).toEqual([
       1,
-      expect.stringMatching(/the image holds the secret BUILD_AUTH/),
+      expect.stringMatching(/an attestation of the image holds the secret BUILD_AUTH/),
     ]);
     const hits = await sh(["grep", "-rlF", "--binary-files=text", TOKEN, box.join("home")]).catch(() => "");
     expect(hits).toBe("");
