@@ -2,7 +2,7 @@ import { DavitError } from "../errors.ts";
 
 /** A project that is fetched before it is built. */
 export interface SourceUrl {
-  kind: "git" | "tgz";
+  kind: "git" | "tgz" | "zip";
   /** Without what stands behind `#`, and without a password. */
   url: string;
   /** User and password, where the address had them; over ssh the password is a private key in base64. */
@@ -38,7 +38,8 @@ function sourceOf(url: URL, text: string): SourceUrl {
   const [ref = "", subdir = ""] = decodeURIComponent(url.hash.slice(1)).split(/:(.*)/s);
   const [, extension = ""] = /\.([A-Za-z0-9]+)\/?$/.exec(url.pathname) ?? [];
   if (extension === "") throw refused(text, "building from url requires an extension such as .git");
-  if (extension !== "git" && extension !== "tgz") throw refused(text, `unknown extension: .${extension}`);
+  if (extension !== "git" && extension !== "tgz" && extension !== "zip")
+    throw refused(text, `unknown extension: .${extension}`);
   if (url.hostname.startsWith("-") || url.username.startsWith("-")) throw refused(text, "it is no address");
   if (ref !== "" && (!REF.test(ref) || ref.includes("..") || ref.endsWith(".lock")))
     throw refused(text, `${JSON.stringify(ref.slice(0, 100))} is no branch, tag or commit`);

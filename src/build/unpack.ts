@@ -12,8 +12,17 @@ import { readTar, type TarEntry } from "../tar/read.ts";
  * refused, and nothing is written through a link.
  */
 export async function unpack(archive: ByteStream, root: string, signal?: AbortSignal): Promise<void> {
+  await unpackEntries(readTar(decompressed(archive)), root, signal);
+}
+
+/** The same for entries of any archive. */
+export async function unpackEntries(
+  entries: AsyncIterable<TarEntry>,
+  root: string,
+  signal?: AbortSignal,
+): Promise<void> {
   const unpacker = new Unpacker(root);
-  for await (const entry of readTar(decompressed(archive))) {
+  for await (const entry of entries) {
     signal?.throwIfAborted();
     await unpacker.take(entry).catch((error: unknown) => {
       throw systemError(`Cannot unpack ${shown(entry.name)}`, error);

@@ -33,8 +33,9 @@ export function entryType(typeflag: string, name: string): EntryType {
   return type === "file" && name.endsWith("/") ? "directory" : type;
 }
 
-export function bad(reason: string): DavitError {
+export function bad(reason: string, cause?: unknown): DavitError {
   return new DavitError("bad-archive", `Cannot read the archive: ${reason}`, {
+    cause,
     hint: "the archive is damaged or not made for this; make or copy it again",
   });
 }

@@ -161,18 +161,19 @@ test(
 );
 
 test(
-  "a .tgz at an address is unpacked and built",
+  "a .tgz or .zip at an address is unpacked and built",
   async () => {
     using box = sandbox();
     const dir = await project(box.join("source"), files("packed"));
     await sh(["tar", "-czf", box.join("shop.tgz"), "-C", dir, "."]);
-    await writeFile(box.join("bad.tgz"), "no archive at all");
+    await sh(["zip", "-q", "-y", "-r", box.join("shop.zip"), "."], { cwd: dir });
+    for (const name of ["bad.tgz", "bad.zip"]) await writeFile(box.join(name), "no archive at all");
     await using server = Object.assign(
       Bun.serve({
         ...{ hostname: "127.0.0.1", port: 0 },
         fetch: (request) => {
           const name = new URL(request.url).pathname.slice(1);
-          return ["shop.tgz", "bad.tgz"].includes(name)
+          return ["shop.tgz", "shop.zip", "bad.tgz", "bad.zip"].includes(name)
             ? new Response(Bun.file(box.join(name)))
             : new Response("", { status: 404 });
         },
@@ -180,9 +181,13 @@ test(
       { [Symbol.asyncDispose]: async () => undefined },
     );
     const at = `http://127.0.0.1:${server.port}`;
-    expect(await box.ok(["build", `${at}/shop.tgz`, "-a", "shop"])).toMatch(/ packed at none$/m);
+    for (const name of ["shop.tgz", "shop.zip"])
+      expect(await box.ok(["build", `${at}/${name}`, "-a", "shop", "--no-cache"])).toMatch(
+        / packed at none$/m,
+      );
     for (const [name, words] of [
       ["bad.tgz", /build failed: /],
+      ["bad.zip", /build failed: Cannot read the archive: it is no zip/],
       ["none.tgz", /answered 404/],
     ] as const) {
       const failed = await box.run(["build", `${at}/${name}`, "-a", "shop"]);
