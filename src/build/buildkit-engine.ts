@@ -19,6 +19,7 @@ import { sessionMethods, sessionName } from "./build-session.ts";
 import { openContext } from "./context.ts";
 import type { BuiltImage, Engine, EngineBuild, ImageTarget } from "./engine.ts";
 import { ImageRegistry } from "./image-registry.ts";
+import { LoopbackRegistry } from "./loopback-registry.ts";
 import { PlainProgress } from "./progress.ts";
 import { decodeTrace } from "./trace.ts";
 
@@ -43,7 +44,7 @@ export class BuildkitEngine implements Engine {
 
   async build(build: EngineBuild, target: ImageTarget): Promise<BuiltImage> {
     await using daemon = await Buildkitd.connect(this.#address, this.#env);
-    const image = (await this.#isReached(daemon, build, target))
+    const image = (await this.#isReached(daemon, build))
       ? await this.#pushed(daemon, build, target)
       : await this.#archived(daemon, build, target);
     return { image, entrypoint: await entrypointOf(target.store, image) };
@@ -55,16 +56,16 @@ export class BuildkitEngine implements Engine {
   }
 
   /** Only a buildkitd on this machine could reach our loopback; one in a container has another. */
-  async #isReached(daemon: Buildkitd, build: EngineBuild, target: ImageTarget): Promise<boolean> {
+  async #isReached(daemon: Buildkitd, build: EngineBuild): Promise<boolean> {
     if (this.#env["DAVIT_ENGINE_PUSH"] === "0") return false;
     if (!/^(unix:|tcp:\/\/(127\.|localhost|\[::1\]))/.test(this.#address)) return false;
-    this.#reachesUs ??= probe(daemon, build, target);
+    this.#reachesUs ??= probe(daemon, build);
     return await this.#reachesUs;
   }
 
   async #pushed(daemon: Buildkitd, build: EngineBuild, target: ImageTarget): Promise<Descriptor> {
     await using registry = new ImageRegistry(target);
-    const { username, password, address } = registry;
+    const { username, password, address } = registry.server;
     const parts: EngineBuild = {
       ...build,
       credentials: async (host) =>
@@ -183,8 +184,8 @@ async function show(messages: AsyncIterable<Bytes>, { onLine }: EngineBuild): Pr
 }
 
 /** Has buildkitd ask for an image that only we could have. */
-async function probe(daemon: Buildkitd, build: EngineBuild, target: ImageTarget): Promise<boolean> {
-  await using registry = new ImageRegistry(target);
+async function probe(daemon: Buildkitd, build: EngineBuild): Promise<boolean> {
+  await using registry = new LoopbackRegistry(async () => new Response(null, { status: 404 }));
   const dir = await mkdtemp(join(tmpdir(), "davit-probe-"));
   try {
     return await registry.isReachedBy(async (name) => {

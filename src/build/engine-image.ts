@@ -62,7 +62,7 @@ export class EngineImageMover {
   /** Nothing is lost with a push that fails: the image can still be streamed, as long as its tag stays. */
   async #pushOrSave(image: Moving, target: ImageTarget, signal: AbortSignal): Promise<Descriptor> {
     await using registry = new PushRegistry(target, image.missing);
-    const name: Name = { repository: `${registry.address}/${target.path}`, tag: ownTag() };
+    const name: Name = { repository: `${registry.server.address}/${target.path}`, tag: ownTag() };
     await this.#images.tag(image.id, name.repository, name.tag);
     try {
       const pushed = await this.#push(registry, name, image, target, signal).catch((error: unknown) => {
@@ -106,7 +106,7 @@ export class EngineImageMover {
 
   async #pushMissing(registry: PushRegistry, { repository, tag }: Name, signal: AbortSignal): Promise<void> {
     const enough = new AbortController();
-    const { username, password, address } = registry;
+    const { username, password, address } = registry.server;
     const auth = { username, password, serveraddress: address };
     const pushing = drainLines(
       this.#images.push(repository, tag, auth, AbortSignal.any([signal, enough.signal])),
@@ -118,7 +118,7 @@ export class EngineImageMover {
 
   /** A remote or rootless engine's loopback is another place: it must be seen to come here before anything is pushed. */
   async #canReach(registry: PushRegistry, signal: AbortSignal): Promise<boolean> {
-    this.#reachesUs ??= await registry.isReachedBy((name) =>
+    this.#reachesUs ??= await registry.server.isReachedBy((name) =>
       drainLines(this.#images.pull(name, "probe", undefined, signal)),
     );
     return this.#reachesUs;

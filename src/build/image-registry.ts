@@ -1,5 +1,3 @@
-import { timingSafeEqual } from "node:crypto";
-import type { Server } from "bun";
 import { type ByteStream, type Bytes, collect, peek, streamOf, toReadable } from "../bytes.ts";
 import { type Descriptor, describe } from "../oci/descriptor.ts";
 import { type Digest, isDigest } from "../oci/digest.ts";
@@ -8,6 +6,7 @@ import { isManifestType } from "../oci/media-types.ts";
 import { oneShot } from "../oci/store.ts";
 import type { ImageTarget } from "./engine.ts";
 import { ImageIntake } from "./image-intake.ts";
+import { LoopbackRegistry } from "./loopback-registry.ts";
 
 const UNTYPED = "application/octet-stream";
 /** What the tags of layer caches end in. */
@@ -22,31 +21,14 @@ const OPEN_BRACE = 0x7b;
 export class ImageRegistry implements AsyncDisposable {
   readonly #target: ImageTarget;
   readonly #intake: ImageIntake;
-  readonly #server: Server<undefined>;
-  readonly #auth: string;
-  readonly #probe = crypto.randomUUID().replaceAll("-", "");
-  #probing = false;
-  #probed = false;
-  readonly username = "davit";
-  readonly password = crypto.randomUUID();
+  readonly server: LoopbackRegistry;
 
   constructor(target: ImageTarget) {
     this.#target = target;
     this.#intake = new ImageIntake(target);
-    this.#auth = `Basic ${Buffer.from(`${this.username}:${this.password}`).toString("base64")}`;
-    this.#server = Bun.serve({
-      hostname: "127.0.0.1",
-      port: 0,
-      idleTimeout: 0,
-      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-      fetch: (request) => this.#handle(request).catch((error: unknown) => this.#failed(error)),
-      error: () => new Response(null, { status: 500 }),
-    });
-  }
-
-  /** What image names begin with to be pushed here. */
-  get address(): string {
-    return `127.0.0.1:${this.#server.port}`;
+    this.server = new LoopbackRegistry((request, url) =>
+      this.#handle(request, url).catch((error: unknown) => this.#failed(error)),
+    );
   }
 
   /** Why something was not taken: the builder only hears that it was not. */
@@ -62,29 +44,11 @@ export class ImageRegistry implements AsyncDisposable {
     return this.#intake.stored(digest);
   }
 
-  /**
-   * Whether `pull`, handed a name nobody can guess, makes a request for it arrive here.
-   * Before that no password is sent anywhere, so none is asked for.
-   */
-  async isReachedBy(pull: (name: string) => Promise<void>): Promise<boolean> {
-    this.#probing = true;
-    await pull(`${this.address}/${this.#probe}`).catch(() => undefined);
-    this.#probing = false;
-    return this.#probed;
-  }
-
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#server.stop(true);
+    await this.server[Symbol.asyncDispose]();
   }
 
-  async #handle(request: Request): Promise<Response> {
-    const { pathname, searchParams } = new URL(request.url);
-    if (pathname.includes(this.#probe)) this.#probed = true;
-    if (this.#probing) return new Response(null, { status: pathname === "/v2/" ? 200 : 404 });
-    if (!this.#isAllowed(request))
-      return new Response(null, { status: 401, headers: { "www-authenticate": 'Basic realm="davit"' } });
-    if (pathname === "/v2/")
-      return new Response(null, { headers: { "docker-distribution-api-version": "registry/2.0" } });
+  async #handle(request: Request, { pathname, searchParams }: URL): Promise<Response> {
     const [, blob] = /\/blobs\/(sha(?:256|512):[0-9a-f]+)$/.exec(pathname) ?? [];
     if (blob && isDigest(blob)) return await this.#stat(blob, request.method === "GET");
     if (request.method === "POST" && pathname.endsWith("/blobs/uploads/")) return accepted(pathname);
@@ -94,12 +58,6 @@ export class ImageRegistry implements AsyncDisposable {
     if (ref !== undefined && request.method === "PUT") return await this.#manifest(request, ref);
     if (ref !== undefined && (ref.endsWith(CACHE) || isDigest(ref))) return await this.#cache(ref);
     return new Response(null, { status: 404 });
-  }
-
-  #isAllowed(request: Request): boolean {
-    const given = Buffer.from(request.headers.get("authorization") ?? "");
-    const expected = Buffer.from(this.#auth);
-    return given.byteLength === expected.byteLength && timingSafeEqual(given, expected);
   }
 
   /** The layer cache of a service, as the rack keeps it. */

@@ -1,5 +1,3 @@
-import { timingSafeEqual } from "node:crypto";
-import type { Server } from "bun";
 import type { ByteStream, Bytes } from "../bytes.ts";
 import { decompressed } from "../compression.ts";
 import { DavitError } from "../errors.ts";
@@ -9,6 +7,7 @@ import { type Digest, Digester, isDigest } from "../oci/digest.ts";
 import { mediaTypes } from "../oci/media-types.ts";
 import type { BlobWriter } from "../oci/store.ts";
 import type { ImageTarget } from "./engine.ts";
+import { LoopbackRegistry } from "./loopback-registry.ts";
 
 /** How much of every upload is read in the first round, in bytes; each round doubles it. */
 const FIRST_ROUND = 1024 * 1024;
@@ -28,49 +27,19 @@ interface Upload {
  */
 export class PushRegistry implements AsyncDisposable {
   readonly #target: ImageTarget;
-  readonly #server: Server<undefined>;
-  readonly #auth: string;
+  readonly server: LoopbackRegistry;
   readonly #uploads = new Map<string, Upload>();
   readonly #wanted: Set<string>;
   readonly #complete = Promise.withResolvers<void>();
-  readonly #probe = crypto.randomUUID().replaceAll("-", "");
   readonly #garbage = new Garbage();
   #round = FIRST_ROUND;
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #probing = false;
-  #probed = false;
-  readonly username = "davit";
-  readonly password = crypto.randomUUID();
 
   /** `wanted` are the diff ids of the layers that the store lacks. */
   constructor(target: ImageTarget, wanted: Iterable<string>) {
     this.#target = target;
     this.#wanted = new Set(wanted);
-    this.#auth = `Basic ${Buffer.from(`${this.username}:${this.password}`).toString("base64")}`;
-    this.#server = Bun.serve({
-      hostname: "127.0.0.1",
-      port: 0,
-      idleTimeout: 0,
-      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
-      fetch: (request) => this.#handle(request),
-      error: () => new Response(null, { status: 500 }),
-    });
-  }
-
-  /** What image names begin with to be pushed here. */
-  get address(): string {
-    return `127.0.0.1:${this.#server.port}`;
-  }
-
-  /**
-   * Whether `pull`, handed a repository nobody can guess, makes a request for it
-   * arrive here. Before that no password is sent anywhere, so none is asked for.
-   */
-  async isReachedBy(pull: (name: string) => Promise<void>): Promise<boolean> {
-    this.#probing = true;
-    await pull(`${this.address}/${this.#probe}`).catch(() => undefined);
-    this.#probing = false;
-    return this.#probed;
+    this.server = new LoopbackRegistry((request, url) => this.#handle(request, url));
   }
 
   /** Resolves when every wanted layer is in the store. */
@@ -84,17 +53,10 @@ export class PushRegistry implements AsyncDisposable {
       upload.waiting?.();
       await upload.writer.abort();
     }
-    await this.#server.stop(true);
+    await this.server[Symbol.asyncDispose]();
   }
 
-  async #handle(request: Request): Promise<Response> {
-    const { pathname, searchParams } = new URL(request.url);
-    if (pathname.includes(this.#probe)) this.#probed = true;
-    if (this.#probing) return new Response(null, { status: pathname === "/v2/" ? 200 : 404 });
-    if (!this.#isAllowed(request))
-      return new Response(null, { status: 401, headers: { "www-authenticate": 'Basic realm="davit"' } });
-    if (pathname === "/v2/")
-      return new Response(null, { headers: { "docker-distribution-api-version": "registry/2.0" } });
+  async #handle(request: Request, { pathname, searchParams }: URL): Promise<Response> {
     const [, blob] = /\/blobs\/(sha256:[0-9a-f]{64})$/.exec(pathname) ?? [];
     if (blob && isDigest(blob)) return await this.#stat(blob);
     if (request.method === "POST" && pathname.endsWith("/blobs/uploads/")) return await this.#begin(pathname);
@@ -105,12 +67,6 @@ export class PushRegistry implements AsyncDisposable {
     if (request.method === "PUT" && pathname.includes("/manifests/"))
       return new Response(null, { status: 201 });
     return new Response(null, { status: 404 });
-  }
-
-  #isAllowed(request: Request): boolean {
-    const given = Buffer.from(request.headers.get("authorization") ?? "");
-    const expected = Buffer.from(this.#auth);
-    return given.byteLength === expected.byteLength && timingSafeEqual(given, expected);
   }
 
   async #stat(digest: Digest): Promise<Response> {
