@@ -1,4 +1,4 @@
-import { mkdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { DOCKER, davitCommand, sh } from "../test/support/davit.ts";
 import { startRegistry } from "../test/support/registry.ts";
@@ -41,8 +41,6 @@ async function oneRound({ files, bytes }: ContextBench, host: string, round: num
   const row: Row = {};
   const [ours, theirs] = [dir.join("ours"), dir.join("theirs")];
   for (const root of [ours, theirs]) await writeTree(root, files, bytes);
-  await writeFile(join(ours, "convox.yml"), "services:\n  web:\n    build: .\n");
-  await writeFile(join(theirs, "convox.yml"), "services:\n  web:\n    build: .\n");
   const image = `${host}/context${round}-${crypto.randomUUID().slice(0, 8)}:1`;
   const env = { ...process.env, DOCKER_BUILDKIT: "1", DAVIT_HOME: dir.join("home") };
   const byDavit = () => measure([davit, "build", "-a", "bench", "--id"], { cwd: ours, env });
@@ -77,7 +75,7 @@ async function writeTree(root: string, files: number, bytes: number): Promise<vo
     await writeFile(join(dir, String(i % BREADTH)), noise);
   }
   await writeFile(join(root, "Dockerfile"), DOCKERFILE);
-  await rm(join(root, ".dockerignore"), { force: true });
+  await writeFile(join(root, "convox.yml"), "services:\n  web:\n    build: .\n");
 }
 
 if (import.meta.main) {

@@ -1,6 +1,8 @@
 import { hostname } from "node:os";
 import { basename, resolve } from "node:path";
-import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import { BinaryWriter } from "@bufbuild/protobuf/wire";
+import { decode } from "../bytes.ts";
+import { decodeBytes } from "../docker-api/bytes-message.ts";
 import type { EngineClient } from "../docker-api/client.ts";
 import {
   EngineSession,
@@ -71,11 +73,5 @@ async function secret(call: SessionCall, secrets: Secrets): Promise<void> {
 }
 
 function firstField(message: Uint8Array): string {
-  const reader = new BinaryReader(message);
-  while (reader.pos < reader.len) {
-    const [field, type] = reader.tag();
-    if (field === 1) return reader.string();
-    reader.skip(type);
-  }
-  return "";
+  return decode(decodeBytes(message));
 }

@@ -70,6 +70,15 @@ export class DockerEngine implements Engine {
 
   async #build(build: EngineBuild): Promise<string> {
     await using session = await this.#session(build);
+    const asked = [...build.secrets.keys()].filter((id) => id !== "BUILD_AUTH");
+    if (!session && asked.length + build.ssh.size > 0)
+      throw new DavitError(
+        "unsupported",
+        "Cannot give this builder secrets or an ssh agent: it opens no sessions",
+        {
+          hint: "use an engine with BuildKit, or a buildkitd: set BUILDKIT_HOST",
+        },
+      );
     const [platform, ...others] = build.platforms;
     if (others.length > 0)
       throw new DavitError(

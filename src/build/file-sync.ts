@@ -1,7 +1,8 @@
 import { readlinkSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { join } from "node:path";
-import { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
+import { BinaryWriter } from "@bufbuild/protobuf/wire";
+import { eachField } from "../docker-api/buildkit-messages.ts";
 import type { SessionCall } from "../docker-api/session.ts";
 import { Garbage } from "../garbage.ts";
 import { type Context, type ContextItem, walkContext, walkPaths } from "./context.ts";
@@ -129,14 +130,13 @@ function packet(
 }
 
 function parse(message: Uint8Array): { type: number; id: number } {
-  const reader = new BinaryReader(message);
   const found = { type: STAT, id: 0 };
-  while (reader.pos < reader.len) {
-    const [field, type] = reader.tag();
+  eachField(message, (field, reader) => {
     if (field === 1) found.type = reader.int32();
     else if (field === 3) found.id = reader.uint32();
-    else reader.skip(type);
-  }
+    else return false;
+    return true;
+  });
   return found;
 }
 

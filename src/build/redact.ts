@@ -14,7 +14,7 @@ export class Redactor {
       this.#values.add(line);
       this.#values.add(Buffer.from(line).toString("base64"));
       this.#values.add(JSON.stringify(line).slice(1, -1));
-      this.#values.add(encodeURIComponent(line));
+      this.#values.add(encodeURIComponent(line.toWellFormed()));
     }
   }
 

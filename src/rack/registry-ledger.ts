@@ -213,6 +213,7 @@ export class RegistryLedger {
     const now = this.#now();
     return await this.#db.write(function* () {
       yield* run("DELETE FROM uploads WHERE until <= ?", now);
+      yield* run("DELETE FROM leaders WHERE substr(name, 1, 7) = 'upload ' AND until <= ?", now);
       return new Set(yield* names("SELECT id AS name FROM uploads"));
     });
   }

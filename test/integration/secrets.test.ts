@@ -207,3 +207,20 @@ async function copyProgram(program: string, root: string): Promise<void> {
     await cp(path, `${root}${path}`, { dereference: true });
   }
 }
+
+test(
+  "a builder that opens no sessions is not given a build that needs its secrets",
+  async () => {
+    using box = sandbox();
+    const dir = await project(box.join("shop"), { "convox.yml": YML, Dockerfile: BASE });
+    const env = { DOCKER_BUILDKIT: "0", TOKEN };
+    const refused = await box.run(["build", "--secret", "id=token,env=TOKEN"], { cwd: dir, env });
+    expect([refused.code, refused.stderr]).toEqual([
+      1,
+      expect.stringMatching(
+        /^error: build failed: Cannot give this builder secrets or an ssh agent: it opens no sessions$/m,
+      ),
+    ]);
+  },
+  LONG,
+);
