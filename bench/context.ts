@@ -1,9 +1,10 @@
-import { mkdir, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { DOCKER, davitCommand, sh } from "../test/support/davit.ts";
 import { startRegistry } from "../test/support/registry.ts";
 import { tempDir } from "../test/support/temp.ts";
 import { type Measured, measure } from "./measure.ts";
+import { writeProject } from "./project.ts";
 import { type Row, seconds } from "./run.ts";
 
 /*
@@ -20,8 +21,6 @@ export interface ContextBench {
   onRound?: (round: number, row: Row) => void;
 }
 
-/** Files in one directory. */
-const BREADTH = 100;
 const DOCKERFILE = "FROM scratch\nCOPY . /src\n";
 
 export async function benchContext(options: ContextBench): Promise<Row[]> {
@@ -40,7 +39,7 @@ async function oneRound({ files, bytes }: ContextBench, host: string, round: num
   const [davit = ""] = davitCommand();
   const row: Row = {};
   const [ours, theirs] = [dir.join("ours"), dir.join("theirs")];
-  for (const root of [ours, theirs]) await writeTree(root, files, bytes);
+  for (const root of [ours, theirs]) await writeProject(root, files, bytes, DOCKERFILE);
   const image = `${host}/context${round}-${crypto.randomUUID().slice(0, 8)}:1`;
   const env = { ...process.env, DOCKER_BUILDKIT: "1", DAVIT_HOME: dir.join("home") };
   const byDavit = () => measure([davit, "build", "-a", "bench", "--id"], { cwd: ours, env });
@@ -62,20 +61,6 @@ async function oneRound({ files, bytes }: ContextBench, host: string, round: num
   await sh([DOCKER, "rmi", "-f", image]).catch(() => "");
   await sh([DOCKER, "builder", "prune", "-af"]).catch(() => "");
   return row;
-}
-
-async function writeTree(root: string, files: number, bytes: number): Promise<void> {
-  const size = Math.floor(bytes / files);
-  const noise = new Uint8Array(Math.max(1, size));
-  for (let i = 0; i < files; i++) {
-    const dir = join(root, String(Math.floor(i / BREADTH)));
-    if (i % BREADTH === 0) await mkdir(dir, { recursive: true });
-    for (let at = 0; at < noise.byteLength; at += 65_536)
-      crypto.getRandomValues(noise.subarray(at, at + 65_536));
-    await writeFile(join(dir, String(i % BREADTH)), noise);
-  }
-  await writeFile(join(root, "Dockerfile"), DOCKERFILE);
-  await writeFile(join(root, "convox.yml"), "services:\n  web:\n    build: .\n");
 }
 
 if (import.meta.main) {

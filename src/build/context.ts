@@ -61,6 +61,8 @@ export interface ContextItem {
   mode: number;
   /** Nanoseconds since 1970. */
   mtimeNs: bigint;
+  /** When anything about it changed last, its name included; in nanoseconds. */
+  changedNs: bigint;
   /** Names the file itself, for hard links; "" when it has one name only. */
   inode: string;
 }
@@ -151,6 +153,7 @@ function describe(root: string, path: string): ContextItem | undefined {
     size: type === "file" ? Number(info.size) : 0,
     mode: Number(info.mode) & 0o7777,
     mtimeNs: info.mtimeNs,
+    changedNs: info.ctimeNs,
     inode: type === "file" && info.nlink > 1n ? `${info.dev}:${info.ino}` : "",
   };
 }

@@ -6,6 +6,13 @@ import { DavitError, systemCode, systemError } from "../errors.ts";
 import { bad, shown } from "../tar/header.ts";
 import { readTar, type TarEntry } from "../tar/read.ts";
 
+/** What is put below a directory; a file's content is streamed, or put where it belongs by `place`. */
+export interface Unpackable extends Pick<TarEntry, "name" | "type" | "linkname" | "mode" | "mtime"> {
+  body?: ByteStream;
+  /** Makes the file, with whatever mode and time. */
+  place?(target: string): Promise<void>;
+}
+
 /**
  * Unpacks a project's source into a directory that is empty and its own: files,
  * directories, and links that stay inside. Whatever points or climbs out is
@@ -15,9 +22,9 @@ export async function unpack(archive: ByteStream, root: string, signal?: AbortSi
   await unpackEntries(readTar(decompressed(archive)), root, signal);
 }
 
-/** The same for entries of any archive. */
+/** The same for entries of any archive, and into a directory that was filled this way before. */
 export async function unpackEntries(
-  entries: AsyncIterable<TarEntry>,
+  entries: AsyncIterable<Unpackable>,
   root: string,
   signal?: AbortSignal,
 ): Promise<void> {
@@ -36,13 +43,13 @@ class Unpacker {
   /** Directories that are known to be real ones. */
   readonly #known = new Set<string>([""]);
   /** A directory's mode and time come last: what is put in it would change them. */
-  readonly #directories = new Map<string, TarEntry>();
+  readonly #directories = new Map<string, Unpackable>();
 
   constructor(root: string) {
     this.#root = root;
   }
 
-  async take(entry: TarEntry): Promise<void> {
+  async take(entry: Unpackable): Promise<void> {
     const path = inside(entry.name, "", entry);
     if (path === "") return;
     await this.#makeParents(path, entry);
@@ -56,17 +63,17 @@ class Unpacker {
     else if (entry.type !== "other") throw bad(`entry ${shown(entry.name)} is a ${entry.type}`);
   }
 
-  async #directory(path: string, entry: TarEntry): Promise<void> {
+  async #directory(path: string, entry: Unpackable): Promise<void> {
     await this.#makeDirectory(path, entry);
     this.#directories.set(path, entry);
   }
 
-  async #makeParents(path: string, entry: TarEntry): Promise<void> {
+  async #makeParents(path: string, entry: Unpackable): Promise<void> {
     const names = path.split("/").slice(0, -1);
     for (let i = 1; i <= names.length; i++) await this.#makeDirectory(names.slice(0, i).join("/"), entry);
   }
 
-  async #makeDirectory(path: string, entry: TarEntry): Promise<void> {
+  async #makeDirectory(path: string, entry: Unpackable): Promise<void> {
     if (this.#known.has(path)) return;
     const target = join(this.#root, path);
     await mkdir(target, { mode: 0o755 }).catch(async (error: unknown) => {
@@ -79,6 +86,7 @@ class Unpacker {
 
   /** Something else stands there now. */
   #forget(path: string): void {
+    if (!this.#known.has(path)) return;
     for (const known of this.#known)
       if (known === path || known.startsWith(`${path}/`)) {
         this.#known.delete(known);
@@ -86,7 +94,7 @@ class Unpacker {
       }
   }
 
-  async #symlink(path: string, entry: TarEntry): Promise<void> {
+  async #symlink(path: string, entry: Unpackable): Promise<void> {
     inside(entry.linkname, dirname(path) === "." ? "" : dirname(path), entry);
     // After a name that may be a link itself, `..` is not where the text says.
     if (/(^|\/)(?!\.{1,2}(\/|$))[^/]+\/(.*\/)?\.\.(\/|$)/.test(entry.linkname))
@@ -94,17 +102,25 @@ class Unpacker {
     await symlink(entry.linkname, join(this.#root, path));
   }
 
-  async #hardlink(target: string, entry: TarEntry): Promise<void> {
+  async #hardlink(target: string, entry: Unpackable): Promise<void> {
     const source = inside(entry.linkname, "", entry);
     const parents = source.split("/").slice(0, -1);
     for (let i = 1; i <= parents.length; i++)
-      if (!this.#known.has(parents.slice(0, i).join("/")))
+      if (!(await this.#isDirectory(parents.slice(0, i).join("/"))))
         throw bad(
           `entry ${shown(entry.name)} links to ${shown(entry.linkname)}, which is not in the archive`,
         );
     if (!(await lstat(join(this.#root, source))).isFile())
       throw bad(`entry ${shown(entry.name)} links to ${shown(entry.linkname)}, which is no file`);
     await link(join(this.#root, source), target);
+  }
+
+  /** Itself: no link to one. */
+  async #isDirectory(path: string): Promise<boolean> {
+    if (this.#known.has(path)) return true;
+    const info = await lstat(join(this.#root, path)).catch(() => undefined);
+    if (info?.isDirectory()) this.#known.add(path);
+    return info?.isDirectory() ?? false;
   }
 
   async finish(): Promise<void> {
@@ -116,14 +132,14 @@ class Unpacker {
 }
 
 /** The place that a name below `from` means, without `.` and `..`; "" is the root itself. */
-function inside(name: string, from: string, entry: TarEntry): string {
+function inside(name: string, from: string, entry: Unpackable): string {
   const path = posix.normalize(posix.join(from, name)).replace(/\/+$/, "");
   const out = name.includes("\0") || name.startsWith("/") || path === ".." || path.startsWith("../");
   if (out) throw leadsOut(entry, name);
   return path === "." ? "" : path;
 }
 
-function leadsOut(entry: TarEntry, name: string): DavitError {
+function leadsOut(entry: Unpackable, name: string): DavitError {
   const what = entry.name === name ? "" : `, a link to ${shown(name)},`;
   return new DavitError(
     "bad-archive",
@@ -132,10 +148,15 @@ function leadsOut(entry: TarEntry, name: string): DavitError {
   );
 }
 
-async function writeFile(target: string, entry: TarEntry): Promise<void> {
+async function writeFile(target: string, entry: Unpackable): Promise<void> {
+  if (entry.place) {
+    await entry.place(target);
+    await chmod(target, (entry.mode & 0o777) | 0o400);
+    return await utimes(target, entry.mtime, entry.mtime);
+  }
   const file = await open(target, "wx", 0o600);
   try {
-    for await (const chunk of entry.body)
+    for await (const chunk of entry.body ?? [])
       for (let done = 0; done < chunk.byteLength; )
         done += (await file.write(chunk, done, chunk.byteLength - done)).bytesWritten;
     await file.chmod((entry.mode & 0o777) | 0o400);

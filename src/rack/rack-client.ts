@@ -159,7 +159,7 @@ function errorOf(text: string): Static<typeof Answer> {
 /** Codes that a rack may tell: they mean the same here. */
 const TOLD: readonly ErrorCode[] = [
   ...(["not-found", "exists", "invalid", "bad-archive", "cut-archive", "mismatch", "unsupported"] as const),
-  ...(["build-failed", "denied", "conflict", "busy", "no-space", "unavailable"] as const),
+  ...(["build-failed", "denied", "conflict", "outdated", "busy", "no-space", "unavailable"] as const),
 ];
 
 function known(code: string | undefined): ErrorCode | undefined {

@@ -1,29 +1,16 @@
-import { contextTar, openContext } from "../build/context.ts";
-import { type ByteStream, type Bytes, decode } from "../bytes.ts";
-import { gzipped, zstandard } from "../compression.ts";
+import { type Bytes, decode } from "../bytes.ts";
 import { DavitError, hasCode } from "../errors.ts";
 import { Retries } from "../http/retry.ts";
-import { Type } from "../schema.ts";
 import type { Build, BuildEvents, BuildOptions } from "./rack.ts";
 import type { RackClient } from "./rack-client.ts";
+import { type Sender, sendArchive, sendSource } from "./remote-source.ts";
 import { buildOf, WireBuild } from "./remote-wire.ts";
 
 /** Between looks at a build, in milliseconds. */
 const POLL = 1000;
-/** How often sending the source is tried. */
-const TRIES = 3;
-
-const Uploaded = Type.Object({ Url: Type.String() });
-
 /** Builds a directory on a rack: its source goes up, its log comes back, and its row says how it ended. */
-export async function runRemoteBuild(
-  client: RackClient,
-  app: string,
-  options: BuildOptions,
-  events: BuildEvents,
-  signal: AbortSignal,
-  isDavit: boolean,
-): Promise<Build> {
+export async function runRemoteBuild(sender: Sender, options: BuildOptions): Promise<Build> {
+  const { client, app, events, signal, isDavit } = sender;
   if (options.ssh?.size)
     throw new DavitError("usage", "Cannot lend an ssh agent to a rack elsewhere", {
       hint: "build here, with --external",
@@ -32,10 +19,7 @@ export async function runRemoteBuild(
     throw new DavitError("unsupported", "Cannot send secrets: this rack takes none", {
       hint: "build here, with --external",
     });
-  const url =
-    options.url ?? (await upload(client, app, options, events, signal, isDavit ? zstandard : gzipped));
-  const form = { url, ...buildForm(options), ...secretsField(options) };
-  const created = buildOf(await client.json(WireBuild, "POST", `/apps/${app}/builds`, { form, signal }), app);
+  const created = await create(sender, options);
   events.started?.(created);
   try {
     return await follow(client, app, created.id, events, signal);
@@ -50,6 +34,20 @@ export async function runRemoteBuild(
       },
     );
   }
+}
+
+/** Where several servers are one rack, the one that is asked to build may not be the one that has the source. */
+async function create(sender: Sender, options: BuildOptions): Promise<Build> {
+  const { client, app, signal } = sender;
+  const url = options.url ?? (await sendSource(sender, options));
+  const start = async (from: string): Promise<Build> => {
+    const form = { url: from, ...buildForm(options), ...secretsField(options) };
+    return buildOf(await client.json(WireBuild, "POST", `/apps/${app}/builds`, { form, signal }), app);
+  };
+  return await start(url).catch(async (error: unknown) => {
+    if (options.url !== undefined || !hasCode(error, "outdated")) throw error;
+    return await start(await sendArchive(sender, options));
+  });
 }
 
 /** What a rack is told of a build, as the original tells it: what is not set is not sent. */
@@ -74,40 +72,6 @@ function secretsField({ secrets }: BuildOptions): { secrets?: string } {
   if (!secrets?.size) return {};
   const fields = [...secrets].map(([id, value]) => [id, Buffer.from(value).toString("base64")]);
   return { secrets: JSON.stringify(Object.fromEntries(fields)) };
-}
-
-async function upload(
-  client: RackClient,
-  app: string,
-  { dir, manifest }: BuildOptions,
-  events: BuildEvents,
-  signal: AbortSignal,
-  compress: (stream: ByteStream) => AsyncIterable<Bytes>,
-): Promise<string> {
-  const key = `tmp/${Buffer.from(crypto.getRandomValues(new Uint8Array(15))).toString("hex")}.tgz`;
-  for (let tries = 1; ; tries++) {
-    let done = 0;
-    const stream = async () =>
-      counted(compress(contextTar(await openContext(dir, manifest))), (bytes) => {
-        done += bytes;
-        events.progress?.({ what: "Uploading source", done });
-      });
-    try {
-      return (await client.json(Uploaded, "POST", `/apps/${app}/objects/${key}`, { stream, signal })).Url;
-    } catch (error) {
-      if (!hasCode(error, "unavailable") || tries === TRIES) throw error;
-    }
-  }
-}
-
-async function* counted(
-  stream: AsyncIterable<Bytes>,
-  onBytes: (bytes: number) => void,
-): AsyncGenerator<Bytes> {
-  for await (const chunk of stream) {
-    yield chunk;
-    onBytes(chunk.byteLength);
-  }
 }
 
 /** Shows the log as it grows, and says how the build ended. */

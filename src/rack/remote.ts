@@ -135,7 +135,10 @@ export class RemoteRack implements Rack {
     signal: AbortSignal,
   ): Promise<Build> {
     if (!options.external)
-      return await runRemoteBuild(this.#client, app, options, events, signal, await this.#isDavit());
+      return await runRemoteBuild(
+        { ...this.#parts, app, isDavit: await this.#isDavit(), events, signal },
+        options,
+      );
     const { runExternalBuild } = await import("./remote-external.ts");
     return await runExternalBuild(
       { ...this.#parts, ...this.#options, isDavit: await this.#isDavit() },

@@ -1,13 +1,12 @@
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
-import { unpack } from "../build/unpack.ts";
 import type { ByteStream } from "../bytes.ts";
 import { DavitError, reasonOf, systemError } from "../errors.ts";
 import type { Credentials } from "../http/docker-auth.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { digestOf, parseDigest } from "../oci/digest.ts";
 import { BuildQueue, type QueueLimits } from "./build-queue.ts";
-import { carryOut, fetched } from "./embedded-build.ts";
+import { carryOut } from "./embedded-build.ts";
 import type { EmbeddedParts } from "./embedded-parts.ts";
 import { logOf, pinImage, pinPushed, requireImage, servicesOf } from "./external-build.ts";
 import { newId } from "./ids.ts";
@@ -15,6 +14,8 @@ import { whileLeading } from "./leading.ts";
 import { MOVING, moveContent } from "./mover.ts";
 import type { Build, BuildOptions } from "./rack.ts";
 import { type BuildRow, buildOf } from "./rows.ts";
+import { findSource, type ServedSource } from "./served-source.ts";
+import { SourceMirrors } from "./source-mirrors.ts";
 
 /** How long a client may take for a build it makes itself, in milliseconds. */
 const EXTERNAL = 24 * 60 * 60 * 1000;
@@ -45,6 +46,8 @@ export interface BuildUpdate {
 export class ServedRack {
   readonly #parts: EmbeddedParts;
   readonly queue: BuildQueue;
+  /** The directories that clients build from, as they were last. */
+  readonly mirrors: SourceMirrors;
   readonly #imports = new Map<string, Promise<void>>();
   readonly #stopping = new AbortController();
   #moving: Promise<void> | undefined;
@@ -54,6 +57,7 @@ export class ServedRack {
   constructor(parts: EmbeddedParts, limits: QueueLimits) {
     this.#parts = parts;
     this.queue = new BuildQueue(limits);
+    this.mirrors = new SourceMirrors(join(parts.dir, "sources"));
   }
 
   /** Marks and removes what an earlier server left. */
@@ -168,11 +172,16 @@ export class ServedRack {
 
   /** Records a build, and has it run when its turn comes. */
   async createBuild(app: string, request: BuildRequest, onEnd: (build: Build) => void): Promise<Build> {
-    const key = await this.#sourceKey(app, request.url);
     this.queue.requireRoom();
-    const row = await this.#parts.ledger.builds.create(this.#newBuild(app, request));
-    this.queue.add(app, row.id, (signal) => this.#run(row, key, request, signal, onEnd));
-    return buildOf(row);
+    const source = await findSource(this.#parts, this, app, request.url);
+    try {
+      const row = await this.#parts.ledger.builds.create(this.#newBuild(app, request));
+      this.queue.add(app, row.id, (signal) => this.#run(row, source, request, signal, onEnd));
+      return buildOf(row);
+    } catch (error) {
+      source[Symbol.dispose]();
+      throw error;
+    }
   }
 
   /** Records a build that a client makes itself, and the secret it may push that build's images with. */
@@ -194,32 +203,9 @@ export class ServedRack {
     return { id, app, description: description ?? "", gitSha: gitSha ?? "", wildcardDomain };
   }
 
-  /** The object that holds a source; undefined where it is fetched from an address. */
-  async #sourceKey(app: string, url: string): Promise<string | undefined> {
-    if (url === "") throw new DavitError("invalid", "no build source found");
-    const [, owner, key = ""] = /^object:\/\/([^/]*)\/(.+)$/.exec(url) ?? [];
-    if (owner === undefined) return await this.#requireUrl(url);
-    if (owner !== app) throw new DavitError("denied", `the source belongs to app ${owner}`);
-    await this.#parts.ledger.apps.find(app);
-    if (!(await this.#parts.ledger.objects.find(app, key)))
-      throw new DavitError("not-found", `object not found: ${key}`);
-    return key;
-  }
-
-  /** Whoever may build could have this machine ask others for anything: operators allow it first. */
-  async #requireUrl(url: string): Promise<undefined> {
-    const { parseSourceUrl } = await import("../build/source-url.ts");
-    if (!/^((https?|ssh):|[\w.-]+@)/.test(url) || !parseSourceUrl(url))
-      throw new DavitError("invalid", "unknown source type");
-    if ((await this.#parts.settings.param("BuildFromUrls")) === "Yes") return;
-    throw new DavitError("denied", "this rack builds from no addresses", {
-      hint: "davit rack params set BuildFromUrls=Yes, or build where the source is",
-    });
-  }
-
   async #run(
     row: BuildRow,
-    key: string | undefined,
+    held: ServedSource,
     request: BuildRequest,
     signal: AbortSignal,
     onEnd: (build: Build) => void,
@@ -229,10 +215,7 @@ export class ServedRack {
       await mkdir(dir, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
         throw systemError("Cannot unpack the source", error);
       });
-      if (key === undefined) return await fetched(this.#parts, dir, request, signal);
-      await unpack((await this.object(row.app, key)).stream, dir, signal);
-      if (key.startsWith("tmp/")) await this.#parts.ledger.objects.remove(row.app, key);
-      return { ...request, dir };
+      return await held.open(request, dir, signal);
     };
     try {
       await this.#parts.ledger.builds.begin(row.id);
@@ -241,6 +224,7 @@ export class ServedRack {
       // Most failures have marked the build already; it must not stay open after any.
       await this.#parts.ledger.builds.fail(row.id, reasonOf(error)).catch(() => undefined);
     } finally {
+      held[Symbol.dispose]();
       await rm(dir, { recursive: true, force: true }).catch(() => undefined);
     }
     onEnd(buildOf(await this.#parts.ledger.builds.find(row.app, row.id)));

@@ -1,7 +1,7 @@
 import { bigArchive } from "../support/big-archive.ts";
-import { CutProxy } from "../support/cut-proxy.ts";
 import { davitCommand, peer, sandbox } from "../support/davit.ts";
 import { startRegistry } from "../support/registry.ts";
+import { CutProxy } from "../support/relay.ts";
 import { serve } from "../support/server.ts";
 import { verdict } from "./verdict.ts";
 

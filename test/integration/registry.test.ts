@@ -3,10 +3,10 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import { bigArchive } from "../support/big-archive.ts";
 import { sampleBundle } from "../support/bundles.ts";
-import { CutProxy } from "../support/cut-proxy.ts";
 import { DOCKER, peer, sandbox, sh } from "../support/davit.ts";
 import { BASE, project } from "../support/projects.ts";
 import { startRegistry } from "../support/registry.ts";
+import { CutProxy } from "../support/relay.ts";
 import { type Served, serve } from "../support/server.ts";
 
 const CONFORMANCE = resolve(import.meta.dir, "../fixtures/conformance.yaml");

@@ -5,7 +5,7 @@ import { sandbox, sh } from "../support/davit.ts";
 import { PostgresServer } from "../support/postgres.ts";
 import { BASE, project } from "../support/projects.ts";
 import { startRegistry } from "../support/registry.ts";
-import { RoundRobin } from "../support/round-robin.ts";
+import { Relay } from "../support/relay.ts";
 
 /* Two servers of one rack: its ledger in PostgreSQL, its content in a registry, nothing on a disk they share. */
 
@@ -30,7 +30,7 @@ async function replicas() {
   const homes = [sandbox(), sandbox()] as const;
   const start = (home: (typeof homes)[number]) => startRack(home, "east", PASSWORD, [], env);
   const servers = [await start(homes[0]), await start(homes[1])] as const;
-  const address = await new RoundRobin(servers.map(({ host }) => host)).listen();
+  const address = await new Relay(...servers.map(({ host }) => host)).listen();
   const here = sandbox();
   await here.ok(["racks", "add", "east", `http://${address.host}`, "--password-stdin"], { stdin: PASSWORD });
   const prefix = `${registry.host}/team${++prefixes}`;

@@ -10,6 +10,7 @@ const LAYERS: string[][] = [
   ["commands"],
   ["server"],
   ["rack"],
+  ["tree"],
   ["build", "runtime", "bundle"],
   ["oci"],
   ["docker-api", "http"],

@@ -1,0 +1,148 @@
+import { mkdir, readdir, rm, stat } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { type Context, contextTar, openContext } from "../build/context.ts";
+import type { ByteStream, Bytes } from "../bytes.ts";
+import { gzipped, zstandard } from "../compression.ts";
+import { hasCode } from "../errors.ts";
+import { Type } from "../schema.ts";
+import { spokenOf, writeDelta } from "../tree/delta.ts";
+import { writeDocument } from "../tree/document.ts";
+import { type Hash, hashOf } from "../tree/listing.ts";
+import { scanTree } from "../tree/scan.ts";
+import type { TreeFile } from "../tree/tree-file.ts";
+import type { BuildEvents } from "./rack.ts";
+import type { RackClient } from "./rack-client.ts";
+
+/** How often sending the source is tried. */
+const TRIES = 3;
+/** Listings of a small tree go along with the first question, in bytes. */
+const SMALL = 64 * 1024;
+/** How long what is known of a directory's files is kept unused, in milliseconds. */
+const KEPT = 30 * 24 * 60 * 60 * 1000;
+
+const Uploaded = Type.Object({ Url: Type.String() });
+const Wanted = Type.Object({
+  mirror: Type.String(),
+  listings: Type.Array(Type.String()),
+  files: Type.Array(Type.String()),
+});
+
+export interface Directory {
+  dir: string;
+  manifest: string;
+}
+
+export interface Sender {
+  client: RackClient;
+  app: string;
+  /** Where davit keeps what it learns. */
+  state: string;
+  isDavit: boolean;
+  events: BuildEvents;
+  signal: AbortSignal;
+}
+
+/** Sends a directory to a rack, and returns its address there: what differs from the last time, or all of it. */
+export async function sendSource(sender: Sender, options: Directory): Promise<string> {
+  if (sender.isDavit)
+    for (let tries = 1; tries <= TRIES; tries++) {
+      try {
+        return await sendTree(sender, await openContext(options.dir, options.manifest));
+      } catch (error) {
+        // Another build has it, another server has it, it was changed under us; or the rack is older than this.
+        if (hasCode(error, "not-found", "unsupported", "busy")) break;
+        if (!hasCode(error, "outdated", "unavailable")) throw error;
+      }
+    }
+  return await sendArchive(sender, options);
+}
+
+async function sendTree(sender: Sender, context: Context): Promise<string> {
+  const { client, app, signal, events } = sender;
+  using tree = await scan(sender, context);
+  const root = tree.at("")?.hash ?? "";
+  const { mirror, listings, files } = await ask(sender, tree);
+  let done = 0;
+  const sent = (bytes: number): void => {
+    done += bytes;
+    events.progress?.({ what: "Uploading source", done });
+  };
+  const stream = (): AsyncIterable<Bytes> =>
+    zstandard(writeDelta(context.root, tree, { listings, files }, sent));
+  const path = `/apps/${app}/sources/${mirror}/${root}`;
+  return (await client.json(Uploaded, "POST", path, { stream, signal })).Url;
+}
+
+interface Answer {
+  mirror: string;
+  listings: ReadonlySet<Hash>;
+  files: ReadonlySet<Hash>;
+}
+
+/** First about directories by their names alone; then about what is in those that are not there. */
+async function ask(sender: Sender, tree: TreeFile): Promise<Answer> {
+  const all = tree.directories;
+  const small = all.reduce((sum, { length }) => sum + length, 0) <= SMALL;
+  const whole = new Set(small ? all.map(({ hash }) => hash) : []);
+  const first = await askFor(sender, tree, whole);
+  if (small) return { mirror: first.mirror, listings: whole, files: new Set(first.files) };
+  const listings = new Set(first.listings);
+  const { mirror, files } = await askFor(sender, tree, listings);
+  return { mirror, listings, files: new Set(files) };
+}
+
+async function askFor({ client, app, signal }: Sender, tree: TreeFile, whole: ReadonlySet<Hash>) {
+  async function* document(): AsyncGenerator<Bytes> {
+    yield* writeDocument(spokenOf(tree, whole, "named"));
+  }
+  const stream = (): AsyncIterable<Bytes> => zstandard(document());
+  return await client.json(Wanted, "POST", `/apps/${app}/sources`, { stream, signal });
+}
+
+/** One directory has one description, which the next scan believes where nothing has changed. */
+async function scan({ state, events }: Sender, context: Context): Promise<TreeFile> {
+  const dir = join(state, "trees");
+  await mkdir(dir, { recursive: true, mode: 0o700 });
+  await forgetOld(dir);
+  const name = hashOf(`${resolve(context.root)}\0${context.dockerfile}`);
+  let done = 0;
+  return await scanTree(context, join(dir, name), (bytes) => {
+    done += bytes;
+    events.progress?.({ what: "Reading source", done });
+  });
+}
+
+async function forgetOld(dir: string): Promise<void> {
+  for (const name of await readdir(dir)) {
+    const path = join(dir, name);
+    const used = (await stat(path).catch(() => undefined))?.mtimeMs ?? 0;
+    if (Date.now() - used > KEPT) await rm(path, { force: true });
+  }
+}
+
+/** As the original sends it. */
+export async function sendArchive(sender: Sender, { dir, manifest }: Directory): Promise<string> {
+  const { client, app, events, signal, isDavit } = sender;
+  const compress = isDavit ? zstandard : gzipped;
+  const key = `tmp/${Buffer.from(crypto.getRandomValues(new Uint8Array(15))).toString("hex")}.tgz`;
+  for (let tries = 1; ; tries++) {
+    let done = 0;
+    const stream = async (): Promise<ByteStream> =>
+      counted(compress(contextTar(await openContext(dir, manifest))), (bytes) => {
+        done += bytes;
+        events.progress?.({ what: "Uploading source", done });
+      });
+    try {
+      return (await client.json(Uploaded, "POST", `/apps/${app}/objects/${key}`, { stream, signal })).Url;
+    } catch (error) {
+      if (!hasCode(error, "unavailable") || tries === TRIES) throw error;
+    }
+  }
+}
+
+async function* counted(stream: ByteStream, onBytes: (bytes: number) => void): AsyncGenerator<Bytes> {
+  for await (const chunk of stream) {
+    yield chunk;
+    onBytes(chunk.byteLength);
+  }
+}

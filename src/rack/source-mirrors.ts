@@ -1,0 +1,125 @@
+import { mkdir, readdir, rm, stat } from "node:fs/promises";
+import { join } from "node:path";
+import type { ByteStream } from "../bytes.ts";
+import { decompressed } from "../compression.ts";
+import { DavitError } from "../errors.ts";
+import { readDocument, type Spoken } from "../tree/document.ts";
+import type { Hash } from "../tree/listing.ts";
+import { Mirror } from "../tree/mirror.ts";
+
+/** Mirrors of one app: so many of its builds can have their source sent this way at once. */
+const MOST = 4;
+/** How long a source waits for the build that was announced with it, in milliseconds. */
+const PATIENCE = 10 * 60 * 1000;
+/** How long an app's mirror is kept unused, in milliseconds. */
+const KEPT = 7 * 24 * 60 * 60 * 1000;
+/** The largest list of directories that is read, in bytes. */
+const MAX_ASKED = 64 * 1024 * 1024;
+
+/** What a client is told to send. */
+export interface Wanted {
+  /** The mirror that the rest is there in; "" where none is free. */
+  mirror: string;
+  listings: Hash[];
+  files: Hash[];
+}
+
+/** A source that is held for a build. */
+interface Held {
+  app: string;
+  slot: string;
+  forget: ReturnType<typeof setTimeout>;
+}
+
+/**
+ * Copies of the directories that apps are built from, each kept where it is from one
+ * build to the next: clients send what differs, and engines are sent no more than that.
+ * A mirror is only a saving. Whoever finds none free or whole sends all there is.
+ */
+export class SourceMirrors {
+  readonly #dir: string;
+  /** Mirrors that are being changed or built from. */
+  readonly #busy = new Set<string>();
+  readonly #held = new Map<string, Held>();
+
+  constructor(dir: string) {
+    this.#dir = dir;
+  }
+
+  /** What of a document the app's mirror lacks that holds most of it. */
+  async ask(app: string, body: ByteStream): Promise<Wanted> {
+    const document: Spoken[] = [];
+    for await (const spoken of readDocument(decompressed(body), MAX_ASKED)) document.push(spoken);
+    const slot = await this.#best(
+      app,
+      document.map(({ hash }) => hash),
+    );
+    const mirror = new Mirror(join(this.#dir, app, slot));
+    const { listings, files } = await mirror.lacking(streamed(document));
+    return { mirror: slot, listings, files };
+  }
+
+  /** Brings a mirror to another state, and holds it until a build takes it. Returns its address. */
+  async put(app: string, slot: string, root: Hash, delta: ByteStream, signal: AbortSignal): Promise<string> {
+    if (!/^[0-9]$/.test(slot)) throw new DavitError("invalid", "no such mirror");
+    const dir = join(this.#dir, app, slot);
+    if (this.#busy.has(dir)) throw busy();
+    this.#busy.add(dir);
+    try {
+      await mkdir(dir, { recursive: true, mode: 0o700 });
+      await new Mirror(dir).update(root, decompressed(delta), signal);
+    } catch (error) {
+      this.#busy.delete(dir);
+      throw error;
+    }
+    const id = crypto.randomUUID();
+    const forget = setTimeout(() => this.take(app, id)?.[Symbol.dispose](), PATIENCE);
+    this.#held.set(id, { app, slot, forget });
+    return `tree://${app}/${id}`;
+  }
+
+  /** A held source, for the one build that comes for it. */
+  take(app: string, id: string): ({ dir: string } & Disposable) | undefined {
+    const held = this.#held.get(id);
+    if (held?.app !== app) return undefined;
+    this.#held.delete(id);
+    clearTimeout(held.forget);
+    const dir = join(this.#dir, app, held.slot);
+    return { dir: new Mirror(dir).tree, [Symbol.dispose]: () => void this.#busy.delete(dir) };
+  }
+
+  async #best(app: string, hashes: Hash[]): Promise<string> {
+    const slots = Array.from({ length: MOST }, (_, i) => String(i));
+    const free = slots.filter((slot) => !this.#busy.has(join(this.#dir, app, slot)));
+    if (free.length === 0) throw busy();
+    const known = free.map((slot) => new Mirror(join(this.#dir, app, slot)).known(hashes));
+    return free[known.indexOf(Math.max(...known))] ?? "0";
+  }
+
+  /** Removes what has not been used for long, and all of apps that are gone. */
+  async sweep(apps: readonly string[], now: number): Promise<void> {
+    for (const app of await names(this.#dir))
+      for (const slot of await names(join(this.#dir, app))) {
+        const dir = join(this.#dir, app, slot);
+        if (this.#busy.has(dir) || (apps.includes(app) && now - (await usedAt(dir)) < KEPT)) continue;
+        await rm(dir, { recursive: true, force: true });
+      }
+  }
+}
+
+async function names(dir: string): Promise<string[]> {
+  return await readdir(dir).catch(() => []);
+}
+
+/** Any change of a mirror makes or removes a file in it. */
+async function usedAt(dir: string): Promise<number> {
+  return (await stat(dir).catch(() => undefined))?.mtimeMs ?? 0;
+}
+
+async function* streamed(document: Spoken[]): AsyncGenerator<Spoken> {
+  yield* document;
+}
+
+function busy(): DavitError {
+  return new DavitError("busy", "every mirror of the app's source is in use");
+}
