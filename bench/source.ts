@@ -41,6 +41,7 @@ export async function benchSource({ rounds, files, bytes, onStep }: SourceBench)
   const root = here.join("project");
   onStep?.(`writing ${files} files`);
   await writeProject(root, files, bytes, DOCKERFILE);
+  const served = new Memory(rack.pid);
   const first = await untilStarted(root, here.env({ RACK_URL: address(rack.host) }));
   onStep?.(`the first, without the link's limit: ${first.seconds.toFixed(1)} s, ${first.mib.toFixed(0)} MiB`);
   const changed: Sent[] = [];
@@ -54,10 +55,13 @@ export async function benchSource({ rounds, files, bytes, onStep }: SourceBench)
     );
   }
   const original = await theOriginal(here, address(link.host), SAMPLE, onStep);
+  served.sample();
+  onStep?.(`the rack: ${served.peak().toFixed(0)} MiB`);
   return {
     files,
     bytes,
     first,
+    rackMib: served.peak(),
     changed,
     original: { ...original, computed: (original.seconds * bytes) / SAMPLE },
   };

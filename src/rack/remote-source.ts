@@ -5,9 +5,10 @@ import type { ByteStream, Bytes } from "../bytes.ts";
 import { gzipped, zstandard } from "../compression.ts";
 import { hasCode } from "../errors.ts";
 import { Type } from "../schema.ts";
-import { spokenOf, writeDelta } from "../tree/delta.ts";
-import { writeDocument } from "../tree/document.ts";
-import { type Hash, hashOf } from "../tree/listing.ts";
+import { Bits } from "../tree/bits.ts";
+import { type Lacking, spokenOf, writeDelta } from "../tree/delta.ts";
+import { type Spoken, writeDocument } from "../tree/document.ts";
+import { hashOf } from "../tree/listing.ts";
 import { scanTree } from "../tree/scan.ts";
 import type { TreeFile } from "../tree/tree-file.ts";
 import type { BuildEvents } from "./rack.ts";
@@ -24,8 +25,11 @@ const Uploaded = Type.Object({ Url: Type.String() });
 const Wanted = Type.Object({
   mirror: Type.String(),
   listings: Type.Array(Type.String()),
-  files: Type.Array(Type.String()),
+  files: Type.String(),
 });
+
+/** An older rack, a tree too large, every mirror in use; or nowhere to keep what is known of files here. */
+const NOT_SO = ["not-found", "unsupported", "busy", "io", "no-space"] as const;
 
 export interface Directory {
   dir: string;
@@ -49,8 +53,7 @@ export async function sendSource(sender: Sender, options: Directory): Promise<st
       try {
         return await sendTree(sender, await openContext(options.dir, options.manifest));
       } catch (error) {
-        // Another build has it, another server has it, it was changed under us; or the rack is older than this.
-        if (hasCode(error, "not-found", "unsupported", "busy")) break;
+        if (hasCode(error, ...NOT_SO)) break;
         if (!hasCode(error, "outdated", "unavailable")) throw error;
       }
     }
@@ -73,10 +76,8 @@ async function sendTree(sender: Sender, context: Context): Promise<string> {
   return (await client.json(Uploaded, "POST", path, { stream, signal })).Url;
 }
 
-interface Answer {
+interface Answer extends Lacking {
   mirror: string;
-  listings: ReadonlySet<Hash>;
-  files: ReadonlySet<Hash>;
 }
 
 /** First about directories by their names alone; then about what is in those that are not there. */
@@ -84,19 +85,23 @@ async function ask(sender: Sender, tree: TreeFile): Promise<Answer> {
   const all = tree.directories;
   const small = all.reduce((sum, { length }) => sum + length, 0) <= SMALL;
   const whole = new Set(small ? all.map(({ hash }) => hash) : []);
-  const first = await askFor(sender, tree, whole);
-  if (small) return { mirror: first.mirror, listings: whole, files: new Set(first.files) };
+  const first = await askFor(sender, spokenOf(tree, whole, "named"));
+  if (small) return { mirror: first.mirror, listings: whole, files: bitsOf(first.files) };
   const listings = new Set(first.listings);
-  const { mirror, files } = await askFor(sender, tree, listings);
-  return { mirror, listings, files: new Set(files) };
+  const { mirror, files } = await askFor(sender, spokenOf(tree, listings, "left out"), first.mirror);
+  return { mirror, listings, files: bitsOf(files) };
 }
 
-async function askFor({ client, app, signal }: Sender, tree: TreeFile, whole: ReadonlySet<Hash>) {
+function bitsOf(base64: string): Bits {
+  return new Bits(new Uint8Array(Buffer.from(base64, "base64")));
+}
+
+async function askFor({ client, app, signal }: Sender, spoken: Iterable<Spoken>, mirror?: string) {
   async function* document(): AsyncGenerator<Bytes> {
-    yield* writeDocument(spokenOf(tree, whole, "named"));
+    yield* writeDocument(spoken);
   }
   const stream = (): AsyncIterable<Bytes> => zstandard(document());
-  return await client.json(Wanted, "POST", `/apps/${app}/sources`, { stream, signal });
+  return await client.json(Wanted, "POST", `/apps/${app}/sources`, { query: { mirror }, stream, signal });
 }
 
 /** One directory has one description, which the next scan believes where nothing has changed. */

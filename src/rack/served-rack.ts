@@ -21,6 +21,8 @@ import { SourceMirrors } from "./source-mirrors.ts";
 const EXTERNAL = 24 * 60 * 60 * 1000;
 /** Between signs of life of builds that wait, in milliseconds. */
 const BEAT = 10_000;
+/** Between looks for mirrors that nobody uses, in milliseconds. */
+const SWEEP = 60 * 60 * 1000;
 const OBJECT = "application/octet-stream";
 /** Images that may be copied in at once, for all apps together. */
 const MOST_IMPORTS = 4;
@@ -53,6 +55,7 @@ export class ServedRack {
   #moving: Promise<void> | undefined;
   #moveProblem = "";
   #beat: ReturnType<typeof setInterval> | undefined;
+  #swept = 0;
 
   constructor(parts: EmbeddedParts, limits: QueueLimits) {
     this.#parts = parts;
@@ -70,6 +73,7 @@ export class ServedRack {
     const { name } = await this.#parts.collector.places.current();
     if ((await places.countElsewhere(name)).blobs > 0) await this.#parts.ledger.setFact(MOVING, "yes");
     this.move();
+    this.#sweepMirrors();
     this.#beat = setInterval(() => void this.#live().catch(() => undefined), BEAT);
   }
 
@@ -78,6 +82,17 @@ export class ServedRack {
     const { waiting } = this.queue;
     if (waiting.length > 0) await this.#parts.ledger.builds.renew(waiting);
     this.move();
+    if (performance.now() - this.#swept > SWEEP) this.#sweepMirrors();
+  }
+
+  #sweepMirrors(): void {
+    this.#swept = performance.now();
+    const sweep = async (): Promise<void> => {
+      const apps = await this.#parts.ledger.apps.list();
+      const names = apps.map(({ name }) => name);
+      await this.mirrors.sweep(names, this.#parts.now().getTime());
+    };
+    void sweep().catch(() => undefined);
   }
 
   /**

@@ -21,7 +21,8 @@ export interface Wanted {
   /** The mirror that the rest is there in; "" where none is free. */
   mirror: string;
   listings: Hash[];
-  files: Hash[];
+  /** Of the files that the document lists, one after the other, a bit each; in base64. */
+  files: string;
 }
 
 /** A source that is held for a build. */
@@ -46,23 +47,24 @@ export class SourceMirrors {
     this.#dir = dir;
   }
 
-  /** What of a document the app's mirror lacks that holds most of it. */
-  async ask(app: string, body: ByteStream): Promise<Wanted> {
+  /** What of a document a mirror lacks: the one that was said before, or the one that holds most of it. */
+  async ask(app: string, before: string, body: ByteStream): Promise<Wanted> {
     const document: Spoken[] = [];
     for await (const spoken of readDocument(decompressed(body), MAX_ASKED)) document.push(spoken);
-    const slot = await this.#best(
-      app,
-      document.map(({ hash }) => hash),
-    );
-    const mirror = new Mirror(join(this.#dir, app, slot));
-    const { listings, files } = await mirror.lacking(streamed(document));
-    return { mirror: slot, listings, files };
+    const slot =
+      before ||
+      this.#best(
+        app,
+        document.map(({ hash }) => hash),
+      );
+    const mirror = new Mirror(this.#place(app, slot));
+    const { listings, files } = await mirror.lacking(document);
+    return { mirror: slot, listings: [...listings], files: Buffer.from(files.bytes).toString("base64") };
   }
 
   /** Brings a mirror to another state, and holds it until a build takes it. Returns its address. */
   async put(app: string, slot: string, root: Hash, delta: ByteStream, signal: AbortSignal): Promise<string> {
-    if (!/^[0-9]$/.test(slot)) throw new DavitError("invalid", "no such mirror");
-    const dir = join(this.#dir, app, slot);
+    const dir = this.#place(app, slot);
     if (this.#busy.has(dir)) throw busy();
     this.#busy.add(dir);
     try {
@@ -74,6 +76,7 @@ export class SourceMirrors {
     }
     const id = crypto.randomUUID();
     const forget = setTimeout(() => this.take(app, id)?.[Symbol.dispose](), PATIENCE);
+    forget.unref();
     this.#held.set(id, { app, slot, forget });
     return `tree://${app}/${id}`;
   }
@@ -88,7 +91,12 @@ export class SourceMirrors {
     return { dir: new Mirror(dir).tree, [Symbol.dispose]: () => void this.#busy.delete(dir) };
   }
 
-  async #best(app: string, hashes: Hash[]): Promise<string> {
+  #place(app: string, slot: string): string {
+    if (!/^[0-9]$/.test(slot)) throw new DavitError("invalid", "no such mirror");
+    return join(this.#dir, app, slot);
+  }
+
+  #best(app: string, hashes: Hash[]): string {
     const slots = Array.from({ length: MOST }, (_, i) => String(i));
     const free = slots.filter((slot) => !this.#busy.has(join(this.#dir, app, slot)));
     if (free.length === 0) throw busy();
@@ -114,10 +122,6 @@ async function names(dir: string): Promise<string[]> {
 /** Any change of a mirror makes or removes a file in it. */
 async function usedAt(dir: string): Promise<number> {
   return (await stat(dir).catch(() => undefined))?.mtimeMs ?? 0;
-}
-
-async function* streamed(document: Spoken[]): AsyncGenerator<Spoken> {
-  yield* document;
 }
 
 function busy(): DavitError {

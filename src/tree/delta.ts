@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { ByteStream, Bytes } from "../bytes.ts";
 import { DavitError, systemError } from "../errors.ts";
 import { type NewEntry, writeTar } from "../tar/write.ts";
+import type { Bits } from "./bits.ts";
 import { type Spoken, writeDocument } from "./document.ts";
 import type { Hash, TreeEntry } from "./listing.ts";
 import type { TreeDirectory, TreeFile } from "./tree-file.ts";
@@ -16,7 +17,8 @@ const PIECE = 256 * 1024;
 export interface Lacking {
   /** Directories whose listings it has not. */
   listings: ReadonlySet<Hash>;
-  files: ReadonlySet<Hash>;
+  /** Of the files that those listings name, one after the other, which to send. */
+  files: Bits;
 }
 
 /** Every directory once, by its hash; those in `whole` with their listings. */
@@ -56,12 +58,11 @@ async function* members(
   let size = 0;
   for (const chunk of document()) size += chunk.byteLength;
   yield { name: LISTINGS, type: "file", size, body: () => streamed(document()) };
-  const left = new Set(files);
+  let count = 0;
   for (const directory of once(tree)) {
-    if (left.size === 0) return;
     if (!listings.has(directory.hash)) continue;
     for (const entry of tree.entries(directory))
-      if (entry.type === "file" && left.delete(entry.hash))
+      if (entry.type === "file" && files.has(count++))
         yield member(join(root, directory.path, entry.name), entry, onBytes);
   }
 }

@@ -5,9 +5,10 @@ import { type Unpackable, unpackEntries } from "../build/unpack.ts";
 import type { ByteStream } from "../bytes.ts";
 import { DavitError, systemError } from "../errors.ts";
 import { readTar, type TarEntry } from "../tar/read.ts";
+import { Bits } from "./bits.ts";
 import { type Change, changes, Listings, outdated } from "./changes.ts";
-import { LISTINGS } from "./delta.ts";
-import { readDocument } from "./document.ts";
+import { type Lacking, LISTINGS } from "./delta.ts";
+import { readDocument, type Spoken } from "./document.ts";
 import { type Hash, isHash, parseListing, type TreeEntry } from "./listing.ts";
 import { TreeFile, TreeWriter } from "./tree-file.ts";
 
@@ -42,20 +43,24 @@ export class Mirror {
   }
 
   /** What of a document is not here: directories that it only names, and files of those it lists. */
-  async lacking(
-    document: AsyncIterable<{ hash: Hash; listing?: string }>,
-  ): Promise<{ listings: Hash[]; files: Hash[] }> {
+  async lacking(document: Iterable<Spoken>): Promise<Lacking> {
     using before = TreeFile.openIfGood(this.#index);
-    const listings: Hash[] = [];
-    const wanted = new Set<Hash>();
-    for await (const { hash, listing } of document) {
-      if (before?.find(hash)) continue;
-      if (listing === undefined) listings.push(hash);
-      else for (const entry of parseListing(listing)) if (entry.type === "file") wanted.add(entry.hash);
+    const listings = new Set<Hash>();
+    /** Where each content is first named, among all the files that the document lists. */
+    const wanted = new Map<Hash, number>();
+    let count = 0;
+    for (const { hash, listing } of document) {
+      const known = before?.find(hash) !== undefined;
+      if (listing === undefined && !known) listings.add(hash);
+      for (const entry of parseListing(listing ?? "")) {
+        if (entry.type !== "file") continue;
+        if (!known && !wanted.has(entry.hash)) wanted.set(entry.hash, count);
+        count++;
+      }
     }
     for (const name of await this.#loose()) wanted.delete(name);
     for (const { hash } of files(before, wanted)) wanted.delete(hash);
-    return { listings, files: [...wanted] };
+    return { listings, files: Bits.of(count, wanted.values()) };
   }
 
   async #loose(): Promise<string[]> {
@@ -187,7 +192,7 @@ export class Mirror {
 /** Files of a tree that have a wanted content. */
 function* files(
   tree: TreeFile | undefined,
-  wanted: ReadonlySet<Hash>,
+  wanted: Pick<ReadonlySet<Hash>, "has" | "size">,
 ): Generator<{ hash: Hash; path: string }> {
   if (!tree || wanted.size === 0) return;
   for (const directory of tree.directories)

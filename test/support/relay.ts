@@ -125,10 +125,13 @@ export class SlowLink extends Relay {
         const start = Math.max(performance.now(), this.#free[way]);
         this.#free[way] = start + (chunk.byteLength / this.#rate) * 1000;
         from.pause();
-        setTimeout(() => {
-          to.write(chunk);
-          from.resume();
-        }, Math.max(0, this.#free[way] - performance.now()));
+        setTimeout(
+          () => {
+            to.write(chunk);
+            from.resume();
+          },
+          Math.max(0, this.#free[way] - performance.now()),
+        );
       });
       from.on("end", () => setTimeout(() => to.end(), Math.max(0, this.#free[way] - performance.now())));
     };

@@ -6,9 +6,10 @@ import { type Route, route } from "../route.ts";
 export const sources: readonly Route[] = [
   route(
     "POST /apps/$app/sources",
-    async ({ rack, served, request, params: { app = "" } }) => {
+    async ({ rack, served, request, url, params: { app = "" } }) => {
       await rack.app(app);
-      return json(await served.mirrors.ask(app, bodyOf(request)));
+      const before = url.searchParams.get("mirror") ?? "";
+      return json(await served.mirrors.ask(app, before, bodyOf(request)));
     },
     { raw: true, deploy: true },
   ),
