@@ -20,7 +20,6 @@ import { openContext } from "./context.ts";
 import type { BuiltImage, Engine, EngineBuild, ImageTarget } from "./engine.ts";
 import { ImageRegistry } from "./image-registry.ts";
 import { LoopbackRegistry } from "./loopback-registry.ts";
-import { PlainProgress } from "./progress.ts";
 import { decodeTrace } from "./trace.ts";
 
 const FRONTEND = "dockerfile.v0";
@@ -174,10 +173,9 @@ function cacheOf(
 }
 
 /** A status that breaks off says nothing of the build. */
-async function show(messages: AsyncIterable<Bytes>, { onLine }: EngineBuild): Promise<void> {
-  const progress = new PlainProgress(onLine);
+async function show(messages: AsyncIterable<Bytes>, { onTrace }: EngineBuild): Promise<void> {
   try {
-    for await (const message of messages) progress.show(decodeTrace(message));
+    for await (const message of messages) onTrace(decodeTrace(message));
   } catch {
     // The call that solves tells what went wrong.
   }
@@ -199,6 +197,7 @@ async function probe(daemon: Buildkitd, build: EngineBuild): Promise<boolean> {
         args: {},
         target: undefined,
         onLine: () => undefined,
+        onTrace: () => undefined,
         onSent: () => undefined,
         onListed: () => undefined,
       };

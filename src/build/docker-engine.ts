@@ -10,7 +10,6 @@ import { contextTar } from "./context.ts";
 import type { BuiltImage, Engine, EngineBuild, ImageTarget } from "./engine.ts";
 import { EngineImageMover } from "./engine-image.ts";
 import { BUILDS, ownTag, sweepTags } from "./engine-tags.ts";
-import { PlainProgress } from "./progress.ts";
 import { decodeTrace } from "./trace.ts";
 
 const ImageId = Type.Object({ ID: Type.String() });
@@ -96,7 +95,7 @@ export class DockerEngine implements Engine {
       build.onLine(
         "WARNING: BuildCache has no effect: the Docker Engine keeps its cache to itself; a buildkitd shares it",
       );
-    const output = new BuildOutput(build.onLine);
+    const output = new BuildOutput(build);
     const tag = this.#builder === "2" ? `${BUILDS}:${ownTag()}` : undefined;
     const lines = buildImage(this.#client, session ? undefined : contextTar(build.context, build.onSent), {
       tag,
@@ -165,24 +164,23 @@ const OWN_TAG = /^Successfully tagged (localhost\/)?davit-build:/;
 
 /** Turns either builder's answer into lines, and finds the image's id in it. */
 class BuildOutput {
-  readonly #onLine: (text: string) => void;
-  readonly #progress: PlainProgress;
+  readonly #build: Pick<EngineBuild, "onLine" | "onTrace">;
   #rest = "";
   #id: string | undefined;
 
-  constructor(onLine: (text: string) => void) {
-    this.#onLine = onLine;
-    this.#progress = new PlainProgress(onLine);
+  constructor(build: Pick<EngineBuild, "onLine" | "onTrace">) {
+    this.#build = build;
   }
 
   show(line: EngineLine): void {
     if (line.id === "moby.buildkit.trace" && typeof line.aux === "string") {
-      this.#progress.show(decodeTrace(Buffer.from(line.aux, "base64")));
+      this.#build.onTrace(decodeTrace(Buffer.from(line.aux, "base64")));
       return;
     }
     if (line.aux !== undefined) this.#id = check(ImageId, line.aux, "the engine's image id", "engine").ID;
     if (line.stream !== undefined) this.#stream(line.stream);
-    else if (line.status !== undefined) this.#onLine(line.id ? `${line.id}: ${line.status}` : line.status);
+    else if (line.status !== undefined)
+      this.#build.onLine(line.id ? `${line.id}: ${line.status}` : line.status);
   }
 
   #stream(text: string): void {
@@ -192,7 +190,7 @@ class BuildOutput {
       const id =
         /^([0-9a-f]{64})$/.exec(part.trim()) ?? /^Successfully built ([0-9a-f]{12,64})$/.exec(part.trim());
       if (id?.[1]) this.#id ??= id[1];
-      if (part.trim() !== "" && !OWN_TAG.test(part)) this.#onLine(part);
+      if (part.trim() !== "" && !OWN_TAG.test(part)) this.#build.onLine(part);
     }
   }
 

@@ -7,6 +7,7 @@ import type { Context } from "./context.ts";
 import type { ContextSize } from "./context-size.ts";
 import type { Secrets } from "./secrets.ts";
 import type { SshAgents } from "./ssh-agents.ts";
+import type { Trace } from "./trace.ts";
 
 /** One image to build. */
 export interface EngineBuild {
@@ -28,6 +29,8 @@ export interface EngineBuild {
   credentials(host: string): Promise<Credentials | undefined>;
   /** A line of the builder's output. */
   onLine(text: string): void;
+  /** What BuildKit says of its steps; other builders have lines only. */
+  onTrace(trace: Trace): void;
   /** Bytes of the context that went to the engine. */
   onSent(bytes: number): void;
   /** The context, once the engine was told of all of it; single files are told of by themselves. */

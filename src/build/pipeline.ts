@@ -7,15 +7,17 @@ import type { Descriptor } from "../oci/descriptor.ts";
 import type { ReadStore } from "../oci/store.ts";
 import { type Managed, parseBuildArg, resolveArgs } from "./build-args.ts";
 import type { BuildLog } from "./build-log.ts";
-import { openContext } from "./context.ts";
+import { type Context, openContext } from "./context.ts";
 import { type ContextSize, LARGE_CONTEXT } from "./context-size.ts";
 import { type ConvoxYml, loadConvoxYml } from "./convox-yml.ts";
 import { type Dockerfile, developmentStage, parseDockerfile } from "./dockerfile.ts";
 import type { Engine, ImageTarget } from "./engine.ts";
 import { makePlan, type PlannedBuild, type PlannedImage } from "./plan.ts";
+import { PlainProgress } from "./progress.ts";
 import { looksSecret } from "./redact.ts";
 import type { Secrets } from "./secrets.ts";
 import type { SshAgents } from "./ssh-agents.ts";
+import { type Step, StepRecorder } from "./steps.ts";
 
 export interface PipelineRequest {
   dir: string;
@@ -49,8 +51,19 @@ export interface PipelineHost {
   onCaches(tags: readonly string[]): Promise<void>;
 }
 
+/** What one Dockerfile became. */
+export interface Built {
+  services: string[];
+  image: Descriptor;
+  entrypoint: string;
+  context: Context;
+  args: Record<string, string>;
+  steps: Step[];
+}
+
 export interface PipelineResult {
   manifest: string;
+  built: Built[];
   images: Map<string, Descriptor>;
   /** The last built service's, as a shell-quoted string. */
   entrypoint: string;
@@ -76,9 +89,11 @@ export async function runPipeline(request: PipelineRequest, host: PipelineHost):
   const entrypoints = new Map<string, string>();
   const engine = await host.engine.describe();
   const several = prepared.length > 1;
+  const all: Built[] = [];
   await eachOf(prepared, SIDE_BY_SIDE, async (build) => {
     const built = await buildOne(request, build, host, several ? `${build.planned.services[0]}: ` : "");
-    for (const service of build.planned.services) {
+    all.push(built);
+    for (const service of built.services) {
       images.set(service, built.image);
       entrypoints.set(service, built.entrypoint);
     }
@@ -87,7 +102,7 @@ export async function runPipeline(request: PipelineRequest, host: PipelineHost):
     const image = await fetchImage(planned, host);
     for (const service of planned.services) images.set(service, image);
   }
-  return { manifest: text, images, entrypoint: lastEntrypoint(manifest, entrypoints), engine };
+  return { manifest: text, built: all, images, entrypoint: lastEntrypoint(manifest, entrypoints), engine };
 }
 
 async function readManifest(dir: string, file: string): Promise<string> {
@@ -182,13 +197,14 @@ async function buildOne(
   prepared: Prepared,
   host: PipelineHost,
   prefix: string,
-): Promise<{ image: Descriptor; entrypoint: string }> {
+): Promise<Built> {
   const { planned, root, file } = prepared;
   host.log.line(`Building: ${planned.path}`);
+  const [args, context] = [argsOf(request, prepared), await openContext(root, planned.manifest)];
+  const [plain, recorder] = [new PlainProgress((text) => host.log.line(prefix + text)), new StepRecorder()];
   const { image, entrypoint } = await host.engine.build(
     {
-      context: await openContext(root, planned.manifest),
-      args: argsOf(request, prepared),
+      ...{ context, args },
       target: request.development ? developmentStage(file) : undefined,
       noCache: request.noCache,
       secrets: request.secrets,
@@ -199,13 +215,25 @@ async function buildOne(
       signal: host.signal,
       credentials: (registry) => host.credentials(registry),
       onLine: (text) => host.log.line(prefix + text),
+      onTrace: (trace) => {
+        plain.show(trace);
+        recorder.show(trace);
+      },
       onSent: (bytes) => host.onProgress(`Sending ${planned.path}`, bytes),
       onListed: (size) => sayLarge(size, host.log),
     },
     host.target,
   );
   for (const service of planned.services) host.log.line(`Stored: ${service} ${image.digest}`);
-  return { image, entrypoint: entrypoint.map(shellQuote).join(" ") };
+  const steps = recorder.steps();
+  return {
+    services: planned.services,
+    image,
+    entrypoint: entrypoint.map(shellQuote).join(" "),
+    context,
+    args,
+    steps,
+  };
 }
 
 /** What makes a context large is most often there by mistake. */

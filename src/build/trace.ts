@@ -12,6 +12,8 @@ export interface Trace {
 
 export interface Vertex {
   digest: string;
+  /** Digests of those it was made from. */
+  inputs: string[];
   name: string;
   cached: boolean;
   /** Seconds since 1970. */
@@ -44,6 +46,7 @@ export function decodeTrace(bytes: Uint8Array): Trace {
 function decodeVertex(bytes: Uint8Array): Vertex {
   const vertex: Vertex = {
     digest: "",
+    inputs: [],
     name: "",
     cached: false,
     started: undefined,
@@ -52,6 +55,7 @@ function decodeVertex(bytes: Uint8Array): Vertex {
   };
   eachField(bytes, (field, reader) => {
     if (field === 1) vertex.digest = reader.string();
+    else if (field === 2) vertex.inputs.push(reader.string());
     else if (field === 3) vertex.name = reader.string();
     else if (field === 4) vertex.cached = reader.bool();
     else if (field === 5) vertex.started = decodeTime(reader.bytes());

@@ -21,6 +21,18 @@ export const BUILD_LOG = "application/vnd.dev.davit.log.v1+text";
 
 const MAX_RECORD = 4 * 1024 * 1024;
 
+/** One step of a Dockerfile as a build took it. */
+export const BuildStep = Type.Object({
+  service: Type.String(),
+  /** As BuildKit names it: `[2/3] COPY . /src`. */
+  name: Type.String(),
+  cached: Type.Boolean(),
+  seconds: Type.Number(),
+  /** Why it was not cached, as far as that is known. */
+  cause: Type.Optional(Type.String()),
+});
+export type BuildStep = Static<typeof BuildStep>;
+
 /** How a build came about: frozen when it completes, the same in every rack. */
 export const BuildRecord = Type.Object({
   id: Type.String(),
@@ -32,6 +44,8 @@ export const BuildRecord = Type.Object({
   started: Type.String(),
   ended: Type.String(),
   engine: Type.String(),
+  /** What the engine did, where it tells. */
+  steps: Type.Optional(Type.Array(BuildStep)),
 });
 export type BuildRecord = Static<typeof BuildRecord>;
 

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { BuildLog } from "../build/build-log.ts";
 import type { ImageTarget } from "../build/engine.ts";
 import { type PipelineResult, runPipeline } from "../build/pipeline.ts";
-import { BUILD_LOG, putBuild } from "../bundle/record.ts";
+import { BUILD_LOG, type BuildStep, putBuild } from "../bundle/record.ts";
 import { encode } from "../bytes.ts";
 import { DavitError, hasCode, reasonOf } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
@@ -16,6 +16,7 @@ import { newId } from "./ids.ts";
 import type { Build, BuildEvents, BuildOptions } from "./rack.ts";
 import type { RackStore } from "./rack-store.ts";
 import { type BuildRow, buildOf } from "./rows.ts";
+import { explainSteps, notesDir } from "./step-notes.ts";
 
 /** Between signs of life in the build's row, in milliseconds. */
 const HEARTBEAT = 10_000;
@@ -85,7 +86,8 @@ export async function carryOut(
       if (options.gitSha !== undefined) await builds.note(app, id, { gitSha: options.gitSha });
       const result = await pipeline(parts, store, app, id, options, log, events, signal);
       signal.throwIfAborted();
-      await complete(parts, store, app, id, result, log);
+      const steps = await explained(parts, app, id, options, result, log);
+      await complete(parts, store, app, id, { ...result, steps }, log);
     });
     await parts.publish();
     await expireCaches(parts).catch(() => undefined);
@@ -160,21 +162,35 @@ function imageTarget(
   };
 }
 
+async function explained(
+  parts: EmbeddedParts,
+  app: string,
+  id: string,
+  { noCache }: BuildOptions,
+  { built }: PipelineResult,
+  log: BuildLog,
+): Promise<BuildStep[]> {
+  const redact = (text: string): string => log.redactor.redact(text);
+  const options = { dir: notesDir(parts.dir, app), build: id, noCache, redact };
+  return (await Promise.all(built.map((one) => explainSteps(one, options)))).flat();
+}
+
 async function complete(
   parts: EmbeddedParts,
   store: RackStore,
   app: string,
   id: string,
-  result: PipelineResult,
+  result: PipelineResult & { steps: BuildStep[] },
   log: BuildLog,
 ): Promise<void> {
   const row = await parts.ledger.builds.find(app, id);
   const ended = parts.now().toISOString();
   const logDescriptor = await storeLog(parts, store, id, log);
-  const { entrypoint, engine, manifest, images } = result;
+  const { entrypoint, engine, manifest, images, steps } = result;
   const record = {
     ...{ id, app, description: row.description, "git-sha": row.git_sha, entrypoint },
     ...{ "wildcard-domain": row.wildcard_domain === 1, started: row.started, ended, engine },
+    ...(steps.length > 0 ? { steps } : {}),
   };
   const index = await putBuild(store, record, manifest, logDescriptor, images);
   await store.nameBuild(id, index, images);

@@ -1,3 +1,4 @@
+import { type BuildStep, readBuild } from "../bundle/record.ts";
 import type { ByteStream, Bytes } from "../bytes.ts";
 import { DavitError } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
@@ -102,6 +103,13 @@ export async function imagesOf(parts: EmbeddedParts, row: BuildRow): Promise<Map
     images.set(tag.name.slice(0, -row.id.length - 1), descriptor);
   }
   return images;
+}
+
+/** What the engine did, as the build's record tells; nothing where that cannot be read. */
+export async function stepsOf(parts: EmbeddedParts, row: BuildRow): Promise<BuildStep[] | undefined> {
+  if (row.index_digest === "") return undefined;
+  const content = await readBuild(parts.store(row.app), indexOf(row)).catch(() => undefined);
+  return content?.record.steps;
 }
 
 async function* whenDone(stream: ByteStream, done: () => Promise<void>): AsyncGenerator<Bytes> {

@@ -1,3 +1,4 @@
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { ByteStream } from "../bytes.ts";
 import { DavitError } from "../errors.ts";
@@ -7,7 +8,7 @@ import type { ReadStore } from "../oci/store.ts";
 import { backup } from "./backup.ts";
 import type { QueueLimits } from "./build-queue.ts";
 import { runEmbeddedBuild } from "./embedded-build.ts";
-import { exportEmbedded, imagesOf, readEmbedded } from "./embedded-export.ts";
+import { exportEmbedded, imagesOf, readEmbedded, stepsOf } from "./embedded-export.ts";
 import { commitStaged, copyEmbedded, importEmbedded, type Staged } from "./embedded-import.ts";
 import { type EmbeddedOptions, type EmbeddedParts, openParts } from "./embedded-parts.ts";
 import type { Event } from "./event-ledger.ts";
@@ -38,6 +39,7 @@ import { Registry } from "./registry.ts";
 import { buildOf } from "./rows.ts";
 import { ServedRack } from "./served-rack.ts";
 import type { RegistryLogin, Settings } from "./settings.ts";
+import { notesDir } from "./step-notes.ts";
 import { claimsFor, signToken } from "./tokens.ts";
 
 /** The version the rack reports: what `convox` clients expect of a current one. */
@@ -226,6 +228,7 @@ export class EmbeddedRack implements Rack {
 
   async deleteApp(name: string): Promise<void> {
     await this.#parts.ledger.apps.remove(name);
+    await rm(notesDir(this.#parts.dir, name), { recursive: true, force: true });
     await this.#parts.collector.run();
     await this.#parts.publish();
   }
@@ -242,9 +245,10 @@ export class EmbeddedRack implements Rack {
   async build(app: string, id: string): Promise<Build> {
     await this.#parts.ledger.builds.failAbandoned();
     const row = await this.#parts.ledger.builds.find(app, id);
-    const images = await imagesOf(this.#parts, row);
+    const [images, steps] = await Promise.all([imagesOf(this.#parts, row), stepsOf(this.#parts, row)]);
     return {
       ...buildOf(row),
+      ...(steps ? { steps } : {}),
       images: Object.fromEntries([...images].map(([name, image]) => [name, image.digest])),
     };
   }

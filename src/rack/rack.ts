@@ -1,5 +1,6 @@
 import type { Secrets } from "../build/secrets.ts";
 import type { SshAgents } from "../build/ssh-agents.ts";
+import { BuildStep } from "../bundle/record.ts";
 import type { ByteStream } from "../bytes.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { ReadStore } from "../oci/store.ts";
@@ -51,6 +52,8 @@ export const Build = Type.Object({
   digest: Type.Optional(Type.String()),
   /** The registry that holds it, as `HOST/PREFIX`; left out where the rack itself does. Not part of the Convox API. */
   store: Type.Optional(Type.String()),
+  /** What the engine did, of a build that is asked for by itself. Not part of the Convox API. */
+  steps: Type.Optional(Type.Array(BuildStep)),
   /** Manifest digest of each service's image. Not part of the Convox API. */
   images: Type.Optional(Type.Record(Type.String(), Type.String())),
 });

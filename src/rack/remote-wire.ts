@@ -1,3 +1,4 @@
+import { BuildStep } from "../bundle/record.ts";
 import { type Static, Type } from "../schema.ts";
 import { type App, type Build, BuildStatus, type Release, type System, ZERO_TIME } from "./rack.ts";
 
@@ -35,6 +36,7 @@ export const WireBuild = Type.Object({
   digest: Text,
   store: Text,
   images: Texts,
+  steps: Type.Optional(Type.Array(BuildStep)),
 });
 
 export const WireRelease = Type.Object({
@@ -91,6 +93,7 @@ export function buildOf(wire: Static<typeof WireBuild>, app: string): Build {
     ...(wire.digest ? { digest: wire.digest } : {}),
     ...(wire.store ? { store: wire.store } : {}),
     ...(wire.images ? { images: wire.images } : {}),
+    ...(wire.steps ? { steps: wire.steps } : {}),
   };
 }
 

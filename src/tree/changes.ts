@@ -12,7 +12,7 @@ const ALLOWANCE = 64 * 1024 * 1024;
 
 export type Change =
   | { kind: "remove"; path: string }
-  | { kind: "put"; path: string; entry: TreeEntry }
+  | { kind: "put"; path: string; entry: TreeEntry; before: TreeEntry | undefined }
   /** What a directory lists now; after all that lies in it. */
   | { kind: "list"; path: string; listing: string }
   /** A directory with all that lies in it is as it was. */
@@ -40,6 +40,17 @@ export class Listings {
 /** The rack holds something else than the sender was told. */
 export function outdated(): DavitError {
   return new DavitError("outdated", "the source that this one differs from has changed meanwhile");
+}
+
+/** Paths whose content, mode or kind is not the same in two trees; times do not count. */
+export function* changedPaths(before: TreeFile, now: TreeFile): Generator<string> {
+  for (const change of changes(new Listings(before, now), now.at("")?.hash ?? "")) {
+    if (change.kind === "remove") yield change.path;
+    if (change.kind !== "put") continue;
+    const { path, entry, before: old } = change;
+    const same = old && old.mode === entry.mode && old.target === entry.target;
+    if (!same || (entry.type !== "directory" && old.hash !== entry.hash)) yield path;
+  }
 }
 
 /** What makes the tree before into the tree of `root`: in walk order, a directory before what is in it. */
@@ -74,7 +85,8 @@ class Differ {
     if (path.length > MAX_PATH) throw new DavitError("invalid", "a path of the source is too long");
     const stays = before?.type === entry.type;
     if (before && !stays) yield { kind: "remove", path };
-    if (!stays || !isSame(before, entry)) yield { kind: "put", path, entry };
+    if (!stays || !isSame(before, entry))
+      yield { kind: "put", path, entry, before: stays ? before : undefined };
     if (entry.type !== "directory") return;
     yield* this.directory(path, entry.hash, stays ? this.#listings.before?.at(path) : undefined);
   }

@@ -14,18 +14,20 @@ const TURN = 16 * 1024 * 1024;
 /**
  * Describes a context as a tree, in a file at `path`. What that file says from before is
  * believed of files whose size and times are the same, so only what changed is read.
- * `onHashed` is told of bytes that were.
+ * `onHashed` is told of bytes that were. Dockerfile and ignore files are there whatever is
+ * ignored, unless they are not `forced`.
  */
 export async function scanTree(
   context: Context,
   path: string,
   onHashed: (bytes: number) => void,
+  { forced = true } = {},
 ): Promise<TreeFile> {
   using before = TreeFile.openIfGood(path);
   const writer = new TreeWriter(path);
   try {
     const scan = new Scan(context.root, writer, before, onHashed);
-    for await (const item of walkContext(context)) await scan.take(item);
+    for await (const item of walkContext(context, forced)) await scan.take(item);
     scan.end();
     return writer.finish();
   } catch (error) {

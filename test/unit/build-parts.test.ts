@@ -136,6 +136,7 @@ test("BuildKit's progress becomes plain lines: partial messages are joined, repe
   const progress = new PlainProgress((line) => lines.push(line));
   const vertex = {
     digest: "d",
+    inputs: [],
     name: "[1/2] RUN make",
     cached: false,
     started: 10,
