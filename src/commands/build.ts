@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import { DavitError } from "../errors.ts";
-import type { Build, BuildOptions } from "../rack/rack.ts";
+import type { Build, BuildOptions, Progress } from "../rack/rack.ts";
 import type { Command, Context, Flag, Input } from "./command.ts";
 import { ensureApp } from "./ensure-app.ts";
 import { json, step } from "./show.ts";
@@ -84,18 +84,17 @@ export async function runBuild(input: Input, context: Context): Promise<Build> {
   const options = await sourceOptions(input, context, out);
   const rack = await context.rack();
   await ensureApp(rack, app, context);
-  out.print("Starting build... ");
-  const started = (): void => out.line("OK");
-  const log = (text: string): void => {
-    context.progress.clear();
-    out.print(text);
-  };
-  return await rack.runBuild(
-    app,
-    options,
-    { started, log, progress: (p) => context.progress.show(p) },
-    context.signal,
-  );
+  const { buildDisplay } = await import("../terminal/build-display.ts");
+  const display = buildDisplay(out, context.stderr, context.progress);
+  display.start();
+  const started = (): void => display.started();
+  const log = (text: string): void => display.log(text);
+  const progress = (done: Progress): void => display.progress(done);
+  try {
+    return await rack.runBuild(app, options, { started, log, progress }, context.signal);
+  } finally {
+    display.end();
+  }
 }
 
 /** Written as buildx takes them; each says something of how, for a generator is nothing to guess. */

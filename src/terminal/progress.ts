@@ -32,6 +32,11 @@ export class ProgressDisplay {
     this.#mode = mode === "auto" ? (canDraw ? "bar" : "plain") : mode;
   }
 
+  /** How it shows; others show in the same way. */
+  get style(): "bar" | "plain" | "json" | "none" {
+    return this.#mode;
+  }
+
   show(step: Step): void {
     if (step.done === 0 && step.total === undefined) {
       this.#wait(step.what);
