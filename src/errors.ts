@@ -61,9 +61,12 @@ export function exitCode(error: unknown): number {
   return 1;
 }
 
+/** What Bun tells programmers, which is nothing to users. */
+const ADVICE = / ?For more information, pass `verbose: true` in the second argument to fetch\(\)/;
+
 /** The text of any thrown value, for a message that goes on with `: why`. */
 export function reasonOf(error: unknown): string {
-  if (error instanceof Error) return error.message;
+  if (error instanceof Error) return error.message.replace(ADVICE, "");
   return String(error);
 }
 
