@@ -9,6 +9,7 @@ import {
   readlink,
   rename,
   rm,
+  stat,
   symlink,
   utimes,
   writeFile,
@@ -94,7 +95,7 @@ async function take(root: string, step: Step): Promise<void> {
     if (step.do === "remove") await rm(path, { recursive: true });
     else if (step.do === "move") await rename(path, join(root, step.to));
     else if (step.do === "mode")
-      await chmod(path, step.mode | ((await lstat(path)).isDirectory() ? 0o700 : 0));
+      await chmod(path, step.mode | ((await stat(path)).isDirectory() ? 0o700 : 0));
     else {
       await mkdir(join(path, ".."), { recursive: true });
       if (step.do === "directory") await mkdir(path);
