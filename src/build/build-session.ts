@@ -20,7 +20,7 @@ import { sshMethods } from "./ssh-forward.ts";
 /** What a build's session serves: its files, logins for private base images, its secrets, an ssh agent. */
 export type SessionParts = Pick<
   EngineBuild,
-  "context" | "credentials" | "onSent" | "onListed" | "secrets" | "ssh"
+  "context" | "credentials" | "onSent" | "onListed" | "onLine" | "secrets" | "ssh"
 >;
 
 /** A session of an engine for one build. */
@@ -39,11 +39,12 @@ export function sessionMethods({
   credentials: find,
   onSent,
   onListed,
+  onLine,
   secrets,
   ssh,
 }: SessionParts): SessionMethods {
   return {
-    "/moby.filesync.v1.FileSync/DiffCopy": fileSync(context, onSent, undefined, onListed),
+    "/moby.filesync.v1.FileSync/DiffCopy": fileSync(context, { onSent, onListed, onNote: onLine }),
     "/moby.filesync.v1.Auth/Credentials": (call) => credentials(call, find),
     "/moby.buildkit.secrets.v1.Secrets/GetSecret": (call) => secret(call, secrets),
     ...sshMethods(ssh),

@@ -7,6 +7,7 @@ import type { SessionCall } from "../docker-api/session.ts";
 import { Garbage } from "../garbage.ts";
 import { type Context, type ContextItem, walkContext, walkPaths } from "./context.ts";
 import { ContextSize } from "./context-size.ts";
+import { openXattrs, type XattrReader } from "./xattrs.ts";
 
 /*
  * The sender of fsutil's protocol, by which BuildKit takes files out of a session:
@@ -26,16 +27,23 @@ const BATCH = 32 * 1024;
 /** How often a piece is copied on its way: into a message, and into its frame. */
 const COPIES = 2;
 
+export interface FileSyncOptions {
+  /** Bytes of content that went out. */
+  onSent(bytes: number): void;
+  onListed?: ((size: ContextSize) => void) | undefined;
+  /** Something a reader of the build's log may want to know. */
+  onNote?: ((text: string) => void) | undefined;
+  piece?: number | undefined;
+}
+
 /** Answers `FileSync/DiffCopy`: the Dockerfile and ignore files by name, and the context as its ignore rules leave it. */
 export function fileSync(
   context: Context,
-  onSent: (bytes: number) => void,
-  piece = PIECE,
-  onListed: (size: ContextSize) => void = () => undefined,
+  { onSent, onListed = () => undefined, onNote = () => undefined, piece = PIECE }: FileSyncOptions,
 ): (call: SessionCall) => Promise<void> {
   return async (call) => {
     const items = chosen(context, call);
-    const sender = new Sender(context.root, call, onSent, piece);
+    const sender = new Sender(context.root, call, { onSent, onNote, piece });
     const listing = sender.list(items).then(onListed);
     await Promise.all([listing, sender.answer(listing)]);
   };
@@ -49,20 +57,29 @@ function chosen(context: Context, call: SessionCall): AsyncIterable<ContextItem>
   return single ? walkPaths(context.root, follow) : walkContext(context, false);
 }
 
+interface Sending {
+  onSent(bytes: number): void;
+  onNote(text: string): void;
+  piece: number;
+}
+
 class Sender {
   readonly #root: string;
   readonly #call: SessionCall;
   readonly #onSent: (bytes: number) => void;
+  readonly #onNote: (text: string) => void;
   readonly #piece: number;
   readonly #garbage = new Garbage();
+  #reader: XattrReader | "none" | undefined;
   /** Paths of files by their numbers; of the rest nothing can be asked. */
   readonly #files: (string | undefined)[] = [];
 
-  constructor(root: string, call: SessionCall, onSent: (bytes: number) => void, piece: number) {
-    this.#piece = piece;
+  constructor(root: string, call: SessionCall, { onSent, onNote, piece }: Sending) {
     this.#root = root;
     this.#call = call;
     this.#onSent = onSent;
+    this.#onNote = onNote;
+    this.#piece = piece;
   }
 
   async list(items: AsyncIterable<ContextItem>): Promise<ContextSize> {
@@ -73,7 +90,7 @@ class Sender {
     for await (const item of items) {
       this.#files.push(item.type === "file" ? item.path : undefined);
       size.add(item.path, item.size);
-      const message = packet(STAT, { stat: stat(this.#root, item, links) });
+      const message = packet(STAT, { stat: stat(this.#root, item, links, this.#xattrs(item)) });
       waiting.push(message);
       bytes += message.byteLength;
       if (bytes < BATCH) continue;
@@ -82,6 +99,18 @@ class Sender {
     }
     await this.#call.send(...waiting, packet(STAT, {}));
     return size;
+  }
+
+  /** Only what a program may do, its capabilities, gets into an image; other files are not asked. */
+  #xattrs({ type, mode, path }: ContextItem): Map<string, Uint8Array> | undefined {
+    if (type !== "file" || (mode & 0o111) === 0) return undefined;
+    this.#reader ??= openXattrs() ?? this.#noReader();
+    return this.#reader === "none" ? undefined : this.#reader(join(this.#root, path));
+  }
+
+  #noReader(): "none" {
+    this.#onNote("WARNING: extended attributes are not sent: this system has none that davit can read");
+    return "none";
   }
 
   /** Until the engine says it has all it wants. */
@@ -144,7 +173,12 @@ function parse(message: Uint8Array): { type: number; id: number } {
 const MODES = { directory: 2 ** 31, symlink: 2 ** 27, fifo: 2 ** 25, file: 0 };
 
 /** A hard link names the first path and keeps its real size: with 0, every rebuild would link it anew. */
-function stat(root: string, item: ContextItem, links: Map<string, string>): Uint8Array {
+function stat(
+  root: string,
+  item: ContextItem,
+  links: Map<string, string>,
+  xattrs: Map<string, Uint8Array> = new Map(),
+): Uint8Array {
   const special =
     (item.mode & 0o4000 ? 2 ** 23 : 0) +
     (item.mode & 0o2000 ? 2 ** 22 : 0) +
@@ -157,5 +191,7 @@ function stat(root: string, item: ContextItem, links: Map<string, string>): Uint
   const link = item.type === "symlink" ? readlinkSync(join(root, item.path)) : links.get(item.inode);
   if (link !== undefined) writer.tag(7, 2).string(link);
   if (item.inode !== "" && link === undefined) links.set(item.inode, item.path);
+  for (const [name, value] of xattrs)
+    writer.tag(10, 2).bytes(new BinaryWriter().tag(1, 2).string(name).tag(2, 2).bytes(value).finish());
   return writer.finish();
 }

@@ -8,6 +8,10 @@ const next = random(seed());
 const dir = `/tmp/davit-dk-${crypto.randomUUID().slice(0, 8)}`;
 const env = { DOCKER_HOST: `unix://${dir}/sock` };
 
+/** A bridge of its own: an engine without one takes that of others away. */
+const BRIDGE = `davit${Math.floor(next() * 1e6)}`;
+await sh(["ip", "link", "add", BRIDGE, "type", "bridge"]);
+await sh(["ip", "addr", "add", "10.213.0.1/24", "dev", BRIDGE]);
 let runs = 0;
 
 async function startEngine() {
@@ -16,7 +20,7 @@ async function startEngine() {
   const child = Bun.spawn(
     [
       ...["dockerd", "--data-root", `${dir}/data`, "--exec-root", `${dir}/exec`, "-H", env.DOCKER_HOST],
-      ...["--pidfile", `${dir}/pid`, "--bridge", "none", "--iptables=false"],
+      ...["--pidfile", `${dir}/pid`, "--bridge", BRIDGE, "--iptables=false"],
     ],
     { stdout: "ignore", stderr: Bun.file(`${dir}/log${++runs}`) },
   );
@@ -83,3 +87,4 @@ await sh([
   "-c",
   `grep -F ${dir} /proc/self/mounts | cut -d' ' -f2 | sort -r | xargs -r umount -l; rm -rf ${dir}`,
 ]);
+await sh(["ip", "link", "del", BRIDGE]);

@@ -53,6 +53,8 @@ test("a hard tree of files gives the very image docker builds from it", async ()
   await symlink("/nowhere", `${dir}/dangling`);
   await link(`${dir}/plain`, `${dir}/twin`);
   await sh(["mkfifo", `${dir}/pipe`]);
+  await sh(["cp", "/bin/true", `${dir}/capable`]);
+  await sh(["setcap", "cap_net_bind_service=ep", `${dir}/capable`]);
   const ours = await imageId(box, dir);
   expect(await dockerBuild(dir)).toBe(ours);
   const id = (await box.json(["builds"], { cwd: dir }))[0].id;
@@ -79,7 +81,10 @@ async function sentBytes(dir: string, piece?: number): Promise<number> {
     client,
     { name: "test", key },
     {
-      "/moby.filesync.v1.FileSync/DiffCopy": fileSync(await openContext(dir, "Dockerfile"), count, piece),
+      "/moby.filesync.v1.FileSync/DiffCopy": fileSync(await openContext(dir, "Dockerfile"), {
+        onSent: count,
+        piece,
+      }),
     },
   );
   const request = {
