@@ -34,7 +34,10 @@ export const buildFlags: Record<string, Flag> = {
     summary: "attest how images were made: `mode=min` or `mode=max`; with a buildkitd",
   },
   sbom: { type: "string", summary: "attest what is in images: `generator=IMAGE`; with a buildkitd" },
-  ssh: { type: "strings", summary: "an ssh agent that steps may mount: `default`, or ID=SOCKET" },
+  ssh: {
+    type: "strings",
+    summary: "an ssh agent that steps may mount: `default`, ID=SOCKET, or ID=KEY with a key's file",
+  },
   "wildcard-domain": { type: "boolean", summary: "note that the app serves a wildcard domain" },
 };
 

@@ -126,15 +126,22 @@ async function pipeline(
     onManifest: (text) => parts.ledger.builds.setManifest(id, text),
     onCaches: (tags) => touchCaches(parts, app, tags),
   });
-  const { BuildArch } = (await parts.ledger.apps.find(app)).parameters;
+  const { parameters, generation } = await parts.ledger.apps.find(app);
+  const { BuildArch } = parameters;
   const { ssh = new Map(), platforms = BuildArch ? [`linux/${BuildArch}`] : [] } = options;
   const { attestations = new Map() } = options;
-  const buildCache = (await parts.settings.param("BuildCache")) === "Yes";
+  const buildCache = generation !== "1" && (await usesCache(parts, options));
   const secrets = mountedSecrets(options, logins);
   return await runPipeline(
     { ...options, env, managed, ssh, secrets, platforms, attestations, buildCache },
     host,
   );
+}
+
+/** With `--no-cache` the original's buildx writes a cache that it does not read, and its Kaniko leaves it alone. */
+async function usesCache({ settings }: EmbeddedParts, { noCache }: BuildOptions): Promise<boolean> {
+  if ((await settings.param("BuildCache")) !== "Yes") return false;
+  return !noCache || (await settings.param("BuildMethod")) !== "fargate";
 }
 
 /** The rack's memory of layers spans apps: what one app's build compressed, another's need not. */

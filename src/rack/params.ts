@@ -12,6 +12,7 @@ const DEFAULTS: Record<string, string> = {
   BuildCacheRetentionDays: "30",
   BuildConcurrency: "2",
   BuildFromUrls: "No",
+  BuildMethod: "ec2",
 };
 
 /** Where images are kept: a prefix in a registry, or nothing for the rack itself. */
@@ -25,6 +26,7 @@ const RULES: Record<string, { like: RegExp; words: string }> = {
     like: /^([1-9]|[1-9]\d|[12]\d\d|3[0-5]\d|36[0-5])$/,
     words: "a number from 1 to 365",
   },
+  BuildMethod: { like: /^(ec2|fargate)$/, words: "ec2 or fargate" },
   BuildkitHost: {
     like: /^(unix|tcp|ssh):\/\/[^\s,]+(,(unix|tcp|ssh):\/\/[^\s,]+)*$/,
     words: "addresses like unix:///path or tcp://host:port, joined with commas",

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { writeFile } from "node:fs/promises";
 import { type Buildkit, startBuildkit } from "../support/buildkitd.ts";
 import { sandbox, sh } from "../support/davit.ts";
+import { serveSsh } from "../support/git-server.ts";
 import { BASE, project } from "../support/projects.ts";
 import { freePort, startRegistry } from "../support/registry.ts";
 
@@ -232,6 +233,20 @@ test(
     const ledger = new Database(box.join("home/racks/local/ledger.db"));
     const tags = () =>
       ledger.query<{ name: string }, []>("SELECT name FROM tags WHERE name LIKE '%.buildcache'").all().length;
+    const digest = () =>
+      ledger
+        .query<{ digest: string }, []>(
+          "SELECT digest FROM tags WHERE app = 'shop' AND name = 'web.buildcache'",
+        )
+        .get()?.digest;
+    const before = digest();
+    await box.ok(["rack", "params", "set", "BuildMethod=fargate"]);
+    await writeFile(`${dir}/more`, crypto.randomUUID());
+    await box.ok(["build", "--no-cache"], { cwd: dir });
+    expect(digest()).toBe(before);
+    await box.ok(["rack", "params", "set", "BuildMethod=ec2"]);
+    await box.ok(["build", "--no-cache"], { cwd: dir });
+    expect(digest()).not.toBe(before);
     const age = (days: number) => new Date(Date.now() - days * 86_400_000).toISOString();
     const touch = (when: string) =>
       ledger.run("UPDATE meta SET value = ? WHERE key = 'cache shop/web.buildcache'", [when]);
@@ -322,6 +337,35 @@ test(
     });
     expect(build.status).toBe("complete");
   },
+  LONG,
+);
+
+test(
+  "a buildkitd over ssh is reached through buildctl there, and sends its images as archives",
+  using(async (buildkit) => {
+    using box = sandbox();
+    const relay = `const there = require("node:net").connect(process.env.SOCKET); process.stdin.pipe(there).pipe(process.stdout);`;
+    await project(box.join("bin"), {
+      relay,
+      ssh: `#!/bin/sh\nexec /usr/bin/ssh -F ${box.join("ssh-config")} "$@"\n`,
+      buildctl: `#!/bin/sh\n[ "$1" = dial-stdio ] && exec ${process.execPath} ${box.join("bin/relay")}\n`,
+    });
+    await sh(["chmod", "+x", box.join("bin/ssh"), box.join("bin/buildctl")]);
+    const socket = buildkit.address.replace("unix://", "");
+    await using server = await serveSsh(box, [
+      `SetEnv PATH=${box.join("bin")}:/usr/bin:/bin SOCKET=${socket}`,
+    ]);
+    const known = "StrictHostKeyChecking no\nUserKnownHostsFile /dev/null\nLogLevel ERROR\n";
+    await writeFile(box.join("ssh-config"), `${known}IdentityFile ${server.key}\n`);
+    const dir = await shop(box.join("shop"));
+    const more = { PATH: `${box.join("bin")}:${process.env["PATH"]}` };
+    const build = await box.json(["build"], {
+      cwd: dir,
+      env: env({ ...buildkit, address: `ssh://${server.host}` }, more),
+    });
+    expect(build.status).toBe("complete");
+    await verified(box, build.id);
+  }),
   LONG,
 );
 

@@ -191,10 +191,35 @@ test(
       expect(log).toMatch(/ 256 SHA256:\S+ a-davit-test \(ED25519\)$/m);
       const without = await box.run(["build", "--no-cache"], { cwd: dir, env });
       expect(without.code).toBe(1);
+      const byKey = await box.ok(["build", "--no-cache", "--ssh", `default=${box.join("key")}`], {
+        cwd: dir,
+      });
+      expect(byKey).toMatch(/ 256 SHA256:\S+ a-davit-test \(ED25519\)$/m);
+      await Bun.sleep(200);
+      expect(await sh(["pgrep", "-f", "^ssh-agent -a .*/davit-ssh-"]).catch(() => "")).toBe("");
+      await sh(["ssh-keygen", "-q", "-p", "-P", "", "-N", "secret", "-f", box.join("key")]);
+      const locked = await box.run(["build", "--ssh", `default=${box.join("key")}`], { cwd: dir });
+      expect([locked.code, locked.stderr]).toEqual([
+        1,
+        expect.stringMatching(/^error: Cannot lend \S+ as default: [^\n]+\nhint: /),
+      ]);
     } finally {
       agent.kill();
       await agent.exited;
     }
+  },
+  LONG,
+);
+
+test(
+  "an engine that keeps its cache to itself says so, and builds",
+  async () => {
+    using box = sandbox();
+    const dir = await project(box.join("shop"), { "convox.yml": YML, Dockerfile: BASE });
+    await box.ok(["rack", "params", "set", "BuildCache=Yes"]);
+    expect(await box.ok(["build"], { cwd: dir })).toContain("WARNING: BuildCache has no effect");
+    await box.ok(["apps", "create", "old", "--generation", "1"]);
+    expect(await box.ok(["build", "-a", "old"], { cwd: dir })).not.toContain("BuildCache");
   },
   LONG,
 );

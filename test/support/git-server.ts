@@ -102,8 +102,8 @@ async function cgi(request: Request, root: string): Promise<Response> {
   return new Response(answer.subarray(end + 4), { status, headers });
 }
 
-/** Repositories over ssh, for one key. */
-export async function serveSsh(box: Box) {
+/** Repositories over ssh, for one key; `settings` are sshd's. */
+export async function serveSsh(box: Box, more: string[] = []) {
   const port = await freePort();
   const [host, user] = [box.join("ssh-host"), box.join("ssh-user")];
   for (const file of [host, user]) await sh(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", file]);
@@ -118,6 +118,7 @@ export async function serveSsh(box: Box) {
     "PidFile none",
     "PasswordAuthentication no",
     "PermitRootLogin prohibit-password",
+    ...more,
   ];
   await writeFile(box.join("sshd_config"), `${settings.join("\n")}\n`);
   const child = Bun.spawn(["/usr/sbin/sshd", "-D", "-e", "-f", box.join("sshd_config")], {
@@ -128,6 +129,7 @@ export async function serveSsh(box: Box) {
   const me = (await sh(["id", "-un"])).trim();
   return {
     key: user,
+    host: `${me}@127.0.0.1:${port}`,
     address: (name: string, password = "") =>
       `ssh://${me}${password === "" ? "" : `:${encodeURIComponent(password)}`}@127.0.0.1:${port}${join(box.join("repositories"), name)}.git`,
     [Symbol.asyncDispose]: async () => {
