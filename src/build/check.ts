@@ -1,9 +1,10 @@
 import { readFile } from "node:fs/promises";
 import { join, resolve, sep } from "node:path";
 import { DavitError, reasonOf, systemError } from "../errors.ts";
+import { parseConvoxYml, type Service } from "../manifest/convox-yml.ts";
+import type { Mistake } from "../manifest/yaml-reader.ts";
 import { parseBuildArg } from "./build-args.ts";
 import { openContext, walkContext } from "./context.ts";
-import { type Mistake, parseConvoxYml, type Service } from "./convox-yml.ts";
 import { parseDockerfile } from "./dockerfile.ts";
 import { requireProject } from "./project.ts";
 

@@ -2,8 +2,8 @@ import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join, relative, resolve, sep } from "node:path";
 import { DavitError, systemError } from "../errors.ts";
+import { loadConvoxYml } from "../manifest/convox-yml.ts";
 import { openContext } from "./context.ts";
-import { loadConvoxYml } from "./convox-yml.ts";
 import type { IgnoreRule, ParentMatches } from "./dockerignore.ts";
 import { makePlan } from "./plan.ts";
 

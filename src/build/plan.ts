@@ -1,4 +1,4 @@
-import type { ConvoxYml } from "./convox-yml.ts";
+import type { ConvoxYml } from "../manifest/convox-yml.ts";
 
 /** One image to make, and the services that will run it. */
 export interface PlannedBuild {

@@ -1,8 +1,8 @@
-import { loadConvoxYml } from "../build/convox-yml.ts";
 import { Redactor } from "../build/redact.ts";
 import { BUILD_LOG, putBuild } from "../bundle/record.ts";
 import { DavitError, hasCode, reasonOf } from "../errors.ts";
 import type { Credentials } from "../http/docker-auth.ts";
+import { loadConvoxYml } from "../manifest/convox-yml.ts";
 import { copy, eachOf, readManifest } from "../oci/copy.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { describe } from "../oci/descriptor.ts";

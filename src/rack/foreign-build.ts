@@ -1,8 +1,8 @@
-import { loadConvoxYml } from "../build/convox-yml.ts";
 import type { Archive } from "../bundle/ingest.ts";
 import { BUILD_LOG, type BuildRecord, putBuild, readBuild } from "../bundle/record.ts";
 import { encode } from "../bytes.ts";
 import { DavitError } from "../errors.ts";
+import { loadConvoxYml } from "../manifest/convox-yml.ts";
 import { type Descriptor, describe } from "../oci/descriptor.ts";
 import { contentOf, type Store } from "../oci/store.ts";
 import { Type } from "../schema.ts";

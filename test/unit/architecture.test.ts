@@ -12,6 +12,7 @@ const LAYERS: string[][] = [
   ["rack"],
   ["tree"],
   ["build", "runtime", "bundle"],
+  ["manifest"],
   ["oci"],
   ["docker-api", "http"],
   ["tar"],

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
-import { interpolate, loadConvoxYml, parseConvoxYml } from "../../src/build/convox-yml.ts";
 import { makePlan } from "../../src/build/plan.ts";
+import { interpolate, loadConvoxYml, parseConvoxYml } from "../../src/manifest/convox-yml.ts";
 
 const load = (text: string, env: Record<string, string> = {}) => loadConvoxYml(text, "convox.yml", env);
 const mistakes = async (text: string) =>

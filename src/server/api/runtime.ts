@@ -53,7 +53,7 @@ async function services({ rack, params: { app = "" } }: RackCall): Promise<Respo
   if (release === "") return json([]);
   const { manifest, env } = await rack.release(app, release);
   const [{ loadConvoxYml }, { parseEnv }] = await Promise.all([
-    import("../../build/convox-yml.ts"),
+    import("../../manifest/convox-yml.ts"),
     import("../../rack/env-text.ts"),
   ]);
   const found = await loadConvoxYml(manifest, "convox.yml", parseEnv(env));
