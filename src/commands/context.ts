@@ -2,6 +2,7 @@ import { basename } from "node:path";
 import type { Engine, EngineWish } from "../build/engine.ts";
 import { DavitError } from "../errors.ts";
 import type { Rack } from "../rack/rack.ts";
+import type { Runtime } from "../runtime/runtime.ts";
 import { paintFor } from "../terminal/color.ts";
 import { Output } from "../terminal/output.ts";
 import { ProgressDisplay, type ProgressMode } from "../terminal/progress.ts";
@@ -87,6 +88,13 @@ async function isEmbedded(name: string, env: Env): Promise<boolean> {
 export function rackOptions(env: Env) {
   return {
     env,
+    runtime: async (rack: { id: string; name: string }): Promise<Runtime> => {
+      const [{ SwarmRuntime }, { EngineClient }] = await Promise.all([
+        import("../runtime/swarm.ts"),
+        import("../docker-api/client.ts"),
+      ]);
+      return new SwarmRuntime(await EngineClient.fromEnv(env), rack);
+    },
     engine: async ({ app, buildkit }: EngineWish): Promise<Engine> => {
       const addresses = buildkit || env["BUILDKIT_HOST"];
       if (addresses) {

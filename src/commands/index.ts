@@ -28,6 +28,7 @@ import { pull } from "./pull.ts";
 import { push } from "./push.ts";
 import { rack } from "./rack.ts";
 import { rackBackup } from "./rack-backup.ts";
+import { rackInstall } from "./rack-install.ts";
 import { rackParams } from "./rack-params.ts";
 import { rackRekey } from "./rack-rekey.ts";
 import { rackRestore } from "./rack-restore.ts";
@@ -99,6 +100,7 @@ export const commands: readonly Command[] = [
   registriesLogout,
   registriesCheck,
   rack,
+  rackInstall,
   rackParams,
   rackToken,
   rackBackup,

@@ -18,7 +18,7 @@ export async function promote(
 ): Promise<void> {
   if (id === "") throw new DavitError("conflict", "no release to promote");
   await step(out, `Promoting ${id}`, async () => {
-    await rack.promote(app, id);
+    await rack.promote(app, id, { signal: context.signal });
     await settled(rack, app, id, context.signal);
   });
 }

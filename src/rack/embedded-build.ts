@@ -16,7 +16,6 @@ import { newId } from "./ids.ts";
 import type { Build, BuildEvents, BuildOptions } from "./rack.ts";
 import type { RackStore } from "./rack-store.ts";
 import { type BuildRow, buildOf } from "./rows.ts";
-import { explainSteps, notesDir } from "./step-notes.ts";
 
 /** Between signs of life in the build's row, in milliseconds. */
 const HEARTBEAT = 10_000;
@@ -177,8 +176,9 @@ async function explained(
   { built }: PipelineResult,
   log: BuildLog,
 ): Promise<BuildStep[]> {
+  const { explainSteps } = await import("./step-notes.ts");
   const redact = (text: string): string => log.redactor.redact(text);
-  const options = { dir: notesDir(parts.dir, app), build: id, noCache, redact };
+  const options = { dir: parts.notes(app), build: id, noCache, redact };
   return (await Promise.all(built.map((one) => explainSteps(one, options)))).flat();
 }
 

@@ -3,13 +3,14 @@ import { join } from "node:path";
 import type { Engine, EngineWish } from "../build/engine.ts";
 import { systemError } from "../errors.ts";
 import { BlobPool } from "../oci/blob-pool.ts";
+import type { Runtime } from "../runtime/runtime.ts";
 import { Collector } from "./collector.ts";
 import type { Env, Home } from "./home.ts";
 import { type RandomSource, secureRandom } from "./ids.ts";
 import { publish } from "./layout-view.ts";
 import type { Ledger } from "./ledger.ts";
 import { openLedger } from "./open-ledger.ts";
-import { REGISTRY } from "./params.ts";
+import { REGISTRY, RUNTIME } from "./params.ts";
 import { Places } from "./places.ts";
 import { openSeal } from "./rack-key.ts";
 import { RackStore } from "./rack-store.ts";
@@ -22,6 +23,8 @@ export interface EmbeddedOptions {
   env: Env;
   /** Opens the engine when the first build needs it. */
   engine: (wish: EngineWish) => Promise<Engine>;
+  /** What promoted releases run on, where the rack has something. */
+  runtime?: (rack: { id: string; name: string }) => Promise<Runtime>;
   now?: () => Date;
   random?: RandomSource;
 }
@@ -43,6 +46,10 @@ export interface EmbeddedParts {
   now: () => Date;
   env: Env;
   engine: (wish: EngineWish) => Promise<Engine>;
+  /** Where it is noted what an app's last builds were made from. */
+  notes(app: string): string;
+  /** Undefined where nothing was installed that could run releases. */
+  runtime(): Promise<Runtime | undefined>;
   store(app: string): RackStore;
   /** Brings the layout's `index.json` up to date. */
   publish(): Promise<void>;
@@ -67,7 +74,7 @@ async function assemble(
   home: Home,
   name: string,
   ledger: Ledger,
-  { env, engine, random = secureRandom }: EmbeddedOptions,
+  { env, engine, runtime: openRuntime, random = secureRandom }: EmbeddedOptions,
 ): Promise<EmbeddedParts> {
   const dir = home.rackDir(name);
   const id = await ledger.fact("id", () => crypto.randomUUID().slice(0, 13));
@@ -81,10 +88,17 @@ async function assemble(
       return openRegistry(place, { env, login: (host) => logins.find(host), state: home.data });
     },
   });
+  let runtime: Promise<Runtime> | undefined;
   const collector = new Collector(places, ledger, join(dir, "lock.db"));
   return {
     ...{ name, id, dir, seal, ledger, settings, logins, collector, random, env, engine },
     now: ledger.now,
+    notes: (app) => join(dir, "notes", app),
+    runtime: async () => {
+      if (!openRuntime || (await settings.param(RUNTIME)) === "") return undefined;
+      runtime ??= openRuntime({ id, name });
+      return await runtime;
+    },
     releases: new Releases(ledger, seal, random),
     store: (app) => new RackStore(app, collector),
     publish: () => publish(join(dir, "layout"), ledger),

@@ -30,6 +30,7 @@ import type {
   ImageRelay,
   ImportOptions,
   NewRelease,
+  PromoteOptions,
   Rack,
   Release,
   System,
@@ -39,7 +40,6 @@ import { Registry } from "./registry.ts";
 import { buildOf } from "./rows.ts";
 import { ServedRack } from "./served-rack.ts";
 import type { RegistryLogin, Settings } from "./settings.ts";
-import { notesDir } from "./step-notes.ts";
 import { claimsFor, signToken } from "./tokens.ts";
 
 /** The version the rack reports: what `convox` clients expect of a current one. */
@@ -227,8 +227,9 @@ export class EmbeddedRack implements Rack {
   }
 
   async deleteApp(name: string): Promise<void> {
+    await (await this.#parts.runtime())?.remove(name);
     await this.#parts.ledger.apps.remove(name);
-    await rm(notesDir(this.#parts.dir, name), { recursive: true, force: true });
+    await rm(this.#parts.notes(name), { recursive: true, force: true });
     await this.#parts.collector.run();
     await this.#parts.publish();
   }
@@ -314,8 +315,10 @@ export class EmbeddedRack implements Rack {
     return await this.#parts.releases.read(await this.#parts.ledger.releases.find(app, id));
   }
 
-  async promote(app: string, id: string): Promise<void> {
-    await this.#parts.ledger.releases.activate(app, id);
+  async promote(app: string, id: string, options: PromoteOptions = {}): Promise<void> {
+    if (!(await this.#parts.runtime())) return await this.#parts.ledger.releases.activate(app, id);
+    const { promoteRelease } = await import("./promoting.ts");
+    await promoteRelease(this.#parts, app, id, options);
   }
 
   async createRelease(app: string, release: NewRelease): Promise<Release> {

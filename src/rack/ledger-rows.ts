@@ -25,6 +25,7 @@ const TABLES = [
   "configs",
   "grants",
   "events",
+  "promotions",
 ] as const;
 /** Rows that move at once. */
 const PAGE = 200;

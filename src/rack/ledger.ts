@@ -8,6 +8,7 @@ import { GarbageLedger } from "./garbage-ledger.ts";
 import { LeaderLedger } from "./leader-ledger.ts";
 import { ObjectLedger } from "./object-ledger.ts";
 import { PlaceLedger } from "./place-ledger.ts";
+import { PromotionLedger } from "./promotion-ledger.ts";
 import { RegistryLedger } from "./registry-ledger.ts";
 import { ReleaseLedger } from "./release-ledger.ts";
 import type { Seal } from "./seal.ts";
@@ -31,6 +32,7 @@ export class Ledger {
   readonly builds: BuildLedger;
   readonly releases: ReleaseLedger;
   readonly content: ContentLedger;
+  readonly promotions: PromotionLedger;
   readonly garbage: GarbageLedger;
   readonly places: PlaceLedger;
   readonly leaders: LeaderLedger;
@@ -52,6 +54,7 @@ export class Ledger {
     this.registry = new RegistryLedger(db, time);
     this.apps = new AppLedger(db, now);
     this.releases = new ReleaseLedger(db, now);
+    this.promotions = new PromotionLedger(db, time);
     this.builds = new BuildLedger(db, now);
     this.objects = new ObjectLedger(db, time);
     this.events = new EventLedger(db, now);

@@ -18,6 +18,9 @@ const DEFAULTS: Record<string, string> = {
 /** Where images are kept: a prefix in a registry, or nothing for the rack itself. */
 export const REGISTRY = "Registry";
 
+/** What promoted releases run on; nothing, or `swarm`. */
+export const RUNTIME = "Runtime";
+
 const YES_NO = /^(Yes|No)$/;
 const RULES: Record<string, { like: RegExp; words: string }> = {
   BuildCache: { like: YES_NO, words: "Yes or No" },
@@ -32,6 +35,7 @@ const RULES: Record<string, { like: RegExp; words: string }> = {
     words: "addresses like unix:///path or tcp://host:port, joined with commas",
   },
   BuildFromUrls: { like: YES_NO, words: "Yes or No" },
+  [RUNTIME]: { like: /^swarm$/, words: "swarm" },
   BuildConcurrency: { like: /^([1-9]|[1-5]\d|6[0-4])$/, words: "a number from 1 to 64" },
 };
 const NAME = /^[A-Za-z][A-Za-z0-9_]{0,62}$/;

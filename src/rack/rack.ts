@@ -4,6 +4,7 @@ import { BuildStep } from "../bundle/record.ts";
 import type { ByteStream } from "../bytes.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { ReadStore } from "../oci/store.ts";
+import type { Process } from "../runtime/runtime.ts";
 import { type Static, Type } from "../schema.ts";
 import type { Event } from "./event-ledger.ts";
 import type { RegistryLogin } from "./settings.ts";
@@ -170,6 +171,12 @@ export interface NewRelease {
   parent?: string;
 }
 
+export interface PromoteOptions {
+  signal?: AbortSignal;
+  /** A process of the release has another state now. */
+  onState?(process: Process): void;
+}
+
 export interface ExportOptions {
   /** Another build that the reader has: its blobs are left out. */
   since?: string;
@@ -229,8 +236,8 @@ export interface Rack extends AsyncDisposable {
   releases(app: string, limit?: number): Promise<Release[]>;
   release(app: string, id: string): Promise<Release>;
   createRelease(app: string, release: NewRelease): Promise<Release>;
-  /** Makes a release the app's active one. */
-  promote(app: string, id: string): Promise<void>;
+  /** Makes a release the app's active one: what runs, where the rack runs releases. */
+  promote(app: string, id: string, options?: PromoteOptions): Promise<void>;
 
   /** Logins that pulls inside builds use, by server. */
   registries(): Promise<RegistryLogin[]>;

@@ -45,20 +45,24 @@ export class ReleaseLedger {
     });
   }
 
-  /** Makes a release the app's active one. What is older than the active one takes a new release, by a rollback. */
+  /** Makes a release the app's active one. */
   async activate(app: string, id: string): Promise<void> {
     await this.#db.write(function* () {
-      const wanted = yield* findRelease(app, id);
-      const active = (yield* findApp(app)).release;
-      if (wanted.manifest.trim() === "")
-        throw new DavitError("invalid", "can not promote a release with an empty manifest");
-      if (active !== "" && (yield* placeOf(id)) < (yield* placeOf(active)))
-        throw new DavitError("invalid", "can not promote an older release, try rollback", {
-          hint: `davit releases rollback ${id} -a ${app}`,
-        });
+      yield* requirePromotable(app, id, (yield* findApp(app)).release);
       yield* run("UPDATE apps SET release = ? WHERE name = ?", id, app);
     });
   }
+}
+
+/** What is older than the active release takes a new one, by a rollback. */
+export function* requirePromotable(app: string, id: string, active: string): Steps<void> {
+  const wanted = yield* findRelease(app, id);
+  if (wanted.manifest.trim() === "")
+    throw new DavitError("invalid", "can not promote a release with an empty manifest");
+  if (active !== "" && (yield* placeOf(id)) < (yield* placeOf(active)))
+    throw new DavitError("invalid", "can not promote an older release, try rollback", {
+      hint: `davit releases rollback ${id} -a ${app}`,
+    });
 }
 
 function* listReleases(app: string, limit: number): Steps<ReleaseRow[]> {

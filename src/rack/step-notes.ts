@@ -36,11 +36,6 @@ export interface NoteOptions {
   redact(text: string): string;
 }
 
-/** The folder of an app's notes in a rack's directory. */
-export function notesDir(rack: string, app: string): string {
-  return join(rack, "notes", app);
-}
-
 /** Says of each step whether it was cached, and why not; notes what the next build is to be compared with. */
 export async function explainSteps(built: Built, options: NoteOptions): Promise<BuildStep[]> {
   const steps = built.steps.map((step) => ({

@@ -4,7 +4,7 @@ import { DavitError } from "../errors.ts";
  * The ledger's tables. Migrations only add: an older davit can still read what
  * it knows, down to the version that `min_reader` names.
  */
-export const SCHEMA = 4;
+export const SCHEMA = 5;
 export const MIN_READER = 4;
 
 export function tooNew(name: string): DavitError {
@@ -127,6 +127,13 @@ export const migrations: readonly string[] = [
   ) STRICT;
   CREATE TABLE leaders (
     name TEXT PRIMARY KEY, holder TEXT NOT NULL, until INTEGER NOT NULL, fence INTEGER NOT NULL
+  ) STRICT;
+  `,
+  // While there is a row, what runs of the app is in between two releases.
+  `
+  CREATE TABLE promotions (
+    app TEXT PRIMARY KEY REFERENCES apps(name) ON DELETE CASCADE, before TEXT NOT NULL, release TEXT NOT NULL,
+    phase TEXT NOT NULL, owner TEXT NOT NULL, until INTEGER NOT NULL
   ) STRICT;
   `,
 ];

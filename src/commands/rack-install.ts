@@ -1,0 +1,19 @@
+import type { Command } from "./command.ts";
+import { step } from "./show.ts";
+
+export const rackInstall: Command = {
+  name: "rack install",
+  summary: "let the rack run what it promotes, on the Docker Swarm of this engine",
+  examples: ["davit rack install", "davit rack install -r west"],
+  async run(_input, context) {
+    const [{ EngineClient }, { EngineSwarm }] = await Promise.all([
+      import("../docker-api/client.ts"),
+      import("../docker-api/swarm.ts"),
+    ]);
+    const rack = await context.rack();
+    const swarm = new EngineSwarm(await EngineClient.fromEnv(context.env));
+    if (await swarm.isManager()) context.stdout.line("This engine is a Swarm manager already");
+    else await step(context.stdout, "Making a Swarm of this engine alone", () => swarm.init());
+    await step(context.stdout, `Installing rack ${rack.name}`, () => rack.setParams({ Runtime: "swarm" }));
+  },
+};

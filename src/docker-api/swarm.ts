@@ -1,0 +1,173 @@
+import { DavitError, hasCode } from "../errors.ts";
+import { type Static, Type } from "../schema.ts";
+import type { EngineClient } from "./client.ts";
+
+/** https://docs.docker.com/reference/api/engine/version/v1.41/#tag/System/operation/SystemInfo */
+const Info = Type.Object({
+  Architecture: Type.Optional(Type.String()),
+  Swarm: Type.Optional(
+    Type.Object({
+      LocalNodeState: Type.Optional(Type.String()),
+      ControlAvailable: Type.Optional(Type.Boolean()),
+      NodeID: Type.Optional(Type.String()),
+    }),
+  ),
+});
+
+const Version = Type.Object({ Index: Type.Integer() });
+
+/** What we read of a service; what it is to be we write whole. */
+export const SwarmService = Type.Object({
+  ID: Type.String(),
+  Version,
+  Spec: Type.Object({
+    Name: Type.String(),
+    Labels: Type.Optional(Type.Record(Type.String(), Type.String())),
+    Mode: Type.Optional(
+      Type.Object({
+        Replicated: Type.Optional(Type.Object({ Replicas: Type.Optional(Type.Integer()) })),
+      }),
+    ),
+  }),
+  UpdateStatus: Type.Optional(
+    Type.Object({ State: Type.Optional(Type.String()), Message: Type.Optional(Type.String()) }),
+  ),
+});
+export type SwarmService = Static<typeof SwarmService>;
+
+export const SwarmTask = Type.Object({
+  ID: Type.String(),
+  ServiceID: Type.Optional(Type.String()),
+  NodeID: Type.Optional(Type.String()),
+  Slot: Type.Optional(Type.Integer()),
+  CreatedAt: Type.String(),
+  DesiredState: Type.String(),
+  Spec: Type.Object({
+    ContainerSpec: Type.Optional(
+      Type.Object({ Labels: Type.Optional(Type.Record(Type.String(), Type.String())) }),
+    ),
+  }),
+  Status: Type.Object({
+    State: Type.String(),
+    Timestamp: Type.Optional(Type.String()),
+    Message: Type.Optional(Type.String()),
+    Err: Type.Optional(Type.String()),
+    ContainerStatus: Type.Optional(
+      Type.Object({
+        ContainerID: Type.Optional(Type.String()),
+        ExitCode: Type.Optional(Type.Integer()),
+      }),
+    ),
+  }),
+});
+export type SwarmTask = Static<typeof SwarmTask>;
+
+const Created = Type.Object({ ID: Type.String() });
+const Network = Type.Object({ Id: Type.String(), Name: Type.String() });
+
+/** Where a single node's Swarm listens: nobody else is meant to join it. */
+const ALONE = "127.0.0.1:2377";
+
+/** Labels that things must have, as the Engine API filters by them. */
+export type Labels = Readonly<Record<string, string>>;
+
+/** The Swarm endpoints of the Engine API. */
+export class EngineSwarm {
+  readonly #client: EngineClient;
+
+  constructor(client: EngineClient) {
+    this.#client = client;
+  }
+
+  /** Whether this engine can run services. */
+  async isManager(): Promise<boolean> {
+    return (await this.#client.json(Info, "GET", "/info")).Swarm?.ControlAvailable ?? false;
+  }
+
+  /** `x86_64` or `aarch64`, as the kernel says it. */
+  async architecture(): Promise<string> {
+    return (await this.#client.json(Info, "GET", "/info")).Architecture ?? "";
+  }
+
+  /** Makes a Swarm of this node alone. */
+  async init(): Promise<void> {
+    const json = { ListenAddr: ALONE, AdvertiseAddr: "127.0.0.1", ForceNewCluster: false };
+    await this.#client.call("POST", "/swarm/init", { json });
+  }
+
+  async services(labels: Labels): Promise<SwarmService[]> {
+    const query = { filters: filters(labels) };
+    return await this.#client.json(Type.Array(SwarmService), "GET", "/services", { query });
+  }
+
+  async create(spec: object): Promise<string> {
+    return (await this.#client.json(Created, "POST", "/services/create", { json: spec })).ID;
+  }
+
+  /** Throws `outdated` where somebody else has changed it since it was read. */
+  async update(service: Pick<SwarmService, "ID" | "Version">, spec: object): Promise<void> {
+    const query = { version: String(service.Version.Index) };
+    const sent = this.#client.call("POST", `/services/${service.ID}/update`, { query, json: spec });
+    await sent.catch((error: unknown) => {
+      if (error instanceof DavitError && /update out of sequence/.test(error.message))
+        throw new DavitError("outdated", "the service has changed meanwhile", { cause: error });
+      throw error;
+    });
+  }
+
+  async remove(id: string): Promise<void> {
+    await this.#client.call("DELETE", `/services/${id}`).catch(unlessGone);
+  }
+
+  async tasks(labels: Labels): Promise<SwarmTask[]> {
+    const query = { filters: filters(labels) };
+    return await this.#client.json(Type.Array(SwarmTask), "GET", "/tasks", { query });
+  }
+
+  /** An overlay network of this name, made where there is none. */
+  async network(name: string, labels: Labels): Promise<string> {
+    const query = { filters: JSON.stringify({ name: [name] }) };
+    const found = await this.#client.json(Type.Array(Network), "GET", "/networks", { query });
+    const known = found.find((network) => network.Name === name);
+    if (known) return known.Id;
+    const json = { Name: name, Driver: "overlay", Attachable: true, CheckDuplicate: true, Labels: labels };
+    const made = await this.#client.json(Type.Object({ Id: Type.String() }), "POST", "/networks/create", {
+      json,
+    });
+    return made.Id;
+  }
+
+  async removeNetwork(name: string): Promise<void> {
+    await this.#client.call("DELETE", `/networks/${name}`).catch(unlessGone);
+  }
+
+  /** The last lines a task wrote, oldest first. */
+  async lastLines(task: string, count: number): Promise<string[]> {
+    const query = { stdout: "1", stderr: "1", tail: String(count) };
+    const response = await this.#client.call("GET", `/tasks/${task}/logs`, { query });
+    return demultiplexed(new Uint8Array(await response.arrayBuffer()))
+      .split("\n")
+      .filter(Boolean);
+  }
+}
+
+function filters(labels: Labels): string {
+  return JSON.stringify({ label: Object.entries(labels).map(([name, value]) => `${name}=${value}`) });
+}
+
+function unlessGone(error: unknown): void {
+  if (!hasCode(error, "not-found")) throw error;
+}
+
+/** Output of both kinds as text: each piece has 8 bytes before it, the last four its length. */
+export function demultiplexed(bytes: Uint8Array): string {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const decoder = new TextDecoder();
+  let text = "";
+  for (let at = 0; at + 8 <= bytes.byteLength; ) {
+    const length = view.getUint32(at + 4);
+    text += decoder.decode(bytes.subarray(at + 8, at + 8 + length), { stream: true });
+    at += 8 + length;
+  }
+  return text + decoder.decode();
+}

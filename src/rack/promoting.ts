@@ -1,0 +1,99 @@
+import { DavitError, hasCode, reasonOf } from "../errors.ts";
+import { loadConvoxYml } from "../manifest/convox-yml.ts";
+import { environmentOf } from "../runtime/environment.ts";
+import type { RunningApp, Runtime } from "../runtime/runtime.ts";
+import type { EmbeddedParts } from "./embedded-parts.ts";
+import { parseEnv } from "./env-text.ts";
+import type { Promotion } from "./promotion-ledger.ts";
+import type { PromoteOptions } from "./rack.ts";
+import { imagesInEngine } from "./run-images.ts";
+
+/** Between signs of life of a promotion, in milliseconds. */
+const BEAT = 15_000;
+
+/**
+ * Makes a release the one that runs. All services go over together; where one does not get
+ * well, all go back, and the error says which and why.
+ */
+export async function promoteRelease(
+  parts: EmbeddedParts,
+  app: string,
+  id: string,
+  { signal = new AbortController().signal, ...events }: PromoteOptions,
+): Promise<void> {
+  const runtime = await requireRuntime(parts);
+  await settlePromotions(parts);
+  const promotion = await parts.ledger.promotions.begin(app, id);
+  await alive(parts, promotion, async () => {
+    try {
+      await runtime.apply(await runningApp(parts, runtime, app, id), events, signal);
+    } catch (error) {
+      await goBack(parts, runtime, promotion);
+      throw unhappy(promotion, error, signal);
+    }
+    await parts.ledger.promotions.end(promotion, id);
+  });
+}
+
+/** Brings back what processes have left in between. */
+export async function settlePromotions(parts: EmbeddedParts): Promise<void> {
+  for (const promotion of await parts.ledger.promotions.takeAbandoned()) {
+    const runtime = await parts.runtime();
+    if (runtime) await alive(parts, promotion, () => goBack(parts, runtime, promotion));
+  }
+}
+
+async function requireRuntime(parts: EmbeddedParts): Promise<Runtime> {
+  const runtime = await parts.runtime();
+  if (!runtime) throw new DavitError("unsupported", "this rack runs nothing", { hint: "davit rack install" });
+  return runtime;
+}
+
+async function goBack(parts: EmbeddedParts, runtime: Runtime, promotion: Promotion): Promise<void> {
+  const { app, before } = promotion;
+  await parts.ledger.promotions.revert(promotion);
+  if (before === "") await runtime.remove(app);
+  else await runtime.apply(await runningApp(parts, runtime, app, before), {}, new AbortController().signal);
+  await parts.ledger.promotions.end(promotion, before);
+}
+
+function unhappy({ app, release, before }: Promotion, error: unknown, signal: AbortSignal): DavitError {
+  const back = before === "" ? "nothing runs" : `${before} runs`;
+  if (signal.aborted || hasCode(error, "interrupted"))
+    return new DavitError("interrupted", `Interrupted: ${back}`, { cause: error });
+  return new DavitError("conflict", `Cannot promote ${release}, so ${back}: ${reasonOf(error)}`, {
+    cause: error,
+    hint: `davit logs -a ${app}`,
+  });
+}
+
+async function alive<T>(parts: EmbeddedParts, promotion: Promotion, work: () => Promise<T>): Promise<T> {
+  const renew = (): void => void parts.ledger.promotions.renew(promotion).catch(() => undefined);
+  const beat = setInterval(renew, BEAT);
+  try {
+    return await work();
+  } finally {
+    clearInterval(beat);
+  }
+}
+
+/** What a release's services are to be, with their images in the engine. */
+async function runningApp(
+  parts: EmbeddedParts,
+  runtime: Runtime,
+  app: string,
+  id: string,
+): Promise<RunningApp> {
+  const release = await parts.releases.read(await parts.ledger.releases.find(app, id));
+  const env = parseEnv(release.env);
+  const manifest = await loadConvoxYml(release.manifest, "convox.yml", env);
+  const images = await imagesInEngine(parts, runtime, app, release.build);
+  const told = { app, build: release.build, description: release.description, rack: parts.name, release: id };
+  const services = manifest.services.map((service) => {
+    const image = images.get(service.name);
+    if (image === undefined)
+      throw new DavitError("not-found", `build ${release.build} has no image for service ${service.name}`);
+    return { service, image, env: environmentOf(manifest, service, env, told) };
+  });
+  return { app, release: id, build: release.build, services };
+}

@@ -1,0 +1,38 @@
+import { DavitError } from "../errors.ts";
+import { readManifest } from "../oci/copy.ts";
+import type { Descriptor } from "../oci/descriptor.ts";
+import type { Digest } from "../oci/digest.ts";
+import type { ReadStore } from "../oci/store.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import { exportEmbedded, readEmbedded } from "./embedded-export.ts";
+import type { EmbeddedParts } from "./embedded-parts.ts";
+
+/** The ids of a build's images in the engine, by service. What the engine lacks it is given. */
+export async function imagesInEngine(
+  parts: EmbeddedParts,
+  runtime: Runtime,
+  app: string,
+  build: string,
+): Promise<Map<string, string>> {
+  if (build === "") throw new DavitError("invalid", "the release has no build");
+  const { architecture } = runtime;
+  const ids = await readEmbedded(parts, app, build, async ({ store, images }) => {
+    const found = new Map<string, string>();
+    for (const [service, image] of images)
+      found.set(service, await configOf(store, image, await architecture()));
+    return found;
+  });
+  const there = await Promise.all([...ids.values()].map((id) => runtime.hasImage(id)));
+  if (there.every(Boolean)) return ids;
+  await runtime.load((await exportEmbedded(parts, app, [build], {})).stream);
+  return ids;
+}
+
+/** A classic engine calls an image by the digest of its config. */
+async function configOf(store: ReadStore, image: Descriptor, architecture: string): Promise<Digest> {
+  const { manifest } = await readManifest(store, image);
+  if (manifest.kind === "image") return manifest.config.digest;
+  const own = manifest.manifests.find(({ platform }) => platform?.architecture === architecture);
+  if (!own) throw new DavitError("unsupported", `the image has no part for ${architecture}`);
+  return await configOf(store, own, architecture);
+}

@@ -1,0 +1,53 @@
+import type { ByteStream } from "../bytes.ts";
+import type { Service } from "../manifest/convox-yml.ts";
+
+/** A release as it is to run. */
+export interface RunningApp {
+  app: string;
+  release: string;
+  build: string;
+  services: RunningService[];
+}
+
+export interface RunningService {
+  service: Service;
+  /** The image's id in the engine. */
+  image: string;
+  /** All a container of it is told, app's and ours. */
+  env: Record<string, string>;
+}
+
+/** A container of an app, as `ps` shows it. */
+export interface Process {
+  id: string;
+  app: string;
+  service: string;
+  release: string;
+  status: string;
+  command: string;
+  /** RFC 3339. */
+  started: string;
+}
+
+export interface ApplyEvents {
+  /** A process has another state now. */
+  onState?(process: Process): void;
+}
+
+/** What runs promoted releases. */
+export interface Runtime {
+  /**
+   * Brings an app's services to a release, all of them at once, and waits until each is
+   * well. Throws where one does not get so: then they are in between.
+   */
+  apply(app: RunningApp, events: ApplyEvents, signal: AbortSignal): Promise<void>;
+  /** Ends whatever runs of an app. */
+  remove(app: string): Promise<void>;
+  processes(app: string): Promise<Process[]>;
+  /** What images are for here, as Go calls it. */
+  architecture(): Promise<string>;
+  /** Whether an image of this id can be run. */
+  hasImage(id: string): Promise<boolean>;
+  /** Takes images out of an archive, by their ids and names. */
+  load(archive: ByteStream): Promise<void>;
+}

@@ -1,0 +1,135 @@
+import { createHash } from "node:crypto";
+import type { Health } from "../manifest/running.ts";
+import type { RunningApp, RunningService } from "./runtime.ts";
+import { shellWords } from "./shell-words.ts";
+
+/** What things of a rack in an engine are known by; nothing without it is touched. */
+export const RACK = "davit.rack";
+export const APP = "davit.app";
+export const SERVICE = "davit.service";
+export const RELEASE = "davit.release";
+
+/** The longest name a service may have. */
+const LONGEST = 63;
+const SECOND = 1_000_000_000;
+const MEGABYTE = 1024 * 1024;
+const PROBE_DIR = "/.davit";
+export const PROBE = `${PROBE_DIR}/probe`;
+/** How long a new task is watched for an early end, in seconds. */
+const MONITOR = 5;
+/** Checks that may fail one after the other. */
+const RETRIES = 3;
+
+export interface Place {
+  /** The rack's id, and its name. */
+  rack: string;
+  name: string;
+  /** The id of the app's own network. */
+  network: string;
+  /** The volume with the program that asks services whether they are well. */
+  probe: string | undefined;
+}
+
+/** `RACK_APP_SERVICE`, shortened where it is too long so that no two become one. */
+export function serviceName(...parts: string[]): string {
+  const name = parts.join("_");
+  if (name.length <= LONGEST) return name;
+  const hash = createHash("sha256").update(name).digest("hex").slice(0, 10);
+  return `${name.slice(0, LONGEST - 11)}-${hash}`;
+}
+
+/** A service as Swarm is told of it: https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Service/operation/ServiceCreate */
+export function serviceSpec(place: Place, { app, release }: RunningApp, running: RunningService): object {
+  const { service } = running;
+  const { scale, agent, singleton } = service.running;
+  const labels = { [RACK]: place.rack, [APP]: app, [SERVICE]: service.name };
+  const order = agent || singleton || service.running.volumes.length > 0 ? "stop-first" : "start-first";
+  return {
+    Name: serviceName(place.name, app, service.name),
+    Labels: { ...labels, [RELEASE]: release },
+    TaskTemplate: {
+      ContainerSpec: containerSpec(place, { ...labels, [RELEASE]: release }, running),
+      Resources: {
+        Limits: { MemoryBytes: scale.memory * MEGABYTE },
+        Reservations: { NanoCPUs: scale.cpu * 1_000_000, MemoryBytes: scale.memory * MEGABYTE },
+      },
+      RestartPolicy: { Condition: "any", Delay: 2 * SECOND },
+      Networks: [{ Target: place.network, Aliases: [service.name] }],
+    },
+    Mode: agent ? { Global: {} } : { Replicated: { Replicas: scale.min } },
+    UpdateConfig: {
+      Parallelism: parallelism(running),
+      Order: order,
+      FailureAction: "pause",
+      Monitor: MONITOR * SECOND,
+    },
+    EndpointSpec: { Mode: "dnsrr", Ports: hostPorts(running) },
+  };
+}
+
+function containerSpec(
+  place: Place,
+  labels: Record<string, string>,
+  { service, image, env }: RunningService,
+): object {
+  const { running, command, port } = service;
+  const healthcheck = place.probe === undefined ? undefined : healthOf(port, running.health);
+  return {
+    Image: image,
+    ...(command === "" ? {} : { Args: shellWords(command) }),
+    Env: Object.entries(env).map(([name, value]) => `${name}=${value}`),
+    Labels: labels,
+    Init: running.init,
+    StopGracePeriod: running.grace * SECOND,
+    ...(healthcheck ? { Healthcheck: healthcheck } : {}),
+    Mounts: [
+      ...(healthcheck ? [{ Type: "volume", Source: place.probe, Target: PROBE_DIR, ReadOnly: true }] : []),
+      ...running.volumes.map((volume) => mountOf(labels, volume)),
+    ],
+  };
+}
+
+/** Asked from inside the container, by a program of ours: an image need not hold anything for it. */
+function healthOf(port: string, { path, grace, interval, timeout, disabled }: Health): object | undefined {
+  const [, scheme = "http", number] = /^(?:([a-z]+):)?(\d+)$/.exec(port) ?? [];
+  if (number === undefined || disabled) return undefined;
+  const request = `GET ${path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: davit\r\nConnection: close\r\n\r\n`;
+  return {
+    // Other schemes than HTTP have no words for it: it is enough that somebody listens.
+    Test: ["CMD", PROBE, number, ...(scheme === "http" ? [request] : [])],
+    Interval: interval * SECOND,
+    Timeout: timeout * SECOND,
+    StartPeriod: Math.max(grace, interval) * SECOND,
+    Retries: RETRIES,
+  };
+}
+
+/** A volume of the service's own, or a directory of the node's. */
+function mountOf(labels: Record<string, string>, volume: string): object {
+  const [source = "", target = source] = volume.split(":");
+  if (volume.includes(":") && source.startsWith("/")) return { Type: "bind", Source: source, Target: target };
+  const name = volume.includes(":") ? source : target.replace(/^\/+/, "").replaceAll("/", "-");
+  const owner = [labels[RACK], labels[APP], labels[SERVICE], name].join("_");
+  return { Type: "volume", Source: owner, Target: target, VolumeOptions: { Labels: labels } };
+}
+
+/** As many at once as `deployment` lets be more, or less, than the count. */
+function parallelism({ service }: RunningService): number {
+  const { scale, deployment } = service.running;
+  const spare = Math.max(deployment.maximum - 100, 100 - deployment.minimum);
+  return Math.max(1, Math.floor((scale.min * spare) / 100));
+}
+
+/** Each node's own port: Swarm's mesh needs what many kernels lack. */
+function hostPorts({ service }: RunningService): object[] {
+  if (!service.running.agent) return [];
+  return service.running.ports.map((port) => {
+    const [number, protocol = "tcp"] = port.split("/");
+    return {
+      Protocol: protocol,
+      TargetPort: Number(number),
+      PublishedPort: Number(number),
+      PublishMode: "host",
+    };
+  });
+}

@@ -1,0 +1,195 @@
+import type { ByteStream } from "../bytes.ts";
+import type { EngineClient } from "../docker-api/client.ts";
+import { EngineContainers } from "../docker-api/containers.ts";
+import { EngineImages } from "../docker-api/images.ts";
+import { EngineSwarm, type SwarmService, type SwarmTask } from "../docker-api/swarm.ts";
+import { DavitError, hasCode } from "../errors.ts";
+import { probeVolume } from "./probe/volume.ts";
+import type { ApplyEvents, Process, RunningApp, RunningService, Runtime } from "./runtime.ts";
+import { APP, type Place, RACK, RELEASE, SERVICE, serviceName, serviceSpec } from "./service-spec.ts";
+import { sick } from "./sick.ts";
+
+/** Between looks at tasks, in milliseconds. */
+const POLL = 500;
+/** How long services may take to get well, beside what their health checks want, in milliseconds. */
+const PATIENCE = 5 * 60 * 1000;
+/** How long a service without a health check has to run, in milliseconds. */
+const STEADY = 5000;
+/** Lines of a failing task that are told. */
+const LAST_LINES = 10;
+/** Times a service is read and written again, where another has changed it in between. */
+const TRIES = 5;
+
+/** Releases as services of Docker Swarm. What lacks the rack's label is not touched. */
+export class SwarmRuntime implements Runtime {
+  readonly #swarm: EngineSwarm;
+  readonly #containers: EngineContainers;
+  readonly #images: EngineImages;
+  readonly #rack: { id: string; name: string };
+
+  constructor(client: EngineClient, rack: { id: string; name: string }) {
+    this.#swarm = new EngineSwarm(client);
+    this.#containers = new EngineContainers(client);
+    this.#images = new EngineImages(client);
+    this.#rack = rack;
+  }
+
+  #labels(app: string): Record<string, string> {
+    return { [RACK]: this.#rack.id, [APP]: app };
+  }
+
+  #network(app: string): string {
+    return serviceName(this.#rack.name, app);
+  }
+
+  async apply(app: RunningApp, events: ApplyEvents, signal: AbortSignal): Promise<void> {
+    const labels = this.#labels(app.app);
+    const place = await this.#place(app);
+    const before = await this.#swarm.services(labels);
+    await Promise.all(app.services.map((service) => this.#put(place, app, service, before)));
+    await this.#untilWell(app, events, signal);
+    const wanted = new Set(app.services.map(({ service }) => service.name));
+    for (const { ID, Spec } of before)
+      if (!wanted.has(Spec.Labels?.[SERVICE] ?? "")) await this.#swarm.remove(ID);
+  }
+
+  async architecture(): Promise<string> {
+    const name = await this.#swarm.architecture();
+    return { x86_64: "amd64", aarch64: "arm64" }[name] ?? name;
+  }
+
+  async hasImage(id: string): Promise<boolean> {
+    return (await this.#images.find(id)) !== undefined;
+  }
+
+  async load(archive: ByteStream): Promise<void> {
+    await this.#images.load(archive);
+  }
+
+  async #place({ app, services }: RunningApp): Promise<Place> {
+    const network = await this.#swarm.network(this.#network(app), this.#labels(app));
+    const [first] = services;
+    const architecture = await this.architecture();
+    const probe = first && (await probeVolume(this.#containers, architecture, this.#rack.id, first.image));
+    return { rack: this.#rack.id, name: this.#rack.name, network, probe };
+  }
+
+  async #put(place: Place, app: RunningApp, service: RunningService, before: SwarmService[]): Promise<void> {
+    const spec = serviceSpec(place, app, service);
+    let known = before.find(({ Spec }) => Spec.Labels?.[SERVICE] === service.service.name);
+    for (let tries = 1; ; tries++) {
+      if (!known) return void (await this.#swarm.create(spec));
+      try {
+        return await this.#swarm.update(known, spec);
+      } catch (error) {
+        if (!hasCode(error, "outdated") || tries === TRIES) throw error;
+        const now = await this.#swarm.services(this.#labels(app.app));
+        known = now.find(({ Spec }) => Spec.Labels?.[SERVICE] === service.service.name);
+      }
+    }
+  }
+
+  /** Every service has all its tasks of this release, and Swarm has nothing left to replace. */
+  async #untilWell(app: RunningApp, { onState }: ApplyEvents, signal: AbortSignal): Promise<void> {
+    const seen = new Map<string, string>();
+    for (const end = performance.now() + patience(app); ; await Bun.sleep(POLL)) {
+      signal.throwIfAborted();
+      const labels = this.#labels(app.app);
+      const [services, all] = await Promise.all([this.#swarm.services(labels), this.#swarm.tasks(labels)]);
+      const tasks = all.filter((task) => labelsOf(task)[RELEASE] === app.release);
+      for (const task of tasks) {
+        if (seen.get(task.ID) === task.Status.State) continue;
+        seen.set(task.ID, task.Status.State);
+        onState?.(processOf(task));
+      }
+      const late = performance.now() > end;
+      const waiting = app.services.filter((service) => !isWell(service, services, tasks));
+      if (waiting.length === 0) return;
+      for (const service of waiting) {
+        const mine = tasks.filter((task) => labelsOf(task)[SERVICE] === service.service.name);
+        const why =
+          sick(mine, isPaused(service, services)) ?? (late ? "it did not get well in time" : undefined);
+        if (why !== undefined) throw await this.#unwell(service.service.name, why, mine);
+      }
+    }
+  }
+
+  async #unwell(service: string, why: string, tasks: SwarmTask[]): Promise<DavitError> {
+    const [last] = tasks
+      .filter(({ Status }) => Status.ContainerStatus?.ContainerID)
+      .sort((a, b) => b.CreatedAt.localeCompare(a.CreatedAt));
+    const lines = last ? await this.#swarm.lastLines(last.ID, LAST_LINES).catch(() => []) : [];
+    const said = lines.map((line) => `\n  ${line}`).join("");
+    return new DavitError(
+      "conflict",
+      `service ${service}: ${why}${said === "" ? "" : `; its last lines:${said}`}`,
+    );
+  }
+
+  async remove(app: string): Promise<void> {
+    const services = await this.#swarm.services(this.#labels(app));
+    await Promise.all(services.map(({ ID }) => this.#swarm.remove(ID)));
+    await this.#untilGone(app);
+    await this.#swarm.removeNetwork(this.#network(app)).catch(() => undefined);
+  }
+
+  /** Tasks end after their service is gone, and hold its network until then. */
+  async #untilGone(app: string): Promise<void> {
+    for (const end = performance.now() + PATIENCE; performance.now() < end; await Bun.sleep(POLL)) {
+      const tasks = await this.#swarm.tasks(this.#labels(app));
+      if (!tasks.some(({ Status }) => Status.State === "running")) return;
+    }
+  }
+
+  async processes(app: string): Promise<Process[]> {
+    const tasks = await this.#swarm.tasks(this.#labels(app));
+    return tasks
+      .filter(({ DesiredState, Status }) => DesiredState === "running" || Status.State === "running")
+      .map(processOf)
+      .sort((a, b) => (a.id < b.id ? -1 : 1));
+  }
+}
+
+function patience({ services }: RunningApp): number {
+  const slowest = Math.max(0, ...services.map(({ service }) => service.running.health.grace));
+  return PATIENCE + slowest * 1000;
+}
+
+function labelsOf({ Spec }: SwarmTask): Record<string, string> {
+  return Spec.ContainerSpec?.Labels ?? {};
+}
+
+function isWell({ service }: RunningService, services: SwarmService[], tasks: SwarmTask[]): boolean {
+  const found = services.find(({ Spec }) => Spec.Labels?.[SERVICE] === service.name);
+  const state = found?.UpdateStatus?.State;
+  if (!found || (state !== undefined && state !== "completed")) return false;
+  const count = service.running.agent ? 1 : service.running.scale.min;
+  const running = tasks.filter(
+    (task) =>
+      labelsOf(task)[SERVICE] === service.name &&
+      task.Status.State === "running" &&
+      task.DesiredState === "running" &&
+      isSteady(service.running.health.disabled ? "" : service.port, task),
+  );
+  return running.length >= count;
+}
+
+/** Swarm has met a task that does not get well, and replaces no more. */
+function isPaused({ service }: RunningService, services: SwarmService[]): boolean {
+  const found = services.find(({ Spec }) => Spec.Labels?.[SERVICE] === service.name);
+  return found?.UpdateStatus?.State === "paused";
+}
+
+/** Without a health check a task is well that has not ended at once. */
+function isSteady(port: string, { Status }: SwarmTask): boolean {
+  return port !== "" || Date.now() - Date.parse(Status.Timestamp ?? "") > STEADY;
+}
+
+function processOf(task: SwarmTask): Process {
+  const labels = labelsOf(task);
+  const { [APP]: app = "", [SERVICE]: service = "", [RELEASE]: release = "" } = labels;
+  return {
+    ...{ id: `${service}-${task.ID.slice(0, 12)}`, app, service, release },
+    ...{ status: task.Status.State, command: "", started: task.CreatedAt },
+  };
+}
