@@ -15,11 +15,10 @@ export async function imagesInEngine(
   build: string,
 ): Promise<Map<string, string>> {
   if (build === "") throw new DavitError("invalid", "the release has no build");
-  const { architecture } = runtime;
+  const architecture = await runtime.architecture();
   const ids = await readEmbedded(parts, app, build, async ({ store, images }) => {
     const found = new Map<string, string>();
-    for (const [service, image] of images)
-      found.set(service, await configOf(store, image, await architecture()));
+    for (const [service, image] of images) found.set(service, await configOf(store, image, architecture));
     return found;
   });
   const there = await Promise.all([...ids.values()].map((id) => runtime.hasImage(id)));
