@@ -24,6 +24,8 @@ import { envUnset } from "./env-unset.ts";
 import { events } from "./events.ts";
 import { init } from "./init.ts";
 import { inspect } from "./inspect.ts";
+import { ps } from "./ps.ts";
+import { psStop } from "./ps-stop.ts";
 import { pull } from "./pull.ts";
 import { push } from "./push.ts";
 import { rack } from "./rack.ts";
@@ -50,6 +52,7 @@ import { releasesInfo } from "./releases-info.ts";
 import { releasesManifest } from "./releases-manifest.ts";
 import { releasesPromote } from "./releases-promote.ts";
 import { releasesRollback } from "./releases-rollback.ts";
+import { restart } from "./restart.ts";
 import { switchRack } from "./switch.ts";
 import { verify } from "./verify.ts";
 import { version } from "./version.ts";
@@ -84,6 +87,9 @@ export const commands: readonly Command[] = [
   appsCreate,
   appsInfo,
   appsDelete,
+  ps,
+  psStop,
+  restart,
   racks,
   racksAdd,
   racksRemove,

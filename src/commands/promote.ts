@@ -26,12 +26,12 @@ export async function promote(
 async function settled(rack: Rack, app: string, id: string, signal: AbortSignal): Promise<void> {
   for (const end = performance.now() + LONGEST; performance.now() < end; await Bun.sleep(POLL)) {
     signal.throwIfAborted();
-    const { status, release } = await rack.app(app);
+    const { status, release, problem } = await rack.app(app);
     if (status === "running" && release === id) return;
-    if (status === "rollback" || status === "running")
+    if (status === "running" || status === "rollback")
       throw new DavitError(
         "conflict",
-        `Cannot promote ${id}: the rack went back to ${release || "what it ran before"}`,
+        problem ?? `Cannot promote ${id}: the rack went back to ${release || "what it ran before"}`,
         {
           hint: `see \`davit logs -a ${app}\``,
         },

@@ -23,6 +23,11 @@ export class EngineContainers {
     await this.#client.call("PUT", `/containers/${id}/archive`, { query: { path }, body: archive, headers });
   }
 
+  /** Ends what runs in a container, as its service would: first asked, then killed. */
+  async stop(id: string): Promise<void> {
+    await this.#client.call("POST", `/containers/${id}/stop`);
+  }
+
   async remove(id: string): Promise<void> {
     await this.#client
       .call("DELETE", `/containers/${id}`, { query: { force: "1" } })

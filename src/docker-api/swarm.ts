@@ -44,7 +44,10 @@ export const SwarmTask = Type.Object({
   DesiredState: Type.String(),
   Spec: Type.Object({
     ContainerSpec: Type.Optional(
-      Type.Object({ Labels: Type.Optional(Type.Record(Type.String(), Type.String())) }),
+      Type.Object({
+        Labels: Type.Optional(Type.Record(Type.String(), Type.String())),
+        Args: Type.Optional(Type.Array(Type.String())),
+      }),
     ),
   }),
   Status: Type.Object({
@@ -62,6 +65,7 @@ export const SwarmTask = Type.Object({
 });
 export type SwarmTask = Static<typeof SwarmTask>;
 
+const AnySpec = Type.Record(Type.String(), Type.Unknown());
 const Created = Type.Object({ ID: Type.String() });
 const Network = Type.Object({ Id: Type.String(), Name: Type.String() });
 
@@ -113,6 +117,14 @@ export class EngineSwarm {
         throw new DavitError("outdated", "the service has changed meanwhile", { cause: error });
       throw error;
     });
+  }
+
+  /** A service's whole spec, to be sent back with changes. */
+  async spec(id: string): Promise<{ service: SwarmService; spec: Record<string, unknown> }> {
+    const path = `/services/${id}`;
+    const service = await this.#client.json(SwarmService, "GET", path);
+    const { Spec } = await this.#client.json(Type.Object({ Spec: AnySpec }), "GET", path);
+    return { service, spec: Spec };
   }
 
   async remove(id: string): Promise<void> {

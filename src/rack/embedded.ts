@@ -18,6 +18,7 @@ import { checkName } from "./ids.ts";
 import { MOVING, type MoveOptions, moveContent } from "./mover.ts";
 import { checkParams, effectiveParams, REGISTRY } from "./params.ts";
 import { OWN } from "./place-ledger.ts";
+import type { Promoting } from "./promoting.ts";
 import type {
   App,
   AppUpdate,
@@ -30,6 +31,7 @@ import type {
   ImageRelay,
   ImportOptions,
   NewRelease,
+  Process,
   PromoteOptions,
   Rack,
   Release,
@@ -214,11 +216,15 @@ export class EmbeddedRack implements Rack {
   }
 
   async apps(): Promise<App[]> {
+    await this.#settle();
     return await this.#parts.ledger.apps.list();
   }
 
   async app(name: string): Promise<App> {
-    return await this.#parts.ledger.apps.find(name);
+    await this.#settle();
+    const app = await this.#parts.ledger.apps.find(name);
+    const problem = await this.#parts.ledger.known(`unpromoted ${name}`);
+    return problem === undefined ? app : { ...app, problem };
   }
 
   async createApp(name: string, generation = GENERATION): Promise<App> {
@@ -316,9 +322,43 @@ export class EmbeddedRack implements Rack {
   }
 
   async promote(app: string, id: string, options: PromoteOptions = {}): Promise<void> {
-    if (!(await this.#parts.runtime())) return await this.#parts.ledger.releases.activate(app, id);
-    const { promoteRelease } = await import("./promoting.ts");
-    await promoteRelease(this.#parts, app, id, options);
+    await (await this.startPromotion(app, id, options)).done;
+  }
+
+  /** Resolves when the promotion is on record. */
+  async startPromotion(app: string, id: string, options: PromoteOptions = {}): Promise<Promoting> {
+    if (await this.#parts.runtime()) {
+      const { startPromotion } = await import("./promoting.ts");
+      return await startPromotion(this.#parts, app, id, options);
+    }
+    await this.#parts.ledger.releases.activate(app, id);
+    return { done: Promise.resolve() };
+  }
+
+  /** What a process left in between is brought back before anybody looks. */
+  async #settle(): Promise<void> {
+    if (!(await this.#parts.ledger.promotions.any())) return;
+    const { settlePromotions } = await import("./promoting.ts");
+    await settlePromotions(this.#parts);
+  }
+
+  async processes(app: string): Promise<Process[]> {
+    await this.app(app);
+    return (await (await this.#parts.runtime())?.processes(app)) ?? [];
+  }
+
+  async stopProcess(app: string, id: string): Promise<void> {
+    await this.app(app);
+    if (!(await (await this.#parts.runtime())?.stop(app, id)))
+      throw new DavitError("not-found", `no such process: ${id}`, { hint: `see \`davit ps -a ${app}\`` });
+  }
+
+  async restart(app: string, service: string): Promise<void> {
+    await this.app(app);
+    if (!(await (await this.#parts.runtime())?.restart(app, service)))
+      throw new DavitError("not-found", `no such service: ${service}`, {
+        hint: `see \`davit services -a ${app}\``,
+      });
   }
 
   async createRelease(app: string, release: NewRelease): Promise<Release> {

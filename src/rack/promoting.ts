@@ -11,28 +11,50 @@ import { imagesInEngine } from "./run-images.ts";
 /** Between signs of life of a promotion, in milliseconds. */
 const BEAT = 15_000;
 
+/** A promotion that has begun: it is on record, and `done` says how it ends. */
+export interface Promoting {
+  done: Promise<void>;
+}
+
 /**
  * Makes a release the one that runs. All services go over together; where one does not get
  * well, all go back, and the error says which and why.
  */
-export async function promoteRelease(
+export async function startPromotion(
   parts: EmbeddedParts,
   app: string,
   id: string,
-  { signal = new AbortController().signal, ...events }: PromoteOptions,
-): Promise<void> {
+  options: PromoteOptions,
+): Promise<Promoting> {
   const runtime = await requireRuntime(parts);
   await settlePromotions(parts);
   const promotion = await parts.ledger.promotions.begin(app, id);
-  await alive(parts, promotion, async () => {
-    try {
-      await runtime.apply(await runningApp(parts, runtime, app, id), events, signal);
-    } catch (error) {
-      await goBack(parts, runtime, promotion);
-      throw unhappy(promotion, error, signal);
-    }
-    await parts.ledger.promotions.end(promotion, id);
-  });
+  const done = alive(parts, promotion, () => carryOver(parts, runtime, promotion, options));
+  done.catch(() => undefined);
+  return { done };
+}
+
+async function carryOver(
+  parts: EmbeddedParts,
+  runtime: Runtime,
+  promotion: Promotion,
+  { signal = new AbortController().signal, ...events }: PromoteOptions,
+): Promise<void> {
+  const { app, release } = promotion;
+  try {
+    await runtime.apply(await runningApp(parts, runtime, app, release), events, signal);
+  } catch (error) {
+    await goBack(parts, runtime, promotion);
+    const failure = unhappy(promotion, error, signal);
+    await parts.ledger.setFact(failedFact(app), failure.message);
+    throw failure;
+  }
+  await parts.ledger.promotions.end(promotion, release);
+}
+
+/** Where it is noted why an app's last promotion failed. */
+export function failedFact(app: string): string {
+  return `unpromoted ${app}`;
 }
 
 /** Brings back what processes have left in between. */

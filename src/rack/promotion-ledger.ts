@@ -53,6 +53,7 @@ export class PromotionLedger {
         ...[app, before, release, row.phase, row.owner, row.until],
       );
       yield* run("UPDATE apps SET status = 'updating' WHERE name = ?", app);
+      yield* run("DELETE FROM meta WHERE key = ?", `unpromoted ${app}`);
       return { ...row, before };
     });
   }
@@ -64,11 +65,11 @@ export class PromotionLedger {
     );
   }
 
+  /** The app is updating until it runs one release again, even if that is the old one. */
   async revert({ app, owner }: Promotion): Promise<void> {
-    await this.#db.write(function* () {
-      yield* run("UPDATE promotions SET phase = 'reverting' WHERE app = ? AND owner = ?", app, owner);
-      yield* run("UPDATE apps SET status = 'rollback' WHERE name = ?", app);
-    });
+    await this.#db.write(() =>
+      run("UPDATE promotions SET phase = 'reverting' WHERE app = ? AND owner = ?", app, owner),
+    );
   }
 
   /** The app runs one release, whole: that is the active one. Throws where another has taken over. */
@@ -79,6 +80,11 @@ export class PromotionLedger {
         throw new DavitError("outdated", `another davit has taken over the promotion of ${app}`);
       yield* run("UPDATE apps SET release = ?, status = 'running' WHERE name = ?", release, app);
     });
+  }
+
+  /** Whether any is on its way, or was left there. */
+  async any(): Promise<boolean> {
+    return (await this.#db.read(() => first("SELECT app FROM promotions LIMIT 1"))) !== undefined;
   }
 
   /** Takes over what a process has left, so that one alone does. */

@@ -4,7 +4,6 @@ import { BuildStep } from "../bundle/record.ts";
 import type { ByteStream } from "../bytes.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { ReadStore } from "../oci/store.ts";
-import type { Process } from "../runtime/runtime.ts";
 import { type Static, Type } from "../schema.ts";
 import type { Event } from "./event-ledger.ts";
 import type { RegistryLogin } from "./settings.ts";
@@ -21,6 +20,8 @@ export const App = Type.Object({
   router: Type.String(),
   status: Type.String(),
   parameters: Type.Record(Type.String(), Type.String()),
+  /** Why the last promotion failed, of an app that is asked for by itself. Not part of the Convox API. */
+  problem: Type.Optional(Type.String()),
 });
 export type App = Static<typeof App>;
 
@@ -59,6 +60,17 @@ export const Build = Type.Object({
   images: Type.Optional(Type.Record(Type.String(), Type.String())),
 });
 export type Build = Static<typeof Build>;
+
+export const Process = Type.Object({
+  id: Type.String(),
+  app: Type.String(),
+  service: Type.String(),
+  release: Type.String(),
+  status: Type.String(),
+  command: Type.String(),
+  started: Type.String(),
+});
+export type Process = Static<typeof Process>;
 
 export const Release = Type.Object({
   id: Type.String(),
@@ -238,6 +250,13 @@ export interface Rack extends AsyncDisposable {
   createRelease(app: string, release: NewRelease): Promise<Release>;
   /** Makes a release the app's active one: what runs, where the rack runs releases. */
   promote(app: string, id: string, options?: PromoteOptions): Promise<void>;
+
+  /** What runs of an app. */
+  processes(app: string): Promise<Process[]>;
+  /** Ends a process; another takes its place. */
+  stopProcess(app: string, id: string): Promise<void>;
+  /** Replaces a service's processes by new ones. */
+  restart(app: string, service: string): Promise<void>;
 
   /** Logins that pulls inside builds use, by server. */
   registries(): Promise<RegistryLogin[]>;

@@ -1,6 +1,14 @@
 import { BuildStep } from "../bundle/record.ts";
 import { type Static, Type } from "../schema.ts";
-import { type App, type Build, BuildStatus, type Release, type System, ZERO_TIME } from "./rack.ts";
+import {
+  type App,
+  type Build,
+  BuildStatus,
+  type Process,
+  type Release,
+  type System,
+  ZERO_TIME,
+} from "./rack.ts";
 
 /* A rack's answers as any rack may give them: an older or newer one leaves some fields out, and adds others. */
 
@@ -15,6 +23,18 @@ export const WireApp = Type.Object({
   router: Text,
   status: Text,
   parameters: Texts,
+  problem: Text,
+});
+
+export const WireProcess = Type.Object({
+  id: Type.String(),
+  app: Text,
+  name: Text,
+  service: Text,
+  release: Text,
+  status: Text,
+  command: Text,
+  started: Text,
 });
 
 export const WireBuild = Type.Object({
@@ -67,7 +87,14 @@ export function list<T extends ReturnType<typeof Type.Object>>(of: T) {
 
 export function appOf(wire: Static<typeof WireApp>): App {
   const { name, generation = "", locked = false, release = "", router = "", status = "", parameters } = wire;
-  return { name, generation, locked, release, router, status, parameters: parameters ?? {} };
+  const app = { name, generation, locked, release, router, status, parameters: parameters ?? {} };
+  return wire.problem ? { ...app, problem: wire.problem } : app;
+}
+
+/** A service's name stands in `name` of racks that have no `service`. */
+export function processOf(wire: Static<typeof WireProcess>, app: string): Process {
+  const { id, name = "", release = "", status = "", command = "", started = ZERO_TIME } = wire;
+  return { id, app: wire.app ?? app, service: wire.service || name, release, status, command, started };
 }
 
 export function buildOf(wire: Static<typeof WireBuild>, app: string): Build {

@@ -21,6 +21,7 @@ import type {
   ImageRelay,
   ImportOptions,
   NewRelease,
+  Process,
   Rack,
   Release,
   System,
@@ -33,10 +34,12 @@ import {
   appOf,
   buildOf,
   list,
+  processOf,
   releaseOf,
   systemOf,
   WireApp,
   WireBuild,
+  WireProcess,
   WireRelease,
   WireSystem,
 } from "./remote-wire.ts";
@@ -223,6 +226,21 @@ export class RemoteRack implements Rack {
     } finally {
       await local.deleteApp(stage);
     }
+  }
+
+  async processes(app: string): Promise<Process[]> {
+    const path = `/apps/${segment(app)}/processes`;
+    return ((await this.#client.json(list(WireProcess), "GET", path)) ?? []).map((one) =>
+      processOf(one, app),
+    );
+  }
+
+  async stopProcess(app: string, id: string): Promise<void> {
+    await this.#client.done("DELETE", `/apps/${segment(app)}/processes/${segment(id)}`);
+  }
+
+  async restart(app: string, service: string): Promise<void> {
+    await this.#client.done("POST", `/apps/${segment(app)}/services/${segment(service)}/restart`);
   }
 
   async releases(app: string, limit?: number): Promise<Release[]> {

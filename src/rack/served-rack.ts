@@ -6,6 +6,7 @@ import type { Credentials } from "../http/docker-auth.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { digestOf, parseDigest } from "../oci/digest.ts";
 import { BuildQueue, type QueueLimits } from "./build-queue.ts";
+import type { EmbeddedRack } from "./embedded.ts";
 import { carryOut } from "./embedded-build.ts";
 import type { EmbeddedParts } from "./embedded-parts.ts";
 import { logOf, pinImage, pinPushed, requireImage, servicesOf } from "./external-build.ts";
@@ -51,6 +52,7 @@ export class ServedRack {
   /** The directories that clients build from, as they were last. */
   readonly mirrors: SourceMirrors;
   readonly #imports = new Map<string, Promise<void>>();
+  readonly #promotions = new Set<Promise<void>>();
   readonly #stopping = new AbortController();
   #moving: Promise<void> | undefined;
   #moveProblem = "";
@@ -131,7 +133,7 @@ export class ServedRack {
     await this.queue.close();
     for (const id of waiting)
       await this.#parts.ledger.builds.fail(id, "the rack was stopped before it began");
-    await Promise.allSettled([...this.#imports.values(), this.#moving]);
+    await Promise.allSettled([...this.#imports.values(), ...this.#promotions, this.#moving]);
   }
 
   #work(): string {
@@ -183,6 +185,13 @@ export class ServedRack {
   async objects(app: string, prefix: string): Promise<string[]> {
     await this.#parts.ledger.apps.find(app);
     return await this.#parts.ledger.objects.keys(app, prefix);
+  }
+
+  /** Begins to promote; how it ends is on record, and a stop of the server ends it. */
+  async promote(rack: EmbeddedRack, app: string, id: string): Promise<void> {
+    const { done } = await rack.startPromotion(app, id, { signal: this.#stopping.signal });
+    const ended = done.catch(() => undefined).then(() => void this.#promotions.delete(ended));
+    this.#promotions.add(ended);
   }
 
   /** Records a build, and has it run when its turn comes. */

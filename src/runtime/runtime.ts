@@ -44,6 +44,10 @@ export interface Runtime {
   /** Ends whatever runs of an app. */
   remove(app: string): Promise<void>;
   processes(app: string): Promise<Process[]>;
+  /** Ends a process, and says whether there was one; Swarm starts another in its place. */
+  stop(app: string, id: string): Promise<boolean>;
+  /** Replaces a service's processes, and says whether there is such a service. */
+  restart(app: string, service: string): Promise<boolean>;
   /** What images are for here, as Go calls it. */
   architecture(): Promise<string>;
   /** Whether an image of this id can be run. */

@@ -4,6 +4,7 @@ import { EngineContainers } from "../docker-api/containers.ts";
 import { EngineImages } from "../docker-api/images.ts";
 import { EngineSwarm, type SwarmService, type SwarmTask } from "../docker-api/swarm.ts";
 import { DavitError, hasCode } from "../errors.ts";
+import { check, Type } from "../schema.ts";
 import { probeVolume } from "./probe/volume.ts";
 import type { ApplyEvents, Process, RunningApp, RunningService, Runtime } from "./runtime.ts";
 import { APP, type Place, RACK, RELEASE, SERVICE, serviceName, serviceSpec } from "./service-spec.ts";
@@ -19,6 +20,8 @@ const STEADY = 5000;
 const LAST_LINES = 10;
 /** Times a service is read and written again, where another has changed it in between. */
 const TRIES = 5;
+
+const Template = Type.Object({ ForceUpdate: Type.Optional(Type.Integer()) });
 
 /** Releases as services of Docker Swarm. What lacks the rack's label is not touched. */
 export class SwarmRuntime implements Runtime {
@@ -141,6 +144,26 @@ export class SwarmRuntime implements Runtime {
     }
   }
 
+  async stop(app: string, id: string): Promise<boolean> {
+    const tasks = await this.#swarm.tasks(this.#labels(app));
+    const container = tasks.find((task) => processOf(task).id === id)?.Status.ContainerStatus?.ContainerID;
+    if (!container) return false;
+    await this.#containers.stop(container);
+    return true;
+  }
+
+  /** By Swarm's own counter for it, so the spec stays what the release says. */
+  async restart(app: string, name: string): Promise<boolean> {
+    const services = await this.#swarm.services(this.#labels(app));
+    const found = services.find(({ Spec }) => Spec.Labels?.[SERVICE] === name);
+    if (!found) return false;
+    const { service, spec } = await this.#swarm.spec(found.ID);
+    const template = check(Template, spec["TaskTemplate"], "the service");
+    const TaskTemplate = { ...template, ForceUpdate: (template.ForceUpdate ?? 0) + 1 };
+    await this.#swarm.update(service, { ...spec, TaskTemplate });
+    return true;
+  }
+
   async processes(app: string): Promise<Process[]> {
     const tasks = await this.#swarm.tasks(this.#labels(app));
     return tasks
@@ -180,6 +203,13 @@ function isPaused({ service }: RunningService, services: SwarmService[]): boolea
   return found?.UpdateStatus?.State === "paused";
 }
 
+/** In the original's words. */
+function statusOf({ Status: { State } }: SwarmTask): string {
+  if (["new", "pending", "assigned", "accepted", "preparing", "ready", "starting"].includes(State))
+    return "pending";
+  return State === "rejected" ? "failed" : State;
+}
+
 /** Without a health check a task is well that has not ended at once. */
 function isSteady(port: string, { Status }: SwarmTask): boolean {
   return port !== "" || Date.now() - Date.parse(Status.Timestamp ?? "") > STEADY;
@@ -190,6 +220,7 @@ function processOf(task: SwarmTask): Process {
   const { [APP]: app = "", [SERVICE]: service = "", [RELEASE]: release = "" } = labels;
   return {
     ...{ id: `${service}-${task.ID.slice(0, 12)}`, app, service, release },
-    ...{ status: task.Status.State, command: "", started: task.CreatedAt },
+    ...{ status: statusOf(task), started: task.CreatedAt },
+    command: (task.Spec.ContainerSpec?.Args ?? []).join(" "),
   };
 }

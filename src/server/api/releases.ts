@@ -37,7 +37,8 @@ function wanted(form: Form) {
   };
 }
 
-async function promote({ rack, params: { app = "", id = "" } }: RackCall): Promise<Response> {
-  await rack.promote(app, id);
+/** Answers when it has begun; the app's status says how it goes on. */
+async function promote({ rack, served, params: { app = "", id = "" } }: RackCall): Promise<Response> {
+  await served.promote(rack, app, id);
   return ok();
 }

@@ -1,32 +1,33 @@
 import type { Bytes } from "../../bytes.ts";
+import type { Process } from "../../rack/rack.ts";
 import { json, ok, problem } from "../answer.ts";
 import { type RackCall, type Route, route, socket } from "../route.ts";
 import { silent } from "./system.ts";
 
-/** What runs. This rack runs nothing yet: a promoted release is the active one, and that is all. */
+/** What runs of each app. */
 export const runtime: readonly Route[] = [
-  route(
-    "GET /apps/$app/processes",
-    withApp(async () => json([])),
-    { deploy: true },
-  ),
+  route("GET /apps/$app/processes", processes, { deploy: true }),
   route(
     "GET /apps/$app/processes/$pid",
-    withApp(async ({ params }) => noProcess(params["pid"])),
+    async ({ rack, params: { app = "", pid = "" } }) => {
+      const found = (await rack.processes(app)).find(({ id }) => id === pid);
+      return found ? json(wireOf(found)) : problem(404, `no such process: ${pid}`);
+    },
+    { deploy: true },
   ),
-  route(
-    "DELETE /apps/$app/processes/$pid",
-    withApp(async ({ params }) => noProcess(params["pid"])),
-  ),
+  route("DELETE /apps/$app/processes/$pid", async ({ rack, params: { app = "", pid = "" } }) => {
+    await rack.stopProcess(app, pid);
+    return ok();
+  }),
   route("GET /apps/$app/services", services, { deploy: true }),
   route(
     "PUT /apps/$app/services/$service",
     withApp(async () => problem(501, "this rack runs no services")),
   ),
-  route(
-    "POST /apps/$app/services/$service/restart",
-    withApp(async () => ok()),
-  ),
+  route("POST /apps/$app/services/$service/restart", async ({ rack, params: { app = "", service = "" } }) => {
+    await rack.restart(app, service);
+    return ok();
+  }),
   route(
     "POST /apps/$app/services/$service/processes",
     withApp(async () => problem(501, "this rack runs no processes")),
@@ -43,8 +44,19 @@ function withApp(run: Route["run"]): Route["run"] {
   };
 }
 
-function noProcess(pid = ""): Response {
-  return problem(404, `no such process: ${pid}`);
+async function processes({ rack, form, params: { app = "" } }: RackCall): Promise<Response> {
+  const [release, service] = [form.text("release"), form.text("service")];
+  const all = await rack.processes(app);
+  const found = all.filter(
+    (one) => (!release || one.release === release) && (!service || one.service === service),
+  );
+  return json(found.map(wireOf));
+}
+
+/** With all the fields that the original's clients look for. */
+function wireOf(process: Process): object {
+  const rest = { cpu: 0, gpu: 0, host: "", image: "", instance: "", memory: 0, ports: [] };
+  return { ...rest, ...process, name: process.service };
 }
 
 /** The services that the active release's manifest names, none of them running. */

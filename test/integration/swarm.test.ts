@@ -1,0 +1,183 @@
+import { afterEach, beforeEach, expect, test } from "bun:test";
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { convoxCli, startRack } from "../support/convox.ts";
+import { DOCKER, sandbox, sh } from "../support/davit.ts";
+import { SHOP, webProject } from "../support/swarm.ts";
+
+/* Promoted releases on a real Swarm of one node. */
+
+const LONG = 120_000;
+
+let box: ReturnType<typeof sandbox>;
+/** Services of other tests and other racks are not ours to look at. */
+let rack: string;
+
+beforeEach(async () => {
+  box = sandbox();
+  rack = `r${crypto.randomUUID().slice(0, 6)}`;
+  await box.ok(["racks", "add", rack]);
+  await box.ok(["rack", "install", "-r", rack]);
+});
+
+afterEach(async () => {
+  const names = (await sh([DOCKER, "service", "ls", "-q", "--filter", `name=${rack}_`]))
+    .split("\n")
+    .filter(Boolean);
+  if (names.length > 0) await sh([DOCKER, "service", "rm", ...names]);
+  box[Symbol.dispose]();
+});
+
+const env = () => ({ DAVIT_RACK: rack });
+const run = (args: string[], cwd?: string) => box.run(args, { env: env(), ...(cwd ? { cwd } : {}) });
+const ok = (args: string[], cwd?: string) => box.ok(args, { env: env(), ...(cwd ? { cwd } : {}) });
+const json = (args: string[], cwd?: string) => box.json(args, { env: env(), ...(cwd ? { cwd } : {}) });
+
+/** What a service's container answers to one that asks from inside it. */
+async function answer(service: string): Promise<string> {
+  const ids = (
+    await sh([DOCKER, "ps", "-q", "--filter", `name=${rack}_shop_${service}.`, "--filter", "health=healthy"])
+  )
+    .split("\n")
+    .filter(Boolean);
+  const answers = await Promise.all(
+    ids.map((id) => sh([DOCKER, "exec", id, "/bin/busybox", "wget", "-qO-", "http://127.0.0.1:3000/"])),
+  );
+  return [...new Set(answers)].join(" ");
+}
+
+test(
+  "deploy runs the services of a release, healthy, and the next one takes their place",
+  async () => {
+    const dir = await webProject(box.join("shop"), "one");
+    const first = await json(["deploy"], dir);
+    expect(await answer("web")).toBe("one");
+    expect(await json(["apps", "info", "shop"])).toMatchObject({ release: first.release, status: "running" });
+    const running = await json(["ps", "-a", "shop"]);
+    expect(running).toMatchObject([
+      { service: "web", status: "running", release: first.release, command: "" },
+      { service: "worker", status: "running", release: first.release, command: "/bin/busybox sleep 100000" },
+    ]);
+    await writeFile(join(dir, "www/index.html"), "two");
+    await json(["deploy"], dir);
+    expect(await answer("web")).toBe("two");
+  },
+  LONG,
+);
+
+const broken: [string, string, string, RegExp][] = [
+  ["a service that never gets healthy", "port: 3000", "port: 3001", /service web: its health check failed/],
+  [
+    "a command that is not there",
+    "sleep 100000",
+    "nothing-such",
+    /service worker: it ended with exit code 127; its last lines:/,
+  ],
+];
+for (const [what, from, to, why] of broken)
+  test(
+    `${what} brings all services back to the release before, which served on`,
+    async () => {
+      const dir = await webProject(box.join("shop"), "one");
+      const first = await json(["deploy"], dir);
+      const [before] = await json(["ps", "-a", "shop", "-s", "web"]);
+      await webProject(dir, "two", SHOP.replace(from, to));
+      const failed = await run(["deploy"], dir);
+      expect(failed.code).toBe(1);
+      expect(failed.stderr).toMatch(
+        new RegExp(`error: Cannot promote R[A-Z]{10}, so ${first.release} runs: `),
+      );
+      expect(failed.stderr).toMatch(why);
+      expect(await answer("web")).toBe("one");
+      expect(await json(["apps", "info", "shop"])).toMatchObject({
+        release: first.release,
+        status: "running",
+      });
+      if (to.startsWith("port"))
+        expect((await json(["ps", "-a", "shop", "-s", "web"]))[0].id).toBe(before.id);
+    },
+    LONG,
+  );
+
+test(
+  "the first release of an app that fails leaves nothing running",
+  async () => {
+    const dir = await webProject(box.join("shop"), "one", SHOP.replace("port: 3000", "port: 3001"));
+    const failed = await run(["deploy"], dir);
+    expect(failed.stderr).toMatch(/error: Cannot promote R[A-Z]{10}, so nothing runs: service web: /);
+    expect(await json(["ps", "-a", "shop"])).toEqual([]);
+    expect(await json(["apps", "info", "shop"])).toMatchObject({ release: "", status: "running" });
+  },
+  LONG,
+);
+
+test(
+  "a promotion that was killed is brought back by whoever looks next",
+  async () => {
+    const dir = await webProject(box.join("shop"), "one");
+    const first = await json(["deploy"], dir);
+    await webProject(dir, "two", SHOP.replace("port: 3000", "port: 3001"));
+    const { release } = await json(["build"], dir);
+    const child = box.spawn(["releases", "promote", release, "-a", "shop"], { env: env() });
+    await Bun.sleep(2500);
+    child.kill("SIGKILL");
+    await child.exited;
+    expect(await json(["apps", "info", "shop"])).toMatchObject({ release: first.release, status: "running" });
+    const releases = (await json(["ps", "-a", "shop"])).map(({ release }: { release: string }) => release);
+    expect(new Set(releases)).toEqual(new Set([first.release]));
+    expect(await answer("web")).toBe("one");
+  },
+  LONG,
+);
+
+test(
+  "a stopped process is replaced, a restart replaces all, and deleting an app ends them",
+  async () => {
+    await ok(["deploy"], await webProject(box.join("shop"), "one"));
+    const ids = async (): Promise<string[]> =>
+      (await json(["ps", "-a", "shop"]))
+        .filter(({ status }: { status: string }) => status === "running")
+        .map(({ id }: { id: string }) => id);
+    const replaced = async (old: string[]): Promise<string[]> => {
+      for (let tries = 0; tries < 300; tries++) {
+        const now = await ids();
+        if (now.length === 2 && !now.some((id) => old.includes(id))) return now;
+        await Bun.sleep(100);
+      }
+      throw new Error("they were not replaced");
+    };
+    const [web = "", worker = ""] = await ids();
+    await ok(["ps", "stop", worker, "-a", "shop"]);
+    await ok(["restart", "web", "-a", "shop"]);
+    await replaced([web, worker]);
+    expect((await run(["ps", "stop", "web-none", "-a", "shop"])).stderr).toMatch(
+      /^error: no such process: web-none\n/,
+    );
+    await ok(["apps", "delete", "shop", "--yes"]);
+    expect(await sh([DOCKER, "service", "ls", "-q", "--filter", `name=${rack}_`])).toBe("");
+  },
+  LONG,
+);
+
+test(
+  "davit and the real convox deploy to a served rack, and hear of what fails",
+  async () => {
+    await using served = await startRack(box, rack);
+    const dir = await webProject(box.join("shop"), "one");
+    const remote = { cwd: dir, env: { RACK_URL: served.rackUrl } };
+    const first = JSON.parse(await box.ok(["deploy", "--json"], remote));
+    expect(await answer("web")).toBe("one");
+    await webProject(dir, "two", SHOP.replace("port: 3000", "port: 3001"));
+    const failed = await box.run(["deploy"], remote);
+    expect(failed.stderr).toMatch(
+      new RegExp(`error: Cannot promote R[A-Z]{10}, so ${first.release} runs: service web: `),
+    );
+    const convox = convoxCli(box, { RACK_URL: served.rackUrl });
+    if (!convox) return;
+    await webProject(dir, "three");
+    await convox.ok(["deploy", "-a", "shop"], { cwd: dir });
+    expect(await answer("web")).toBe("three");
+    expect(await convox.ok(["ps", "-a", "shop"])).toMatch(/^web-\w+ +web +running +R[A-Z]{10} /m);
+  },
+  LONG,
+);
