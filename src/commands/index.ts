@@ -24,6 +24,7 @@ import { envUnset } from "./env-unset.ts";
 import { events } from "./events.ts";
 import { init } from "./init.ts";
 import { inspect } from "./inspect.ts";
+import { logs } from "./logs.ts";
 import { ps } from "./ps.ts";
 import { psStop } from "./ps-stop.ts";
 import { pull } from "./pull.ts";
@@ -87,6 +88,7 @@ export const commands: readonly Command[] = [
   appsCreate,
   appsInfo,
   appsDelete,
+  logs,
   ps,
   psStop,
   restart,

@@ -1,6 +1,8 @@
+import { type ByteStream, type Bytes, lines, streamOf } from "../bytes.ts";
 import { DavitError, hasCode } from "../errors.ts";
 import { type Static, Type } from "../schema.ts";
-import type { EngineClient } from "./client.ts";
+import type { EngineClient, EngineRequest } from "./client.ts";
+import { frames } from "./multiplexed.ts";
 
 /** https://docs.docker.com/reference/api/engine/version/v1.41/#tag/System/operation/SystemInfo */
 const Info = Type.Object({
@@ -156,11 +158,35 @@ export class EngineSwarm {
   /** The last lines a task wrote, oldest first. */
   async lastLines(task: string, count: number): Promise<string[]> {
     const query = { stdout: "1", stderr: "1", tail: String(count) };
-    const response = await this.#client.call("GET", `/tasks/${task}/logs`, { query });
-    return demultiplexed(new Uint8Array(await response.arrayBuffer()))
-      .split("\n")
-      .filter(Boolean);
+    return await Array.fromAsync(lines(frames(await this.#stream(`/tasks/${task}/logs`, { query }))));
   }
+
+  /** What a service's tasks write, a line at a time: `TIME com.docker.swarm.task.id=TASK,… TEXT`. */
+  serviceLog(id: string, { follow, since, tail, signal }: LogOptions): AsyncIterable<string> {
+    const query = {
+      ...{ stdout: "1", stderr: "1", details: "1", timestamps: "1", follow: follow ? "1" : "0" },
+      ...(since === undefined ? {} : { since: String(Math.floor(since.getTime() / 1000)) }),
+      ...(tail === undefined ? {} : { tail: String(tail) }),
+    };
+    const stream = async function* (this: EngineSwarm): AsyncGenerator<string> {
+      yield* lines(frames(await this.#stream(`/services/${id}/logs`, { query, signal })));
+    };
+    return stream.call(this);
+  }
+
+  async #stream(path: string, request: EngineRequest): Promise<ByteStream> {
+    const body: ReadableStream<Bytes> | null = (await this.#client.call("GET", path, request)).body;
+    return body ?? streamOf();
+  }
+}
+
+export interface LogOptions {
+  /** Whether it goes on with what comes. */
+  follow: boolean;
+  since?: Date | undefined;
+  /** Lines of each process, at most. */
+  tail?: number | undefined;
+  signal: AbortSignal;
 }
 
 function filters(labels: Labels): string {
@@ -169,17 +195,4 @@ function filters(labels: Labels): string {
 
 function unlessGone(error: unknown): void {
   if (!hasCode(error, "not-found")) throw error;
-}
-
-/** Output of both kinds as text: each piece has 8 bytes before it, the last four its length. */
-export function demultiplexed(bytes: Uint8Array): string {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const decoder = new TextDecoder();
-  let text = "";
-  for (let at = 0; at + 8 <= bytes.byteLength; ) {
-    const length = view.getUint32(at + 4);
-    text += decoder.decode(bytes.subarray(at + 8, at + 8 + length), { stream: true });
-    at += 8 + length;
-  }
-  return text + decoder.decode();
 }

@@ -1,6 +1,6 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import type { ByteStream } from "../bytes.ts";
+import { type ByteStream, type Bytes, encode } from "../bytes.ts";
 import { DavitError } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { type Digest, parseDigest } from "../oci/digest.ts";
@@ -30,6 +30,7 @@ import type {
   ExportOptions,
   ImageRelay,
   ImportOptions,
+  LogsWanted,
   NewRelease,
   Process,
   PromoteOptions,
@@ -345,6 +346,14 @@ export class EmbeddedRack implements Rack {
   async processes(app: string): Promise<Process[]> {
     await this.app(app);
     return (await (await this.#parts.runtime())?.processes(app)) ?? [];
+  }
+
+  async *logs(app: string, { since, filter = "", ...wanted }: LogsWanted): AsyncGenerator<Bytes> {
+    await this.app(app);
+    const from = since === undefined ? {} : { since: new Date(this.#parts.now().getTime() - since) };
+    const runtime = await this.#parts.runtime();
+    for await (const line of runtime?.logs(app, { ...wanted, ...from }) ?? [])
+      if (line.includes(filter)) yield encode(`${line}\n`);
   }
 
   async stopProcess(app: string, id: string): Promise<void> {

@@ -113,9 +113,9 @@ export class RackClient {
   }
 
   /** What a socket of the rack sends, until its end. */
-  socket(path: string, signal?: AbortSignal): ByteStream {
+  socket(path: string, signal?: AbortSignal, headers: Record<string, string> = {}): ByteStream {
     return socketText(this.#url(path), {
-      headers: { authorization: this.#authorization },
+      headers: { ...headers, authorization: this.#authorization },
       signal,
       trust: this.address.trust,
     });

@@ -183,6 +183,20 @@ export interface NewRelease {
   parent?: string;
 }
 
+export interface LogsWanted {
+  service?: string | undefined;
+  process?: string | undefined;
+  /** Whether it goes on with what comes. */
+  follow: boolean;
+  /** How far back, in milliseconds. */
+  since?: number | undefined;
+  /** Lines of each process, at most. */
+  tail?: number | undefined;
+  /** Lines that hold this text only. */
+  filter?: string | undefined;
+  signal: AbortSignal;
+}
+
 export interface PromoteOptions {
   signal?: AbortSignal;
   /** A process of the release has another state now. */
@@ -253,6 +267,8 @@ export interface Rack extends AsyncDisposable {
 
   /** What runs of an app. */
   processes(app: string): Promise<Process[]>;
+  /** What they write: `TIME service/NAME/PROCESS TEXT` lines. */
+  logs(app: string, wanted: LogsWanted): ByteStream;
   /** Ends a process; another takes its place. */
   stopProcess(app: string, id: string): Promise<void>;
   /** Replaces a service's processes by new ones. */

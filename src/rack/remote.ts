@@ -20,6 +20,7 @@ import type {
   ExportOptions,
   ImageRelay,
   ImportOptions,
+  LogsWanted,
   NewRelease,
   Process,
   Rack,
@@ -233,6 +234,19 @@ export class RemoteRack implements Rack {
     return ((await this.#client.json(list(WireProcess), "GET", path)) ?? []).map((one) =>
       processOf(one, app),
     );
+  }
+
+  logs(app: string, wanted: LogsWanted): ByteStream {
+    const { service, process, follow, since, tail, filter, signal } = wanted;
+    const place = service ? `/services/${segment(service)}` : process ? `/processes/${segment(process)}` : "";
+    const headers = {
+      prefix: "true",
+      follow: String(follow),
+      ...(since === undefined ? {} : { since: `${Math.ceil(since / 1000)}s` }),
+      ...(tail === undefined ? {} : { tail: String(tail) }),
+      ...(filter === undefined ? {} : { filter }),
+    };
+    return this.#client.socket(`/apps/${segment(app)}${place}/logs`, signal, headers);
   }
 
   async stopProcess(app: string, id: string): Promise<void> {

@@ -34,6 +34,18 @@ export interface ApplyEvents {
   onState?(process: Process): void;
 }
 
+export interface AppLogOptions {
+  /** One service only. */
+  service?: string | undefined;
+  /** One process only, by its id. */
+  process?: string | undefined;
+  /** Whether it goes on with what comes. */
+  follow: boolean;
+  since?: Date | undefined;
+  tail?: number | undefined;
+  signal: AbortSignal;
+}
+
 /** What runs promoted releases. */
 export interface Runtime {
   /**
@@ -44,6 +56,8 @@ export interface Runtime {
   /** Ends whatever runs of an app. */
   remove(app: string): Promise<void>;
   processes(app: string): Promise<Process[]>;
+  /** What an app's processes write, as `TIME service/NAME/PROCESS TEXT` lines. */
+  logs(app: string, options: AppLogOptions): AsyncIterable<string>;
   /** Ends a process, and says whether there was one; Swarm starts another in its place. */
   stop(app: string, id: string): Promise<boolean>;
   /** Replaces a service's processes, and says whether there is such a service. */

@@ -5,8 +5,9 @@ import { EngineImages } from "../docker-api/images.ts";
 import { EngineSwarm, type SwarmService, type SwarmTask } from "../docker-api/swarm.ts";
 import { DavitError, hasCode } from "../errors.ts";
 import { check, Type } from "../schema.ts";
+import { merged } from "./merge.ts";
 import { probeVolume } from "./probe/volume.ts";
-import type { ApplyEvents, Process, RunningApp, RunningService, Runtime } from "./runtime.ts";
+import type { AppLogOptions, ApplyEvents, Process, RunningApp, RunningService, Runtime } from "./runtime.ts";
 import { APP, type Place, RACK, RELEASE, SERVICE, serviceName, serviceSpec } from "./service-spec.ts";
 import { sick } from "./sick.ts";
 
@@ -164,6 +165,16 @@ export class SwarmRuntime implements Runtime {
     return true;
   }
 
+  async *logs(app: string, options: AppLogOptions): AsyncGenerator<string> {
+    const services = await this.#swarm.services(this.#labels(app));
+    const streams = services
+      .map(({ ID, Spec }) => ({ id: ID, name: Spec.Labels?.[SERVICE] ?? "" }))
+      .filter(({ name }) => options.service === undefined || name === options.service)
+      .map(({ id, name }) => named(name, this.#swarm.serviceLog(id, options)));
+    for await (const { process, line } of merged(streams))
+      if (options.process === undefined || process === options.process) yield line;
+  }
+
   async processes(app: string): Promise<Process[]> {
     const tasks = await this.#swarm.tasks(this.#labels(app));
     return tasks
@@ -203,6 +214,23 @@ function isPaused({ service }: RunningService, services: SwarmService[]): boolea
   return found?.UpdateStatus?.State === "paused";
 }
 
+/** Swarm's words of a line become ours: `TIME service/NAME/PROCESS TEXT`. */
+async function* named(
+  service: string,
+  log: AsyncIterable<string>,
+): AsyncGenerator<{ process: string; line: string }> {
+  for await (const text of log) {
+    const [, time = "", task = "", line = ""] =
+      /^(\S+) \S*com\.docker\.swarm\.task\.id=(\w+)\S* ?(.*)$/s.exec(text) ?? [];
+    const process = processId(service, task);
+    if (time !== "") yield { process, line: `${time} service/${service}/${process} ${line}` };
+  }
+}
+
+function processId(service: string, task: string): string {
+  return `${service}-${task.slice(0, 12)}`;
+}
+
 /** In the original's words. */
 function statusOf({ Status: { State } }: SwarmTask): string {
   if (["new", "pending", "assigned", "accepted", "preparing", "ready", "starting"].includes(State))
@@ -219,7 +247,7 @@ function processOf(task: SwarmTask): Process {
   const labels = labelsOf(task);
   const { [APP]: app = "", [SERVICE]: service = "", [RELEASE]: release = "" } = labels;
   return {
-    ...{ id: `${service}-${task.ID.slice(0, 12)}`, app, service, release },
+    ...{ id: processId(service, task.ID), app, service, release },
     ...{ status: statusOf(task), started: task.CreatedAt },
     command: (task.Spec.ContainerSpec?.Args ?? []).join(" "),
   };

@@ -160,6 +160,36 @@ test(
 );
 
 test(
+  "logs are of each process, of one service, filtered, of the last lines, and go on",
+  async () => {
+    const says = SHOP.replace(
+      "/bin/busybox sleep 100000",
+      `/bin/busybox sh -c "while :; do echo tick; echo tock; sleep 1; done"`,
+    );
+    await ok(["deploy"], await webProject(box.join("shop"), "one", says));
+    const past = (await ok(["logs", "-a", "shop", "--no-follow", "--tail", "4"])).trimEnd().split("\n");
+    expect(past.length).toBe(4);
+    for (const line of past) expect(line).toMatch(/^20\S+Z service\/worker\/worker-\w{12} (tick|tock)$/);
+    expect(await ok(["logs", "-a", "shop", "--no-follow", "-s", "web"])).toBe("");
+    expect(await ok(["logs", "-a", "shop", "--no-follow", "--filter", "tock"])).not.toContain("tick");
+    const following = box.spawn(["logs", "-a", "shop", "--since", "1s"], { env: env() });
+    await Bun.sleep(3000);
+    following.kill("SIGINT");
+    expect(await following.exited).toBe(130);
+    expect((await new Response(following.stdout).text()).split("tick").length).toBeGreaterThan(2);
+    await using served = await startRack(box, rack);
+    const remote = await box.ok(["logs", "-a", "shop", "--no-follow", "--tail", "2"], {
+      env: { RACK_URL: served.rackUrl },
+    });
+    expect(remote).toMatch(/^20\S+Z service\/worker\/worker-\w{12} tick\n/);
+    const convox = convoxCli(box, { RACK_URL: served.rackUrl });
+    if (convox)
+      expect(await convox.ok(["logs", "-a", "shop", "--no-follow", "--tail", "2"])).toMatch(/ tock$/m);
+  },
+  LONG,
+);
+
+test(
   "davit and the real convox deploy to a served rack, and hear of what fails",
   async () => {
     await using served = await startRack(box, rack);

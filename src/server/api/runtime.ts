@@ -1,4 +1,5 @@
 import type { Bytes } from "../../bytes.ts";
+import { milliseconds } from "../../duration.ts";
 import type { Process } from "../../rack/rack.ts";
 import { json, ok, problem } from "../answer.ts";
 import { type RackCall, type Route, route, socket } from "../route.ts";
@@ -76,7 +77,17 @@ async function services({ rack, params: { app = "" } }: RackCall): Promise<Respo
   );
 }
 
-async function* appLog(call: RackCall, signal: AbortSignal): AsyncGenerator<Bytes> {
-  await call.rack.app(call.params["app"] ?? "");
-  if (call.request.headers.get("follow") !== "false") yield* silent(call, signal);
+/** What headers ask for; as the original, it follows, and begins two minutes back. */
+async function* appLog({ rack, request, params }: RackCall, signal: AbortSignal): AsyncGenerator<Bytes> {
+  const { app = "", service, pid } = params;
+  const header = (name: string): string | undefined => request.headers.get(name) ?? undefined;
+  const tail = Number(header("tail") ?? 0);
+  yield* rack.logs(app, {
+    ...{ service, process: pid, signal, filter: header("filter") },
+    follow: header("follow") !== "false",
+    since: milliseconds(header("since") ?? "2m"),
+    ...(tail > 0 ? { tail } : {}),
+  });
+  // A reader of an app of which nothing runs waits for what may come.
+  if (header("follow") !== "false") yield* silent(undefined, signal);
 }

@@ -106,7 +106,7 @@ async function issueToken({ form, visitor, rack }: RackCall): Promise<Response> 
 }
 
 /** A log with nothing in it stays open as long as its reader. */
-export async function* silent(_: RackCall, signal: AbortSignal): AsyncGenerator<Bytes> {
+export async function* silent(_: unknown, signal: AbortSignal): AsyncGenerator<Bytes> {
   const { promise, resolve } = Promise.withResolvers<void>();
   signal.addEventListener("abort", () => resolve());
   if (!signal.aborted) await promise;

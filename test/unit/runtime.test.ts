@@ -1,0 +1,218 @@
+import { expect, test } from "bun:test";
+import fc from "fast-check";
+import { collect, streamOf } from "../../src/bytes.ts";
+import { frames } from "../../src/docker-api/multiplexed.ts";
+import type { SwarmTask } from "../../src/docker-api/swarm.ts";
+import { milliseconds } from "../../src/duration.ts";
+import { loadConvoxYml } from "../../src/manifest/convox-yml.ts";
+import { environmentOf } from "../../src/runtime/environment.ts";
+import { merged } from "../../src/runtime/merge.ts";
+import { serviceName, serviceSpec } from "../../src/runtime/service-spec.ts";
+import { shellWords } from "../../src/runtime/shell-words.ts";
+import { sick } from "../../src/runtime/sick.ts";
+
+/* How a release becomes services. */
+
+const YML = `environment:
+  - EVERYWHERE=yes
+services:
+  web:
+    build: .
+    port: 3000
+    command: node "web server.js" --port 3000
+    environment: [SECRET, MODE=production]
+    health: {path: /check, interval: 2, timeout: 3, grace: 20}
+    scale: {count: 4, cpu: 100, memory: 64}
+    deployment: {minimum: 50, maximum: 200}
+    termination: {grace: 9}
+    volumes: [/data, /var/run/docker.sock:/socket]
+  agent:
+    build: .
+    agent: true
+    ports: [8125/udp]
+    environment: ["*"]
+`;
+
+const PLACE = { rack: "rid", name: "east", network: "net", probe: "probe-volume" };
+
+async function spec(name: string, yml = YML) {
+  const manifest = await loadConvoxYml(yml, "convox.yml", { SECRET: "s" });
+  const service = manifest.services.find((one) => one.name === name);
+  if (!service) throw new Error("no such service");
+  const env = environmentOf(
+    manifest,
+    service,
+    { SECRET: "s", OTHER: "o" },
+    { app: "shop", build: "B1", description: "it", rack: "east", release: "R1" },
+  );
+  const app = { app: "shop", release: "R1", build: "B1", services: [] };
+  return { env, spec: serviceSpec(PLACE, app, { service, image: "sha256:1", env }) };
+}
+
+test("convox.yml becomes a service's spec, with the rack's labels on all of it", async () => {
+  const { spec: web } = await spec("web");
+  expect(web).toMatchObject({
+    Name: "east_shop_web",
+    Labels: { "davit.rack": "rid", "davit.app": "shop", "davit.service": "web", "davit.release": "R1" },
+    TaskTemplate: {
+      ContainerSpec: {
+        Image: "sha256:1",
+        Args: ["node", "web server.js", "--port", "3000"],
+        Labels: { "davit.release": "R1" },
+        StopGracePeriod: 9e9,
+        Healthcheck: {
+          Test: ["CMD", "/.davit/probe", "3000", expect.stringMatching(/^GET \/check HTTP\/1\.1\r\n/)],
+          ...{ Interval: 2e9, Timeout: 3e9, StartPeriod: 20e9 },
+        },
+        Mounts: [
+          { Type: "volume", Source: "probe-volume", Target: "/.davit", ReadOnly: true },
+          { Type: "volume", Source: "rid_shop_web_data", Target: "/data" },
+          { Type: "bind", Source: "/var/run/docker.sock", Target: "/socket" },
+        ],
+      },
+      Resources: { Limits: { MemoryBytes: 64 * 1024 * 1024 }, Reservations: { NanoCPUs: 1e8 } },
+      Networks: [{ Target: "net", Aliases: ["web"] }],
+    },
+    Mode: { Replicated: { Replicas: 4 } },
+    // What holds a volume cannot run twice at once.
+    UpdateConfig: { Parallelism: 4, Order: "stop-first", FailureAction: "pause" },
+    EndpointSpec: { Mode: "dnsrr", Ports: [] },
+  });
+});
+
+test("an agent runs on every node, at the node's own ports", async () => {
+  const { spec: agent } = await spec("agent");
+  expect(agent).toMatchObject({
+    Mode: { Global: {} },
+    UpdateConfig: { Order: "stop-first" },
+    EndpointSpec: {
+      Ports: [{ Protocol: "udp", TargetPort: 8125, PublishedPort: 8125, PublishMode: "host" }],
+    },
+  });
+});
+
+test("a service without volumes starts its next release before it stops the last", async () => {
+  const plain = await spec("web", "services:\n  web:\n    build: .\n    port: 80\n");
+  expect(plain.spec).toMatchObject({ UpdateConfig: { Order: "start-first", Parallelism: 1 } });
+});
+
+test("a container is told what its service declares, and who it is", async () => {
+  const told = { APP: "shop", BUILD: "B1", BUILD_DESCRIPTION: "it", RACK: "east", RELEASE: "R1" };
+  expect((await spec("web")).env).toEqual({
+    ...{ ...told, EVERYWHERE: "yes", SECRET: "s", MODE: "production", SERVICE: "web", PORT: "3000" },
+  });
+  expect((await spec("agent")).env).toEqual({
+    ...told,
+    EVERYWHERE: "yes",
+    SECRET: "s",
+    OTHER: "o",
+    SERVICE: "agent",
+  });
+});
+
+test("names are what they say while they fit, and never more than 63 characters or the same", () => {
+  expect(serviceName("east", "shop", "web")).toBe("east_shop_web");
+  const long = [1, 2].map((n) => serviceName("east", "a".repeat(60), `web${n}`));
+  expect(long.map((name) => name.length)).toEqual([63, 63]);
+  expect(long[0]).not.toBe(long[1]);
+});
+
+const words: [string, string[]][] = [
+  ["a b  c", ["a", "b", "c"]],
+  [`a "b c" 'd "e'`, ["a", "b c", 'd "e']],
+  [`a\\ b "c\\"d" "e\\f"`, ["a b", 'c"d', "e\\f"]],
+  [`'' ""x`, ["", "x"]],
+  ["   ", []],
+];
+for (const [text, expected] of words)
+  test(`${JSON.stringify(text)} is ${expected.length} words`, () =>
+    expect(shellWords(text)).toEqual(expected));
+
+test("a quote that is not closed is a mistake", () => {
+  expect(() => shellWords(`a "b`)).toThrow("a quote is not closed");
+});
+
+test("any words, each in single quotes, come back", () => {
+  fc.assert(
+    fc.property(fc.array(fc.string().filter((text) => !text.includes("'"))), (list) => {
+      expect(shellWords(list.map((word) => `'${word}'`).join(" "))).toEqual(list);
+    }),
+  );
+});
+
+function task(State: string, Err = "", more: Partial<SwarmTask> = {}): SwarmTask {
+  const Status = { State, Err, ContainerStatus: { ExitCode: 3 } };
+  return {
+    ID: "t",
+    CreatedAt: new Date(0).toISOString(),
+    DesiredState: "running",
+    Spec: {},
+    Status,
+    ...more,
+  };
+}
+
+const failed = task("failed", "task: non-zero exit (3)");
+const verdicts: [string, SwarmTask[], boolean, string | undefined][] = [
+  ["tasks that start", [task("starting"), task("running")], false, undefined],
+  ["one that ended once", [failed, task("starting")], false, undefined],
+  ["three that ended", [failed, failed, failed], false, "it ended with exit code 3"],
+  ["one that ended, and Swarm has given up", [failed], true, "it ended with exit code 3"],
+  ["an unhealthy one", [task("failed", "task: unhealthy container")], true, "its health check failed"],
+  ["one that was refused", [task("rejected", "No such image: x")], false, "No such image: x"],
+  ["one that found no place for long", [task("pending", "no suitable node")], false, "no suitable node"],
+];
+for (const [what, tasks, paused, why] of verdicts)
+  test(`${what}: ${why ?? "there is hope"}`, () => expect(sick(tasks, paused, 60_000)).toBe(why));
+
+test("frames are read as they were written, however they are cut", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.uint8Array({ maxLength: 50 })),
+      fc.integer({ min: 1, max: 20 }),
+      async (parts, size) => {
+        const bytes = Buffer.concat(
+          parts.map((part) => {
+            const head = Buffer.from([1, 0, 0, 0, 0, 0, 0, 0]);
+            head.writeUInt32BE(part.byteLength, 4);
+            return Buffer.concat([head, part]);
+          }),
+        );
+        const pieces = Array.from(
+          { length: Math.ceil(bytes.byteLength / size) },
+          (_, i) => new Uint8Array(bytes.subarray(i * size, (i + 1) * size)),
+        );
+        const read = await collect(frames(streamOf(...pieces)), 1e6, "it");
+        expect(Buffer.from(read).equals(Buffer.concat(parts))).toBe(true);
+      },
+    ),
+  );
+});
+
+test("merged streams lose nothing, keep their own order, and end together when left", async () => {
+  let ended = 0;
+  async function* stream(name: string, wait: number) {
+    try {
+      for (let i = 0; i < 3; i++) {
+        await Bun.sleep(wait);
+        yield `${name}${i}`;
+      }
+    } finally {
+      ended++;
+    }
+  }
+  const all = await Array.fromAsync(merged([stream("a", 1), stream("b", 3), stream("c", 0)]));
+  expect(all.toSorted()).toEqual(["a0", "a1", "a2", "b0", "b1", "b2", "c0", "c1", "c2"]);
+  expect(all.filter((item) => item.startsWith("a"))).toEqual(["a0", "a1", "a2"]);
+  ended = 0;
+  for await (const item of merged([stream("a", 0), stream("b", 1)])) if (item !== "") break;
+  await Bun.sleep(10);
+  expect(ended).toBe(2);
+});
+
+test("times are read as they are said", () => {
+  expect(["90", "90s", "1h30m", "1.5m", "2d", "250ms"].map(milliseconds)).toEqual([
+    90_000, 90_000, 5_400_000, 90_000, 172_800_000, 250,
+  ]);
+  for (const text of ["", "soon", "1x", "h", "-1s"]) expect(() => milliseconds(text)).toThrow("is not like");
+});
