@@ -30,7 +30,7 @@ async function run(argv: string[]): Promise<number> {
   const { context, close } = await makeContext(input, process.env, interrupt.signal);
   try {
     await repeat(command, input, context);
-    return 0;
+    return context.exitCode;
   } catch (error) {
     if (interrupt.code === undefined) throw error;
     // Whoever interrupts knows; only what goes on without them is worth a word.

@@ -36,6 +36,8 @@ export interface Context {
   stderr: Output;
   progress: ProgressDisplay;
   signal: AbortSignal;
+  /** 0, unless another program's is to be ours. */
+  exitCode: number;
   now(): Date;
   /** The rack that `-r`, the environment or a setting names. Closed after the command. */
   rack(): Promise<Rack>;

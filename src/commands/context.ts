@@ -26,7 +26,7 @@ export async function makeContext(
   let rack: Promise<Rack> | undefined;
   const rackName = () => findRack(input, env, cwd);
   const context: Context = {
-    ...{ env, cwd, stdout, stderr, signal, rackName },
+    ...{ env, cwd, stdout, stderr, signal, rackName, exitCode: 0 },
     progress: new ProgressDisplay(stderr, progressMode(input.text("progress"))),
     now: () => new Date(),
     rack: () => {

@@ -22,6 +22,7 @@ import { envGet } from "./env-get.ts";
 import { envSet } from "./env-set.ts";
 import { envUnset } from "./env-unset.ts";
 import { events } from "./events.ts";
+import { exec } from "./exec.ts";
 import { init } from "./init.ts";
 import { inspect } from "./inspect.ts";
 import { logs } from "./logs.ts";
@@ -54,6 +55,7 @@ import { releasesManifest } from "./releases-manifest.ts";
 import { releasesPromote } from "./releases-promote.ts";
 import { releasesRollback } from "./releases-rollback.ts";
 import { restart } from "./restart.ts";
+import { run } from "./run.ts";
 import { switchRack } from "./switch.ts";
 import { verify } from "./verify.ts";
 import { version } from "./version.ts";
@@ -88,10 +90,12 @@ export const commands: readonly Command[] = [
   appsCreate,
   appsInfo,
   appsDelete,
+  exec,
   logs,
   ps,
   psStop,
   restart,
+  run,
   racks,
   racksAdd,
   racksRemove,

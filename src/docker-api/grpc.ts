@@ -1,13 +1,11 @@
 import type { ClientHttp2Session, ClientHttp2Stream } from "node:http2";
-import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { Bytes } from "../bytes.ts";
 import { DavitError, reasonOf } from "../errors.ts";
 import { framesOf, writeFrames } from "./grpc-frames.ts";
 import type { EngineHost } from "./host.ts";
+import { upgrade } from "./upgrade.ts";
 
-/** How long the engine may take to answer one of these small calls, in milliseconds. */
-export const PATIENCE = 10_000;
 /** How much of a stream may come unread, in bytes: set once, for Bun stops at a window that is changed later. */
 const WINDOW = 4 * 1024 * 1024;
 
@@ -36,7 +34,7 @@ export class Grpc implements AsyncDisposable {
 
   /** The gRPC face of a Docker Engine's BuildKit: `POST /grpc`, upgraded. */
   static async connect(host: EngineHost, version: string): Promise<Grpc> {
-    const { socket, head } = await upgrade(host, `/v${version}/grpc`);
+    const { socket, head } = await upgrade(host, `/v${version}/grpc`, { to: "h2c", doing: "speak gRPC" });
     return await Grpc.over(socket, head);
   }
 
@@ -71,52 +69,6 @@ export class Grpc implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#session.destroy();
   }
-}
-
-/** A connection that speaks HTTP/2 now, and the bytes that came along with the answer. */
-export interface Upgraded {
-  socket: Socket;
-  head: Buffer;
-}
-
-/** Asks for HTTP/2 on a connection of our own. Header lines go out as they are: some must be repeated. */
-export async function upgrade(host: EngineHost, path: string, headers: string[] = []): Promise<Upgraded> {
-  const socket = await dial(host);
-  const { promise, resolve, reject } = Promise.withResolvers<Upgraded>();
-  let head = Buffer.alloc(0);
-  const onData = (chunk: Buffer): void => {
-    head = Buffer.concat([head, chunk]);
-    const end = head.indexOf("\r\n\r\n");
-    if (end < 0) return;
-    socket.off("data", onData);
-    socket.pause();
-    const [line = ""] = head.toString("latin1", 0, end).split("\r\n");
-    if (/^HTTP\/1\.1 101 /.test(line)) resolve({ socket, head: head.subarray(end + 4) });
-    else reject(new DavitError("unsupported", `The engine has no BuildKit gRPC: ${line}`));
-  };
-  socket.on("data", onData);
-  socket.on("error", reject);
-  socket.on("close", () => reject(new DavitError("engine", "The engine closed the connection")));
-  const timer = setTimeout(() => reject(new DavitError("engine", "The engine did not answer")), PATIENCE);
-  const lines = [`POST ${path} HTTP/1.1`, "Host: docker", "Connection: Upgrade", "Upgrade: h2c", ...headers];
-  socket.write(`${lines.join("\r\n")}\r\n\r\n`);
-  try {
-    return await promise;
-  } catch (error) {
-    socket.destroy();
-    throw error instanceof DavitError
-      ? error
-      : new DavitError("engine", `The engine broke off: ${reasonOf(error)}`, { cause: error });
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-async function dial(host: EngineHost): Promise<Socket> {
-  if (host.unix) return (await import("node:net")).connect({ path: host.unix });
-  const { hostname, port } = new URL(host.url);
-  if (!host.tls) return (await import("node:net")).connect({ host: hostname, port: Number(port) });
-  return (await import("node:tls")).connect({ host: hostname, port: Number(port), ...host.tls });
 }
 
 /** One call under way. */

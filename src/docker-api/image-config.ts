@@ -2,7 +2,8 @@ import type { BinaryReader, BinaryWriter } from "@bufbuild/protobuf/wire";
 import type { Bytes } from "../bytes.ts";
 import { DavitError } from "../errors.ts";
 import type { EngineClient } from "./client.ts";
-import { Grpc, PATIENCE } from "./grpc.ts";
+import { Grpc } from "./grpc.ts";
+import { PATIENCE } from "./upgrade.ts";
 
 /** Where these messages are described: moby/buildkit, api/services/control/control.proto and frontend/gateway/pb/gateway.proto */
 const SOLVE = "/moby.buildkit.v1.Control/Solve";

@@ -4,17 +4,28 @@ import { type ByteStream, type Bytes, concat } from "../bytes.ts";
 const LENGTH = 4;
 const HEAD = 8;
 
-/** The content of an engine's frames, which mix what a process wrote to its two outputs. */
-export async function* frames(stream: ByteStream): AsyncGenerator<Bytes> {
+/** What a process wrote, by output: an engine mixes both in frames. */
+export async function* framed(
+  stream: ByteStream,
+): AsyncGenerator<{ output: "stdout" | "stderr"; bytes: Bytes }> {
   let held: Bytes = new Uint8Array(0);
   for await (const chunk of stream) {
-    held = concat([held, chunk]);
-    for (;;) {
-      if (held.byteLength < HEAD) break;
-      const length = new DataView(held.buffer, held.byteOffset).getUint32(LENGTH);
-      if (held.byteLength < HEAD + length) break;
-      yield held.subarray(HEAD, HEAD + length);
-      held = held.slice(HEAD + length);
+    held = held.byteLength === 0 ? chunk.slice() : concat([held, chunk]);
+    let at = 0;
+    while (at + HEAD <= held.byteLength) {
+      const length = new DataView(held.buffer, held.byteOffset + at).getUint32(LENGTH);
+      if (at + HEAD + length > held.byteLength) break;
+      yield {
+        output: held[at] === 2 ? "stderr" : "stdout",
+        bytes: held.subarray(at + HEAD, at + HEAD + length),
+      };
+      at += HEAD + length;
     }
+    held = held.slice(at);
   }
+}
+
+/** The content of both, as it comes. */
+export async function* frames(stream: ByteStream): AsyncGenerator<Bytes> {
+  for await (const { bytes } of framed(stream)) yield bytes;
 }

@@ -3,9 +3,9 @@ import type { Duplex } from "node:stream";
 import type { Bytes } from "../bytes.ts";
 import { hasCode, reasonOf } from "../errors.ts";
 import type { EngineClient } from "./client.ts";
-import { upgrade } from "./grpc.ts";
 import { framesOf, writeFrames } from "./grpc-frames.ts";
 import { WindowFix } from "./h2-windows.ts";
+import { upgrade } from "./upgrade.ts";
 
 /** A call that the engine makes back to us. */
 export interface SessionCall {
@@ -54,12 +54,16 @@ export class EngineSession implements AsyncDisposable {
   ): Promise<EngineSession> {
     const version = await client.version();
     return await EngineSession.over(methods, async (id, served) => {
-      return await upgrade(client.host, `/v${version}/session`, [
-        `X-Docker-Expose-Session-Uuid: ${id}`,
-        `X-Docker-Expose-Session-Name: ${printable(name)}`,
-        `X-Docker-Expose-Session-Sharedkey: ${key}`,
-        ...served.map((method) => `X-Docker-Expose-Session-Grpc-Method: ${method}`),
-      ]);
+      return await upgrade(client.host, `/v${version}/session`, {
+        to: "h2c",
+        doing: "open a session",
+        headers: [
+          `X-Docker-Expose-Session-Uuid: ${id}`,
+          `X-Docker-Expose-Session-Name: ${printable(name)}`,
+          `X-Docker-Expose-Session-Sharedkey: ${key}`,
+          ...served.map((method) => `X-Docker-Expose-Session-Grpc-Method: ${method}`),
+        ],
+      });
     });
   }
 

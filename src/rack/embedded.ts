@@ -1,6 +1,7 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type ByteStream, type Bytes, encode } from "../bytes.ts";
+import type { Attachment } from "../docker-api/attached.ts";
 import { DavitError } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { type Digest, parseDigest } from "../oci/digest.ts";
@@ -36,6 +37,7 @@ import type {
   PromoteOptions,
   Rack,
   Release,
+  RunWanted,
   System,
   TokenRequest,
 } from "./rack.ts";
@@ -356,10 +358,33 @@ export class EmbeddedRack implements Rack {
       if (line.includes(filter)) yield encode(`${line}\n`);
   }
 
+  async exec(app: string, id: string, command: readonly string[], to: Attachment): Promise<number> {
+    await this.app(app);
+    const code = await (await this.#parts.runtime())?.exec(app, id, command, to);
+    if (code === undefined) throw noProcess(app, id);
+    return code;
+  }
+
+  async runOnce(app: string, wanted: RunWanted, to: Attachment): Promise<number> {
+    const { runtime, running } = await this.#toRun(app, wanted);
+    return await runtime.run(running, wanted, to);
+  }
+
+  async runDetached(app: string, wanted: RunWanted): Promise<string> {
+    const { runtime, running } = await this.#toRun(app, wanted);
+    return await runtime.runDetached(running, wanted);
+  }
+
+  async #toRun(app: string, { release }: RunWanted) {
+    const active = release ?? (await this.app(app)).release;
+    if (active === "") throw new DavitError("conflict", `app ${app} has no active release`);
+    const { releaseToRun } = await import("./promoting.ts");
+    return await releaseToRun(this.#parts, app, active);
+  }
+
   async stopProcess(app: string, id: string): Promise<void> {
     await this.app(app);
-    if (!(await (await this.#parts.runtime())?.stop(app, id)))
-      throw new DavitError("not-found", `no such process: ${id}`, { hint: `see \`davit ps -a ${app}\`` });
+    if (!(await (await this.#parts.runtime())?.stop(app, id))) throw noProcess(app, id);
   }
 
   async restart(app: string, service: string): Promise<void> {
@@ -373,4 +398,8 @@ export class EmbeddedRack implements Rack {
   async createRelease(app: string, release: NewRelease): Promise<Release> {
     return await this.#parts.releases.create(app, release);
   }
+}
+
+function noProcess(app: string, id: string): DavitError {
+  return new DavitError("not-found", `no such process: ${id}`, { hint: `see \`davit ps -a ${app}\`` });
 }

@@ -99,6 +99,16 @@ async function alive<T>(parts: EmbeddedParts, promotion: Promotion, work: () => 
   }
 }
 
+/** A release, to run something of it. */
+export async function releaseToRun(
+  parts: EmbeddedParts,
+  app: string,
+  id: string,
+): Promise<{ runtime: Runtime; running: RunningApp }> {
+  const runtime = await requireRuntime(parts);
+  return { runtime, running: await runningApp(parts, runtime, app, id) };
+}
+
 /** What a release's services are to be, with their images in the engine. */
 async function runningApp(
   parts: EmbeddedParts,

@@ -2,6 +2,7 @@ import type { Secrets } from "../build/secrets.ts";
 import type { SshAgents } from "../build/ssh-agents.ts";
 import { BuildStep } from "../bundle/record.ts";
 import type { ByteStream } from "../bytes.ts";
+import type { Attachment } from "../docker-api/attached.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { ReadStore } from "../oci/store.ts";
 import { type Static, Type } from "../schema.ts";
@@ -197,6 +198,13 @@ export interface LogsWanted {
   signal: AbortSignal;
 }
 
+export interface RunWanted {
+  service: string;
+  command: readonly string[];
+  /** The active one when left out. */
+  release?: string | undefined;
+}
+
 export interface PromoteOptions {
   signal?: AbortSignal;
   /** A process of the release has another state now. */
@@ -269,6 +277,11 @@ export interface Rack extends AsyncDisposable {
   processes(app: string): Promise<Process[]>;
   /** What they write: `TIME service/NAME/PROCESS TEXT` lines. */
   logs(app: string, wanted: LogsWanted): ByteStream;
+  /** Runs a command beside a process; returns its exit code. */
+  exec(app: string, id: string, command: readonly string[], to: Attachment): Promise<number>;
+  /** Runs a command as a service's process would run; returns its exit code, or its process's id where nobody is attached. */
+  runOnce(app: string, wanted: RunWanted, to: Attachment): Promise<number>;
+  runDetached(app: string, wanted: RunWanted): Promise<string>;
   /** Ends a process; another takes its place. */
   stopProcess(app: string, id: string): Promise<void>;
   /** Replaces a service's processes by new ones. */

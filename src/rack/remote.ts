@@ -249,6 +249,22 @@ export class RemoteRack implements Rack {
     return this.#client.socket(`/apps/${segment(app)}${place}/logs`, signal, headers);
   }
 
+  async exec(): Promise<number> {
+    throw this.#noTerminal();
+  }
+
+  async runOnce(): Promise<number> {
+    throw this.#noTerminal();
+  }
+
+  async runDetached(): Promise<string> {
+    throw this.#noTerminal();
+  }
+
+  #noTerminal(): DavitError {
+    return new DavitError("unsupported", `Cannot run commands in rack ${this.name}: only on its own machine`);
+  }
+
   async stopProcess(app: string, id: string): Promise<void> {
     await this.#client.done("DELETE", `/apps/${segment(app)}/processes/${segment(id)}`);
   }

@@ -1,4 +1,5 @@
 import type { ByteStream } from "../bytes.ts";
+import type { Attachment } from "../docker-api/attached.ts";
 import type { Service } from "../manifest/convox-yml.ts";
 
 /** A release as it is to run. */
@@ -46,6 +47,12 @@ export interface AppLogOptions {
   signal: AbortSignal;
 }
 
+/** A command that is run once. */
+export interface OneOff {
+  service: string;
+  command: readonly string[];
+}
+
 /** What runs promoted releases. */
 export interface Runtime {
   /**
@@ -58,6 +65,12 @@ export interface Runtime {
   processes(app: string): Promise<Process[]>;
   /** What an app's processes write, as `TIME service/NAME/PROCESS TEXT` lines. */
   logs(app: string, options: AppLogOptions): AsyncIterable<string>;
+  /** Runs a command beside a process, in its container; undefined where there is no such process. */
+  exec(app: string, id: string, command: readonly string[], to: Attachment): Promise<number | undefined>;
+  /** Runs a command in a container of its own, like a service's; returns its exit code. */
+  run(app: RunningApp, one: OneOff, to: Attachment): Promise<number>;
+  /** The same, and nobody waits; returns the process's id. */
+  runDetached(app: RunningApp, one: OneOff): Promise<string>;
   /** Ends a process, and says whether there was one; Swarm starts another in its place. */
   stop(app: string, id: string): Promise<boolean>;
   /** Replaces a service's processes, and says whether there is such a service. */

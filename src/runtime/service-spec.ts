@@ -8,6 +8,8 @@ export const RACK = "davit.rack";
 export const APP = "davit.app";
 export const SERVICE = "davit.service";
 export const RELEASE = "davit.release";
+/** On containers that run one command. */
+export const ONE_OFF = "davit.one-off";
 
 /** The longest name a service may have. */
 const LONGEST = 63;

@@ -1,14 +1,32 @@
 import type { ByteStream } from "../bytes.ts";
+import type { Attachment } from "../docker-api/attached.ts";
 import type { EngineClient } from "../docker-api/client.ts";
-import { EngineContainers } from "../docker-api/containers.ts";
+import { type EngineContainer, EngineContainers } from "../docker-api/containers.ts";
 import { EngineImages } from "../docker-api/images.ts";
 import { EngineSwarm, type SwarmService, type SwarmTask } from "../docker-api/swarm.ts";
 import { DavitError, hasCode } from "../errors.ts";
 import { check, Type } from "../schema.ts";
 import { merged } from "./merge.ts";
 import { probeVolume } from "./probe/volume.ts";
-import type { AppLogOptions, ApplyEvents, Process, RunningApp, RunningService, Runtime } from "./runtime.ts";
-import { APP, type Place, RACK, RELEASE, SERVICE, serviceName, serviceSpec } from "./service-spec.ts";
+import type {
+  AppLogOptions,
+  ApplyEvents,
+  OneOff,
+  Process,
+  RunningApp,
+  RunningService,
+  Runtime,
+} from "./runtime.ts";
+import {
+  APP,
+  ONE_OFF,
+  type Place,
+  RACK,
+  RELEASE,
+  SERVICE,
+  serviceName,
+  serviceSpec,
+} from "./service-spec.ts";
 import { sick } from "./sick.ts";
 
 /** Between looks at tasks, in milliseconds. */
@@ -145,9 +163,63 @@ export class SwarmRuntime implements Runtime {
     }
   }
 
-  async stop(app: string, id: string): Promise<boolean> {
+  async exec(
+    app: string,
+    id: string,
+    command: readonly string[],
+    to: Attachment,
+  ): Promise<number | undefined> {
+    const container = await this.#container(app, id);
+    return container === undefined ? undefined : await this.#containers.exec(container, command, to);
+  }
+
+  async #container(app: string, id: string): Promise<string | undefined> {
     const tasks = await this.#swarm.tasks(this.#labels(app));
     const container = tasks.find((task) => processOf(task).id === id)?.Status.ContainerStatus?.ContainerID;
+    return container || (await this.#oneOffs(app)).find((one) => oneOffId(one) === id)?.Id;
+  }
+
+  async run(app: RunningApp, one: OneOff, to: Attachment): Promise<number> {
+    const id = await this.#createOneOff(app, one, to);
+    try {
+      return await this.#containers.run(id, to);
+    } finally {
+      await this.#containers.remove(id);
+    }
+  }
+
+  async runDetached(app: RunningApp, one: OneOff): Promise<string> {
+    const Id = await this.#createOneOff(app, one);
+    await this.#containers.start(Id);
+    return oneOffId({ Id, Labels: { [SERVICE]: one.service } });
+  }
+
+  /** On this node: a container of the app's network that Swarm knows nothing of. */
+  async #createOneOff(app: RunningApp, { service, command }: OneOff, to?: Attachment): Promise<string> {
+    const running = app.services.find((one) => one.service.name === service);
+    if (!running) throw new DavitError("not-found", `no such service: ${service}`);
+    const network = await this.#swarm.network(this.#network(app.app), this.#labels(app.app));
+    return await this.#containers.create({
+      Image: running.image,
+      Cmd: command,
+      Env: Object.entries(running.env).map(([name, value]) => `${name}=${value}`),
+      Labels: { ...this.#labels(app.app), [SERVICE]: service, [RELEASE]: app.release, [ONE_OFF]: "yes" },
+      ...(to ? { OpenStdin: true, StdinOnce: true, AttachStdin: true, Tty: to.terminal !== undefined } : {}),
+      HostConfig: {
+        Init: running.service.running.init,
+        NetworkMode: network,
+        AutoRemove: to === undefined,
+        Memory: running.service.running.scale.memory * 1024 * 1024,
+      },
+    });
+  }
+
+  async #oneOffs(app: string): Promise<EngineContainer[]> {
+    return await this.#containers.list({ ...this.#labels(app), [ONE_OFF]: "yes" });
+  }
+
+  async stop(app: string, id: string): Promise<boolean> {
+    const container = await this.#container(app, id);
     if (!container) return false;
     await this.#containers.stop(container);
     return true;
@@ -176,11 +248,11 @@ export class SwarmRuntime implements Runtime {
   }
 
   async processes(app: string): Promise<Process[]> {
-    const tasks = await this.#swarm.tasks(this.#labels(app));
-    return tasks
-      .filter(({ DesiredState, Status }) => DesiredState === "running" || Status.State === "running")
-      .map(processOf)
-      .sort((a, b) => (a.id < b.id ? -1 : 1));
+    const [tasks, others] = await Promise.all([this.#swarm.tasks(this.#labels(app)), this.#oneOffs(app)]);
+    const running = tasks.filter(
+      ({ DesiredState, Status }) => DesiredState === "running" || Status.State === "running",
+    );
+    return [...running.map(processOf), ...others.map(processOfOneOff)].sort((a, b) => (a.id < b.id ? -1 : 1));
   }
 }
 
@@ -212,6 +284,17 @@ function isWell({ service }: RunningService, services: SwarmService[], tasks: Sw
 function isPaused({ service }: RunningService, services: SwarmService[]): boolean {
   const found = services.find(({ Spec }) => Spec.Labels?.[SERVICE] === service.name);
   return found?.UpdateStatus?.State === "paused";
+}
+
+function oneOffId({ Id, Labels }: Pick<EngineContainer, "Id" | "Labels">): string {
+  return processId(Labels[SERVICE] ?? "", Id);
+}
+
+function processOfOneOff(one: EngineContainer): Process {
+  const { [APP]: app = "", [SERVICE]: service = "", [RELEASE]: release = "" } = one.Labels;
+  const started = new Date(one.Created * 1000).toISOString();
+  const status = one.State === "created" ? "pending" : one.State;
+  return { id: oneOffId(one), app, service, release, status, command: one.Command ?? "", started };
 }
 
 /** Swarm's words of a line become ours: `TIME service/NAME/PROCESS TEXT`. */

@@ -2,7 +2,8 @@ import { afterEach, beforeEach, expect, test } from "bun:test";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { convoxCli, startRack } from "../support/convox.ts";
-import { DOCKER, sandbox, sh } from "../support/davit.ts";
+import { DOCKER, davitCommand, sandbox, sh } from "../support/davit.ts";
+import { screen } from "../support/screen.ts";
 import { SHOP, webProject } from "../support/swarm.ts";
 
 /* Promoted releases on a real Swarm of one node. */
@@ -185,6 +186,60 @@ test(
     const convox = convoxCli(box, { RACK_URL: served.rackUrl });
     if (convox)
       expect(await convox.ok(["logs", "-a", "shop", "--no-follow", "--tail", "2"])).toMatch(/ tock$/m);
+  },
+  LONG,
+);
+
+test(
+  "exec and run bring output and exit codes back, through pipes and on a terminal",
+  async () => {
+    await ok(["deploy"], await webProject(box.join("shop"), "one"));
+    const [{ id }] = await json(["ps", "-a", "shop", "-s", "web"]);
+    const inside = (...command: string[]) => run(["exec", id, "-a", "shop", "--", ...command]);
+    expect(await inside("cat", "/www/index.html")).toEqual({ code: 0, stdout: "one", stderr: "" });
+    expect(await inside("sh", "-c", "echo no >&2; exit 3")).toEqual({ code: 3, stdout: "", stderr: "no\n" });
+    expect((await inside("sh", "-c", "nothing-such")).code).toBe(127);
+    expect((await run(["exec", "web-none", "-a", "shop", "ls"])).stderr).toMatch(
+      /^error: no such process: web-none\n/,
+    );
+    const once = (...command: string[]) => run(["run", "web", "-a", "shop", "--", ...command]);
+    expect(await once("sh", "-c", "echo $SERVICE; exit 4")).toEqual({ code: 4, stdout: "web\n", stderr: "" });
+    const noise = Buffer.alloc(100_000_000, crypto.getRandomValues(new Uint8Array(1_000_003)));
+    await writeFile(box.join("noise"), noise);
+    for (const args of [
+      ["exec", id],
+      ["run", "web"],
+    ]) {
+      const child = box.spawn([...args, "-a", "shop", "--", "cat"], {
+        env: env(),
+        stdin: Bun.file(box.join("noise")),
+      });
+      const back = new Bun.CryptoHasher("sha256");
+      for await (const chunk of child.stdout) back.update(chunk);
+      expect(await child.exited).toBe(0);
+      expect(back.digest("hex")).toBe(new Bun.CryptoHasher("sha256").update(noise).digest("hex"));
+    }
+    const detached = (await ok(["run", "web", "-d", "-a", "shop", "--", "sleep", "1000"])).trim();
+    expect((await json(["ps", "-a", "shop"])).map(({ id }: { id: string }) => id)).toContain(detached);
+    await ok(["ps", "stop", detached, "-a", "shop"]);
+    const seen = screen(80, 24);
+    const child = Bun.spawn([...davitCommand(), "exec", id, "sh", "-a", "shop"], {
+      env: box.env({ ...env(), TERM: "xterm" }),
+      terminal: { cols: 80, rows: 24, data: (_, bytes) => seen.write(bytes) },
+    });
+    const type = async (text: string, until: RegExp): Promise<void> => {
+      child.terminal?.write(text);
+      for (let tries = 0; tries < 100 && !until.test(seen.text()); tries++) await Bun.sleep(50);
+      expect(seen.text()).toMatch(until);
+    };
+    await type("stty size\r", /^24 80$/m);
+    child.terminal?.resize(100, 30);
+    await Bun.sleep(500);
+    await type("stty size\r", /^30 100$/m);
+    await type("sleep 100\r", /sleep 100/);
+    await type("\x03", /\^C/);
+    await type("exit 130\r", /exit 130/);
+    expect(await child.exited).toBe(130);
   },
   LONG,
 );
