@@ -56,6 +56,8 @@ import { releasesPromote } from "./releases-promote.ts";
 import { releasesRollback } from "./releases-rollback.ts";
 import { restart } from "./restart.ts";
 import { run } from "./run.ts";
+import { scale } from "./scale.ts";
+import { services } from "./services.ts";
 import { switchRack } from "./switch.ts";
 import { verify } from "./verify.ts";
 import { version } from "./version.ts";
@@ -96,6 +98,8 @@ export const commands: readonly Command[] = [
   psStop,
   restart,
   run,
+  scale,
+  services,
   racks,
   racksAdd,
   racksRemove,

@@ -38,6 +38,8 @@ import type {
   Rack,
   Release,
   RunWanted,
+  Scaling,
+  ServiceInfo,
   System,
   TokenRequest,
 } from "./rack.ts";
@@ -343,6 +345,17 @@ export class EmbeddedRack implements Rack {
     if (!(await this.#parts.ledger.promotions.any())) return;
     const { settlePromotions } = await import("./promoting.ts");
     await settlePromotions(this.#parts);
+  }
+
+  async services(app: string): Promise<ServiceInfo[]> {
+    await this.app(app);
+    const { servicesOf } = await import("./services.ts");
+    return await servicesOf(this.#parts, app);
+  }
+
+  async scale(app: string, service: string, change: Scaling): Promise<void> {
+    const { scaleService } = await import("./services.ts");
+    await scaleService(this.#parts, app, service, change);
   }
 
   async processes(app: string): Promise<Process[]> {

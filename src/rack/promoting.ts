@@ -7,6 +7,7 @@ import { parseEnv } from "./env-text.ts";
 import type { Promotion } from "./promotion-ledger.ts";
 import type { PromoteOptions } from "./rack.ts";
 import { imagesInEngine } from "./run-images.ts";
+import { scaled } from "./scaling.ts";
 
 /** Between signs of life of a promotion, in milliseconds. */
 const BEAT = 15_000;
@@ -121,7 +122,8 @@ async function runningApp(
   const manifest = await loadConvoxYml(release.manifest, "convox.yml", env);
   const images = await imagesInEngine(parts, runtime, app, release.build);
   const told = { app, build: release.build, description: release.description, rack: parts.name, release: id };
-  const services = manifest.services.map((service) => {
+  const wanted = await Promise.all(manifest.services.map((service) => scaled(parts, app, service)));
+  const services = wanted.map((service) => {
     const image = images.get(service.name);
     if (image === undefined)
       throw new DavitError("not-found", `build ${release.build} has no image for service ${service.name}`);

@@ -198,6 +198,20 @@ export interface LogsWanted {
   signal: AbortSignal;
 }
 
+export interface ServiceInfo {
+  name: string;
+  count: number;
+  /** Thousandths of a processor. */
+  cpu: number;
+  /** Megabytes. */
+  memory: number;
+  domain: string;
+  ports: number[];
+}
+
+/** What is left out stays. */
+export type Scaling = Partial<Pick<ServiceInfo, "count" | "cpu" | "memory">>;
+
 export interface RunWanted {
   service: string;
   command: readonly string[];
@@ -273,6 +287,10 @@ export interface Rack extends AsyncDisposable {
   /** Makes a release the app's active one: what runs, where the rack runs releases. */
   promote(app: string, id: string, options?: PromoteOptions): Promise<void>;
 
+  /** The services of the active release. */
+  services(app: string): Promise<ServiceInfo[]>;
+  /** Changes how much of a service runs. */
+  scale(app: string, service: string, change: Scaling): Promise<void>;
   /** What runs of an app. */
   processes(app: string): Promise<Process[]>;
   /** What they write: `TIME service/NAME/PROCESS TEXT` lines. */

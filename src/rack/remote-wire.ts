@@ -6,6 +6,7 @@ import {
   BuildStatus,
   type Process,
   type Release,
+  type ServiceInfo,
   type System,
   ZERO_TIME,
 } from "./rack.ts";
@@ -59,6 +60,17 @@ export const WireBuild = Type.Object({
   steps: Type.Optional(Type.Array(BuildStep)),
 });
 
+export const WireService = Type.Object({
+  name: Type.String(),
+  count: Type.Optional(Type.Integer()),
+  cpu: Type.Optional(Type.Integer()),
+  memory: Type.Optional(Type.Integer()),
+  domain: Text,
+  ports: Type.Optional(
+    Type.Union([Type.Array(Type.Object({ container: Type.Optional(Type.Integer()) })), Type.Null()]),
+  ),
+});
+
 export const WireRelease = Type.Object({
   id: Type.String(),
   app: Text,
@@ -89,6 +101,18 @@ export function appOf(wire: Static<typeof WireApp>): App {
   const { name, generation = "", locked = false, release = "", router = "", status = "", parameters } = wire;
   const app = { name, generation, locked, release, router, status, parameters: parameters ?? {} };
   return wire.problem ? { ...app, problem: wire.problem } : app;
+}
+
+export function serviceOf(wire: Static<typeof WireService>): ServiceInfo {
+  const { name, count = 0, cpu = 0, memory = 0, domain = "", ports } = wire;
+  return {
+    name,
+    count,
+    cpu,
+    memory,
+    domain,
+    ports: (ports ?? []).flatMap(({ container }) => container ?? []),
+  };
 }
 
 /** A service's name stands in `name` of racks that have no `service`. */

@@ -25,6 +25,8 @@ import type {
   Process,
   Rack,
   Release,
+  Scaling,
+  ServiceInfo,
   System,
   TokenRequest,
 } from "./rack.ts";
@@ -37,11 +39,13 @@ import {
   list,
   processOf,
   releaseOf,
+  serviceOf,
   systemOf,
   WireApp,
   WireBuild,
   WireProcess,
   WireRelease,
+  WireService,
   WireSystem,
 } from "./remote-wire.ts";
 import { RegistryLogin } from "./settings.ts";
@@ -227,6 +231,17 @@ export class RemoteRack implements Rack {
     } finally {
       await local.deleteApp(stage);
     }
+  }
+
+  async services(app: string): Promise<ServiceInfo[]> {
+    const path = `/apps/${segment(app)}/services`;
+    return ((await this.#client.json(list(WireService), "GET", path)) ?? []).map(serviceOf);
+  }
+
+  async scale(app: string, service: string, { count, cpu, memory }: Scaling): Promise<void> {
+    const field = (value: number | undefined) => (value === undefined ? undefined : String(value));
+    const form = { count: field(count), cpu: field(cpu), memory: field(memory) };
+    await this.#client.done("PUT", `/apps/${segment(app)}/services/${segment(service)}`, { form });
   }
 
   async processes(app: string): Promise<Process[]> {

@@ -191,6 +191,31 @@ test(
 );
 
 test(
+  "a service is scaled, keeps that over the next release, and its other processes run on",
+  async () => {
+    const dir = await webProject(box.join("shop"), "one");
+    await ok(["deploy"], dir);
+    const [before] = await json(["ps", "-a", "shop", "-s", "worker"]);
+    await ok(["scale", "web", "--count", "2", "-a", "shop"]);
+    expect(await json(["scale", "-a", "shop"])).toEqual([
+      { service: "web", desired: 2, running: 2, cpu: 10, memory: 32 },
+      { service: "worker", desired: 1, running: 1, cpu: 10, memory: 32 },
+    ]);
+    expect((await json(["ps", "-a", "shop", "-s", "worker"]))[0].id).toBe(before.id);
+    await webProject(dir, "two");
+    await ok(["deploy"], dir);
+    expect((await json(["ps", "-a", "shop", "-s", "web"])).length).toBe(2);
+    expect(await ok(["services", "-a", "shop"])).toBe(
+      "SERVICE  DOMAIN  PORTS\nweb              3000\nworker           \n",
+    );
+    expect((await run(["scale", "none", "--count", "2", "-a", "shop"])).stderr).toMatch(
+      /^error: no such service: none\n/,
+    );
+  },
+  LONG,
+);
+
+test(
   "exec and run bring output and exit codes back, through pipes and on a terminal",
   async () => {
     await ok(["deploy"], await webProject(box.join("shop"), "one"));

@@ -21,10 +21,15 @@ export const runtime: readonly Route[] = [
     return ok();
   }),
   route("GET /apps/$app/services", services, { deploy: true }),
-  route(
-    "PUT /apps/$app/services/$service",
-    withApp(async () => problem(501, "this rack runs no services")),
-  ),
+  route("PUT /apps/$app/services/$service", async ({ rack, form, params: { app = "", service = "" } }) => {
+    const [count, cpu, memory] = [form.int("count"), form.int("cpu"), form.int("memory")];
+    await rack.scale(app, service, {
+      ...(count === undefined ? {} : { count }),
+      ...(cpu === undefined ? {} : { cpu }),
+      ...(memory === undefined ? {} : { memory }),
+    });
+    return ok();
+  }),
   route("POST /apps/$app/services/$service/restart", async ({ rack, params: { app = "", service = "" } }) => {
     await rack.restart(app, service);
     return ok();
@@ -60,19 +65,14 @@ function wireOf(process: Process): object {
   return { ...rest, ...process, name: process.service };
 }
 
-/** The services that the active release's manifest names, none of them running. */
+/** With all the fields that the original's clients look for. */
 async function services({ rack, params: { app = "" } }: RackCall): Promise<Response> {
-  const { release } = await rack.app(app);
-  if (release === "") return json([]);
-  const { manifest, env } = await rack.release(app, release);
-  const [{ loadConvoxYml }, { parseEnv }] = await Promise.all([
-    import("../../manifest/convox-yml.ts"),
-    import("../../rack/env-text.ts"),
-  ]);
-  const found = await loadConvoxYml(manifest, "convox.yml", parseEnv(env));
+  const rest = { gpu: 0, "gpu-vendor": "", nlb: [] };
+  const found = await rack.services(app);
   return json(
-    found.services.map(({ name }) => ({
-      ...{ name, count: 0, cpu: 0, domain: "", gpu: 0, "gpu-vendor": "", memory: 0, nlb: [], ports: [] },
+    found.map(({ ports, ...service }) => ({
+      ...{ ...service, ...rest },
+      ports: ports.map((container) => ({ balancer: 443, certificate: "", container })),
     })),
   );
 }

@@ -1,0 +1,37 @@
+import type { Service } from "../manifest/convox-yml.ts";
+import { checkJson, Type } from "../schema.ts";
+import type { EmbeddedParts } from "./embedded-parts.ts";
+import type { Scaling } from "./rack.ts";
+
+/** What somebody has set beside convox.yml, and every release keeps. */
+const Changed = Type.Object({
+  count: Type.Optional(Type.Integer({ minimum: 0 })),
+  cpu: Type.Optional(Type.Integer({ minimum: 0 })),
+  memory: Type.Optional(Type.Integer({ minimum: 0 })),
+});
+
+export function scaleFact(app: string, service: string): string {
+  return `scale ${app}/${service}`;
+}
+
+/** What was set of a service. */
+export async function scalingOf({ ledger }: EmbeddedParts, app: string, service: string): Promise<Scaling> {
+  const text = await ledger.known(scaleFact(app, service));
+  return text === undefined ? {} : checkJson(Changed, text, "the service's scale");
+}
+
+/** A service as it is to run: what was set stands in place of what convox.yml says. */
+export async function scaled(parts: EmbeddedParts, app: string, service: Service): Promise<Service> {
+  const { count, cpu, memory } = await scalingOf(parts, app, service.name);
+  const { scale } = service.running;
+  const running = {
+    ...service.running,
+    scale: {
+      min: count ?? scale.min,
+      max: Math.max(count ?? scale.min, scale.max),
+      cpu: cpu ?? scale.cpu,
+      memory: memory ?? scale.memory,
+    },
+  };
+  return { ...service, running };
+}
