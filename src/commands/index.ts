@@ -1,4 +1,5 @@
 import { apps } from "./apps.ts";
+import { appsCancel } from "./apps-cancel.ts";
 import { appsCreate } from "./apps-create.ts";
 import { appsDelete } from "./apps-delete.ts";
 import { appsInfo } from "./apps-info.ts";
@@ -92,6 +93,7 @@ export const commands: readonly Command[] = [
   appsCreate,
   appsInfo,
   appsDelete,
+  appsCancel,
   exec,
   logs,
   ps,

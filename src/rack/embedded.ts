@@ -340,6 +340,10 @@ export class EmbeddedRack implements Rack {
     return { done: Promise.resolve() };
   }
 
+  async cancel(app: string): Promise<void> {
+    await this.#parts.ledger.promotions.cancel(app);
+  }
+
   /** What a process left in between is brought back before anybody looks. */
   async #settle(): Promise<void> {
     if (!(await this.#parts.ledger.promotions.any())) return;

@@ -1,4 +1,4 @@
-import { DavitError, hasCode, reasonOf } from "../errors.ts";
+import { DavitError, reasonOf } from "../errors.ts";
 import { loadConvoxYml } from "../manifest/convox-yml.ts";
 import { environmentOf } from "../runtime/environment.ts";
 import type { RunningApp, Runtime } from "../runtime/runtime.ts";
@@ -9,8 +9,8 @@ import type { PromoteOptions } from "./rack.ts";
 import { imagesInEngine } from "./run-images.ts";
 import { scaled } from "./scaling.ts";
 
-/** Between signs of life of a promotion, in milliseconds. */
-const BEAT = 15_000;
+/** Between signs of life of a promotion, in milliseconds: so long a cancel waits at most. */
+const BEAT = 2000;
 
 /** A promotion that has begun: it is on record, and `done` says how it ends. */
 export interface Promoting {
@@ -30,7 +30,9 @@ export async function startPromotion(
   const runtime = await requireRuntime(parts);
   await settlePromotions(parts);
   const promotion = await parts.ledger.promotions.begin(app, id);
-  const done = alive(parts, promotion, () => carryOver(parts, runtime, promotion, options));
+  const done = alive(parts, promotion, (cancelled) =>
+    carryOver(parts, runtime, promotion, options, cancelled),
+  );
   done.catch(() => undefined);
   return { done };
 }
@@ -39,14 +41,16 @@ async function carryOver(
   parts: EmbeddedParts,
   runtime: Runtime,
   promotion: Promotion,
-  { signal = new AbortController().signal, ...events }: PromoteOptions,
+  { signal, ...events }: PromoteOptions,
+  cancelled: AbortSignal,
 ): Promise<void> {
   const { app, release } = promotion;
   try {
-    await runtime.apply(await runningApp(parts, runtime, app, release), events, signal);
+    const either = signal ? AbortSignal.any([signal, cancelled]) : cancelled;
+    await runtime.apply(await runningApp(parts, runtime, app, release), events, either);
   } catch (error) {
     await goBack(parts, runtime, promotion);
-    const failure = unhappy(promotion, error, signal);
+    const failure = unhappy(promotion, error, signal?.aborted ?? false);
     await parts.ledger.setFact(failedFact(app), failure.message);
     throw failure;
   }
@@ -80,21 +84,28 @@ async function goBack(parts: EmbeddedParts, runtime: Runtime, promotion: Promoti
   await parts.ledger.promotions.end(promotion, before);
 }
 
-function unhappy({ app, release, before }: Promotion, error: unknown, signal: AbortSignal): DavitError {
+function unhappy({ app, release, before }: Promotion, error: unknown, interrupted: boolean): DavitError {
   const back = before === "" ? "nothing runs" : `${before} runs`;
-  if (signal.aborted || hasCode(error, "interrupted"))
-    return new DavitError("interrupted", `Interrupted: ${back}`, { cause: error });
+  if (interrupted) return new DavitError("interrupted", `Interrupted: ${back}`, { cause: error });
   return new DavitError("conflict", `Cannot promote ${release}, so ${back}: ${reasonOf(error)}`, {
     cause: error,
     hint: `davit logs -a ${app}`,
   });
 }
 
-async function alive<T>(parts: EmbeddedParts, promotion: Promotion, work: () => Promise<T>): Promise<T> {
-  const renew = (): void => void parts.ledger.promotions.renew(promotion).catch(() => undefined);
-  const beat = setInterval(renew, BEAT);
+async function alive<T>(
+  { ledger }: EmbeddedParts,
+  promotion: Promotion,
+  work: (cancelled: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const cancel = new AbortController();
+  const renew = async (): Promise<void> => {
+    if ((await ledger.promotions.renew(promotion)) === "cancelled")
+      cancel.abort(new DavitError("conflict", "it was cancelled"));
+  };
+  const beat = setInterval(() => void renew().catch(() => undefined), BEAT);
   try {
-    return await work();
+    return await work(cancel.signal);
   } finally {
     clearInterval(beat);
   }

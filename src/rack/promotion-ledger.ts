@@ -14,7 +14,7 @@ const PromotionRow = Type.Object({
   /** The release that ran before, or "". */
   before: Type.String(),
   release: Type.String(),
-  /** `applying`, or `reverting` to the one before. */
+  /** `applying`; `cancelled` by somebody; or `reverting` to the one before. */
   phase: Type.String(),
   owner: Type.String(),
   until: Type.Integer(),
@@ -58,11 +58,26 @@ export class PromotionLedger {
     });
   }
 
-  async renew({ app, owner }: Promotion): Promise<void> {
+  /** Says that it is alive, and hears whether it is to go on. */
+  async renew({ app, owner }: Promotion): Promise<"on" | "cancelled"> {
     const until = this.#now() + LEASE;
-    await this.#db.write(() =>
-      run("UPDATE promotions SET until = ? WHERE app = ? AND owner = ?", until, app, owner),
-    );
+    const row = await this.#db.write(function* () {
+      yield* run("UPDATE promotions SET until = ? WHERE app = ? AND owner = ?", until, app, owner);
+      return yield* first("SELECT * FROM promotions WHERE app = ? AND owner = ?", app, owner);
+    });
+    return row !== undefined && promotionOf(row).phase === "cancelled" ? "cancelled" : "on";
+  }
+
+  /** Asks whoever promotes to go back. */
+  async cancel(app: string): Promise<void> {
+    const asked = await this.#db.write(function* () {
+      yield* findApp(app);
+      return yield* run(
+        "UPDATE promotions SET phase = 'cancelled' WHERE app = ? AND phase = 'applying'",
+        app,
+      );
+    });
+    if (asked === 0) throw new DavitError("denied", "app is not updating");
   }
 
   /** The app is updating until it runs one release again, even if that is the old one. */
@@ -91,7 +106,7 @@ export class PromotionLedger {
   async takeAbandoned(): Promise<Promotion[]> {
     const rows = await this.#db.read(() => all("SELECT * FROM promotions ORDER BY app"));
     const taken: Promotion[] = [];
-    for (const row of rows.map((one) => check(PromotionRow, one, "the ledger's promotions"))) {
+    for (const row of rows.map(promotionOf)) {
       if (!isAbandoned(row.owner, row.until, this.#now(), this.#db.shared)) continue;
       const mine = {
         ...row,
@@ -109,4 +124,8 @@ export class PromotionLedger {
     }
     return taken;
   }
+}
+
+function promotionOf(row: unknown): Promotion {
+  return check(PromotionRow, row, "the ledger's promotions");
 }

@@ -287,6 +287,8 @@ export interface Rack extends AsyncDisposable {
   /** Makes a release the app's active one: what runs, where the rack runs releases. */
   promote(app: string, id: string, options?: PromoteOptions): Promise<void>;
 
+  /** Has a promotion that is on its way go back. */
+  cancel(app: string): Promise<void>;
   /** The services of the active release. */
   services(app: string): Promise<ServiceInfo[]>;
   /** Changes how much of a service runs. */

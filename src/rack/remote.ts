@@ -233,6 +233,10 @@ export class RemoteRack implements Rack {
     }
   }
 
+  async cancel(app: string): Promise<void> {
+    await this.#client.done("POST", `/apps/${segment(app)}/cancel`);
+  }
+
   async services(app: string): Promise<ServiceInfo[]> {
     const path = `/apps/${segment(app)}/services`;
     return ((await this.#client.json(list(WireService), "GET", path)) ?? []).map(serviceOf);

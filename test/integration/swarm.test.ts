@@ -132,6 +132,31 @@ test(
 );
 
 test(
+  "a promotion that is cancelled goes back, and one at a time is made of an app",
+  async () => {
+    const dir = await webProject(box.join("shop"), "one");
+    const first = await json(["deploy"], dir);
+    expect((await run(["apps", "cancel", "shop"])).stderr).toMatch(/^error: app is not updating\n/);
+    await webProject(dir, "two", SHOP.replace("port: 3000", "port: 3001").replace("grace: 2", "grace: 60"));
+    const { release } = await json(["build"], dir);
+    const promoting = run(["releases", "promote", release, "-a", "shop"]);
+    await Bun.sleep(2500);
+    expect((await json(["apps", "info", "shop"])).status).toBe("updating");
+    expect((await run(["releases", "promote", release, "-a", "shop"])).stderr).toMatch(
+      /^error: app is currently updating\n/,
+    );
+    await ok(["apps", "cancel", "shop"]);
+    const { code, stderr } = await promoting;
+    expect([code, stderr]).toEqual([
+      1,
+      expect.stringContaining(`so ${first.release} runs: it was cancelled`),
+    ]);
+    expect(await answer("web")).toBe("one");
+  },
+  LONG,
+);
+
+test(
   "a stopped process is replaced, a restart replaces all, and deleting an app ends them",
   async () => {
     await ok(["deploy"], await webProject(box.join("shop"), "one"));

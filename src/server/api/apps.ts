@@ -1,4 +1,4 @@
-import { json, ok, problem } from "../answer.ts";
+import { json, ok } from "../answer.ts";
 import { type RackCall, type Route, route } from "../route.ts";
 
 /** Who sees only some apps is told of no others. */
@@ -40,8 +40,8 @@ export const apps: readonly Route[] = [
     { event: "app:delete" },
   ),
   route("POST /apps/$app/cancel", async ({ rack, params: { app = "" } }) => {
-    await rack.app(app);
-    return problem(403, "app is not updating");
+    await rack.cancel(app);
+    return ok();
   }),
   route("GET /apps/$app/configs/$name", async ({ rack, params: { app = "", name = "" } }) => {
     await rack.app(app);
