@@ -12,7 +12,7 @@ export const deploy: Command = {
   async run(input, context) {
     const built = await runBuild(input, context);
     const out = input.on("id") || input.on("json") ? context.stderr : context.stdout;
-    await promote(await context.rack(), built.app, built.release, out, context);
+    await promote(await context.rack(), built.app, built.release, out, context, input.on("force"));
     if (input.on("id")) context.stdout.print(built.release);
     else if (input.on("json")) json(context, built);
   },

@@ -15,11 +15,31 @@ export async function promote(
   id: string,
   out: Output,
   context: Context,
+  force = false,
 ): Promise<void> {
   if (id === "") throw new DavitError("conflict", "no release to promote");
+  if ((await rack.app(app)).status === "updating") await untilReady(rack, app, out, context, force);
   await step(out, `Promoting ${id}`, async () => {
     await rack.promote(app, id, { signal: context.signal });
     await settled(rack, app, id, context.signal);
+  });
+}
+
+/** One promotion of an app at a time; by force the one that is on its way goes back. */
+async function untilReady(
+  rack: Rack,
+  app: string,
+  out: Output,
+  { signal }: Context,
+  force: boolean,
+): Promise<void> {
+  await step(out, "Waiting for app to be ready", async () => {
+    if (force) await rack.cancel(app).catch(() => undefined);
+    for (const end = performance.now() + LONGEST; performance.now() < end; await Bun.sleep(POLL)) {
+      signal.throwIfAborted();
+      if ((await rack.app(app)).status === "running") return;
+    }
+    throw new DavitError("conflict", `app ${app} is not running after 35 minutes`);
   });
 }
 

@@ -14,6 +14,6 @@ export const releasesPromote: Command = {
     const id = input.args[0] ?? (await rack.releases(app, 1))[0]?.id;
     if (id === undefined)
       throw new DavitError("not-found", "no releases to promote", { hint: "build something first" });
-    await promote(rack, app, id, context.stdout, context);
+    await promote(rack, app, id, context.stdout, context, input.on("force"));
   },
 };

@@ -25,7 +25,7 @@ export const releasesRollback: Command = {
       },
       (made) => made.id,
     );
-    await promote(rack, app, release.id, out, context);
+    await promote(rack, app, release.id, out, context, input.on("force"));
     if (input.on("id")) context.stdout.print(release.id);
     else if (input.on("json")) json(context, release);
   },

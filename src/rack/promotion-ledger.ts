@@ -47,7 +47,7 @@ export class PromotionLedger {
       const { release: before } = yield* findApp(app);
       yield* requirePromotable(app, release, before);
       if ((yield* first("SELECT app FROM promotions WHERE app = ?", app)) !== undefined)
-        throw new DavitError("conflict", "app is currently updating", { hint: "wait until it is running" });
+        throw new DavitError("denied", "app is currently updating", { hint: "wait until it is running" });
       yield* run(
         "INSERT INTO promotions (app, before, release, phase, owner, until) VALUES (?, ?, ?, ?, ?, ?)",
         ...[app, before, release, row.phase, row.owner, row.until],

@@ -24,6 +24,9 @@ const EXTERNAL = 24 * 60 * 60 * 1000;
 const BEAT = 10_000;
 /** Between looks for mirrors that nobody uses, in milliseconds. */
 const SWEEP = 60 * 60 * 1000;
+/** How long a promotion may take to go back, and between looks, in milliseconds. */
+const PATIENCE = 5 * 60 * 1000;
+const LOOK = 500;
 const OBJECT = "application/octet-stream";
 /** Images that may be copied in at once, for all apps together. */
 const MOST_IMPORTS = 4;
@@ -188,10 +191,18 @@ export class ServedRack {
   }
 
   /** Begins to promote; how it ends is on record, and a stop of the server ends it. */
-  async promote(rack: EmbeddedRack, app: string, id: string): Promise<void> {
+  async promote(rack: EmbeddedRack, app: string, id: string, force: boolean): Promise<void> {
+    if (force) await this.#makeWay(rack, app);
     const { done } = await rack.startPromotion(app, id, { signal: this.#stopping.signal });
     const ended = done.catch(() => undefined).then(() => void this.#promotions.delete(ended));
     this.#promotions.add(ended);
+  }
+
+  /** A promotion that is on its way goes back first. */
+  async #makeWay(rack: EmbeddedRack, app: string): Promise<void> {
+    await rack.cancel(app).catch(() => undefined);
+    for (const end = performance.now() + PATIENCE; performance.now() < end; await Bun.sleep(LOOK))
+      if ((await rack.app(app)).status !== "updating") return;
   }
 
   /** Records a build, and has it run when its turn comes. */

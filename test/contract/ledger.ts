@@ -351,6 +351,38 @@ export function testLedger(name: string, makeBox: () => Promise<LedgerBox>): voi
     expect(await ledger.builds.grants.find("hash")).toBeUndefined();
   });
 
+  sentence(
+    "one promotion of an app at a time is on record, and can be cancelled until it ends",
+    async (ledger) => {
+      const release = {
+        id: newId("R"),
+        env: "",
+        manifest: "services: {web: {}}",
+        description: "",
+        parent: "",
+      };
+      await ledger.releases.create("shop", "", {
+        ...release,
+        parent: (await ledger.releases.newest("shop"))?.id ?? "",
+      });
+      const { promotions } = ledger;
+      await expect(promotions.cancel("shop")).rejects.toThrow("app is not updating");
+      const promotion = await promotions.begin("shop", release.id);
+      await expect(promotions.begin("shop", release.id)).rejects.toThrow("app is currently updating");
+      expect((await ledger.apps.find("shop")).status).toBe("updating");
+      expect(await promotions.takeAbandoned()).toEqual([]);
+      expect(await promotions.renew(promotion)).toBe("on");
+      await promotions.cancel("shop");
+      expect(await promotions.renew(promotion)).toBe("cancelled");
+      await promotions.revert(promotion);
+      await expect(promotions.cancel("shop")).rejects.toThrow("app is not updating");
+      await promotions.end(promotion, release.id);
+      expect(await ledger.apps.find("shop")).toMatchObject({ status: "running", release: release.id });
+      expect(await promotions.any()).toBe(false);
+      await expect(promotions.end(promotion, "")).rejects.toThrow("another davit has taken over");
+    },
+  );
+
   sentence("one leads until its time is up, and who lost the lead changes nothing", async (_, box) => {
     let time = Date.UTC(2026, 0, 1);
     const ledger = await box.open(() => new Date(time));

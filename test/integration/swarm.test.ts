@@ -132,7 +132,7 @@ test(
 );
 
 test(
-  "a promotion that is cancelled goes back, and one at a time is made of an app",
+  "a promotion that is cancelled goes back, and the next waits for it",
   async () => {
     const dir = await webProject(box.join("shop"), "one");
     const first = await json(["deploy"], dir);
@@ -142,15 +142,16 @@ test(
     const promoting = run(["releases", "promote", release, "-a", "shop"]);
     await Bun.sleep(2500);
     expect((await json(["apps", "info", "shop"])).status).toBe("updating");
-    expect((await run(["releases", "promote", release, "-a", "shop"])).stderr).toMatch(
-      /^error: app is currently updating\n/,
-    );
+    const waiting = run(["releases", "rollback", first.release, "-a", "shop"]);
+    await Bun.sleep(500);
     await ok(["apps", "cancel", "shop"]);
     const { code, stderr } = await promoting;
     expect([code, stderr]).toEqual([
       1,
       expect.stringContaining(`so ${first.release} runs: it was cancelled`),
     ]);
+    const { stdout } = await waiting;
+    expect(stdout).toMatch(/Waiting for app to be ready\.\.\. OK\nPromoting R[A-Z]{10}\.\.\. OK\n/);
     expect(await answer("web")).toBe("one");
   },
   LONG,

@@ -38,7 +38,7 @@ function wanted(form: Form) {
 }
 
 /** Answers when it has begun; the app's status says how it goes on. */
-async function promote({ rack, served, params: { app = "", id = "" } }: RackCall): Promise<Response> {
-  await served.promote(rack, app, id);
+async function promote({ rack, served, form, params: { app = "", id = "" } }: RackCall): Promise<Response> {
+  await served.promote(rack, app, id, form.on("force"));
   return ok();
 }
