@@ -6,7 +6,7 @@ import type { EmbeddedParts } from "./embedded-parts.ts";
 import { parseEnv } from "./env-text.ts";
 import type { Promotion } from "./promotion-ledger.ts";
 import type { PromoteOptions } from "./rack.ts";
-import { imagesInEngine } from "./run-images.ts";
+import { forgetImages, imagesInEngine } from "./run-images.ts";
 import { scaled } from "./scaling.ts";
 
 /** Between signs of life of a promotion, in milliseconds: so long a cancel waits at most. */
@@ -55,6 +55,18 @@ async function carryOver(
     throw failure;
   }
   await parts.ledger.promotions.end(promotion, release);
+  await tidy(parts, runtime, promotion).catch(() => undefined);
+}
+
+/** The images of this release and the one before stay in the engine, for a way back that needs no rack. */
+async function tidy(
+  parts: EmbeddedParts,
+  runtime: Runtime,
+  { app, before, release }: Promotion,
+): Promise<void> {
+  const kept = [release, before].filter((id) => id !== "");
+  const builds = await Promise.all(kept.map(async (id) => (await parts.ledger.releases.find(app, id)).build));
+  await forgetImages(parts, runtime, app, builds);
 }
 
 /** Where it is noted why an app's last promotion failed. */

@@ -22,9 +22,31 @@ export async function imagesInEngine(
     return found;
   });
   const there = await Promise.all([...ids.values()].map((id) => runtime.hasImage(id)));
-  if (there.every(Boolean)) return ids;
-  await runtime.load((await exportEmbedded(parts, app, [build], {})).stream);
+  if (!there.every(Boolean)) await runtime.load((await exportEmbedded(parts, app, [build], {})).stream);
+  for (const [service, id] of ids)
+    await runtime.nameImage(id, repositoryOf(parts, app), `${service}.${build}`);
   return ids;
+}
+
+/** As archives of the rack name its images. */
+function repositoryOf({ name }: EmbeddedParts, app: string): string {
+  return `${name}/${app}`;
+}
+
+/** Takes away the names of an app's other builds. What is not known here may be another rack's of that name. */
+export async function forgetImages(
+  parts: EmbeddedParts,
+  runtime: Runtime,
+  app: string,
+  kept: readonly string[],
+): Promise<void> {
+  const repository = repositoryOf(parts, app);
+  for (const tag of await runtime.tagsOf(repository)) {
+    const build = tag.slice(tag.lastIndexOf(".") + 1);
+    if (kept.includes(build)) continue;
+    const ours = await parts.ledger.builds.find(app, build).catch(() => undefined);
+    if (ours) await runtime.forgetName(repository, tag);
+  }
 }
 
 /** A classic engine calls an image by the digest of its config. */

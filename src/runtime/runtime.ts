@@ -81,4 +81,10 @@ export interface Runtime {
   hasImage(id: string): Promise<boolean>;
   /** Takes images out of an archive, by their ids and names. */
   load(archive: ByteStream): Promise<void>;
+  /** Names an image, so that nobody tidies it away. */
+  nameImage(id: string, repository: string, tag: string): Promise<void>;
+  /** The tags of a repository. */
+  tagsOf(repository: string): Promise<string[]>;
+  /** Takes a name away; an image without any goes, unless it runs. */
+  forgetName(repository: string, tag: string): Promise<void>;
 }

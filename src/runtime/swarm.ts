@@ -88,6 +88,19 @@ export class SwarmRuntime implements Runtime {
     await this.#images.load(archive);
   }
 
+  async nameImage(id: string, repository: string, tag: string): Promise<void> {
+    await this.#images.tag(id, repository, tag);
+  }
+
+  async tagsOf(repository: string): Promise<string[]> {
+    const names = await this.#images.names(repository);
+    return names.map(({ name }) => name.slice(repository.length + 1));
+  }
+
+  async forgetName(repository: string, tag: string): Promise<void> {
+    await this.#images.remove(`${repository}:${tag}`);
+  }
+
   async #place({ app, services }: RunningApp): Promise<Place> {
     const network = await this.#swarm.network(this.#network(app), this.#labels(app));
     const [first] = services;

@@ -59,9 +59,17 @@ test(
       { service: "web", status: "running", release: first.release, command: "" },
       { service: "worker", status: "running", release: first.release, command: "/bin/busybox sleep 100000" },
     ]);
-    await writeFile(join(dir, "www/index.html"), "two");
-    await json(["deploy"], dir);
-    expect(await answer("web")).toBe("two");
+    const builds = [first.id];
+    for (const word of ["two", "three"]) {
+      await writeFile(join(dir, "www/index.html"), word);
+      builds.push((await json(["deploy"], dir)).id);
+      expect(await answer("web")).toBe(word);
+    }
+    const tags = await sh([DOCKER, "images", "--format", "{{.Tag}}", `${rack}/shop`]);
+    const [, second, third] = builds;
+    expect(tags.trimEnd().split("\n").sort()).toEqual(
+      [second, third].flatMap((id) => [`web.${id}`, `worker.${id}`]).sort(),
+    );
   },
   LONG,
 );
