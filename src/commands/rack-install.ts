@@ -4,8 +4,11 @@ import { step } from "./show.ts";
 export const rackInstall: Command = {
   name: "rack install",
   summary: "let the rack run what it promotes, on the Docker Swarm of this engine",
-  examples: ["davit rack install", "davit rack install -r west"],
-  async run(_input, context) {
+  flags: {
+    domain: { type: "string", summary: "let the world in: services answer to SERVICE.APP.DOMAIN" },
+  },
+  examples: ["davit rack install", "davit rack install --domain apps.example.com -r west"],
+  async run(input, context) {
     const [{ EngineClient }, { EngineSwarm }] = await Promise.all([
       import("../docker-api/client.ts"),
       import("../docker-api/swarm.ts"),
@@ -14,6 +17,8 @@ export const rackInstall: Command = {
     const swarm = new EngineSwarm(await EngineClient.fromEnv(context.env));
     if (await swarm.isManager()) context.stdout.line("This engine is a Swarm manager already");
     else await step(context.stdout, "Making a Swarm of this engine alone", () => swarm.init());
-    await step(context.stdout, `Installing rack ${rack.name}`, () => rack.setParams({ Runtime: "swarm" }));
+    const domain = input.text("domain");
+    const params = { Runtime: "swarm", ...(domain === undefined ? {} : { RouterDomain: domain }) };
+    await step(context.stdout, `Installing rack ${rack.name}`, () => rack.setParams(params));
   },
 };

@@ -69,6 +69,7 @@ export type SwarmTask = Static<typeof SwarmTask>;
 
 const AnySpec = Type.Record(Type.String(), Type.Unknown());
 const Created = Type.Object({ ID: Type.String() });
+const Config = Type.Object({ ID: Type.String(), Spec: Type.Object({ Name: Type.String() }) });
 const Network = Type.Object({ Id: Type.String(), Name: Type.String() });
 
 /** Where a single node's Swarm listens: nobody else is meant to join it. */
@@ -149,6 +150,20 @@ export class EngineSwarm {
       json,
     });
     return made.Id;
+  }
+
+  /** A file that services may have, of this name, made where there is none. */
+  async config(name: string, text: string, labels: Labels): Promise<string> {
+    const query = { filters: JSON.stringify({ name: [name] }) };
+    const found = await this.#client.json(Type.Array(Config), "GET", "/configs", { query });
+    const known = found.find(({ Spec }) => Spec.Name === name);
+    if (known) return known.ID;
+    const json = { Name: name, Labels: labels, Data: Buffer.from(text).toString("base64") };
+    return (await this.#client.json(Created, "POST", "/configs/create", { json })).ID;
+  }
+
+  async removeConfig(name: string): Promise<void> {
+    await this.#client.call("DELETE", `/configs/${name}`).catch(unlessGone);
   }
 
   async removeNetwork(name: string): Promise<void> {

@@ -238,8 +238,10 @@ export class EmbeddedRack implements Rack {
   }
 
   async deleteApp(name: string): Promise<void> {
-    await (await this.#parts.runtime())?.remove(name);
+    const runtime = await this.#parts.runtime();
+    await runtime?.remove(name);
     await this.#parts.ledger.apps.remove(name);
+    if (runtime) await (await import("./routing.ts")).publishRoutes(this.#parts, runtime);
     await rm(this.#parts.notes(name), { recursive: true, force: true });
     await this.#parts.collector.run();
     await this.#parts.publish();

@@ -15,6 +15,14 @@ const DEFAULTS: Record<string, string> = {
   BuildMethod: "ec2",
 };
 
+/** What the router is where nobody said otherwise; shown once there is one. */
+const ROUTER_DEFAULTS: Record<string, string> = {
+  RouterHttpPort: "80",
+  RouterHttpsPort: "443",
+  RouterImage: "caddy:2",
+  RouterTls: "off",
+};
+
 /** Where images are kept: a prefix in a registry, or nothing for the rack itself. */
 export const REGISTRY = "Registry";
 
@@ -22,6 +30,7 @@ export const REGISTRY = "Registry";
 export const RUNTIME = "Runtime";
 
 const YES_NO = /^(Yes|No)$/;
+const PORT = /^[1-9]\d{0,4}$/;
 const RULES: Record<string, { like: RegExp; words: string }> = {
   BuildCache: { like: YES_NO, words: "Yes or No" },
   BuildCacheCleanup: { like: YES_NO, words: "Yes or No" },
@@ -36,12 +45,17 @@ const RULES: Record<string, { like: RegExp; words: string }> = {
   },
   BuildFromUrls: { like: YES_NO, words: "Yes or No" },
   [RUNTIME]: { like: /^swarm$/, words: "swarm" },
+  RouterDomain: { like: /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/, words: "a domain, such as apps.example.com" },
+  RouterHttpPort: { like: PORT, words: "a port" },
+  RouterHttpsPort: { like: PORT, words: "a port" },
+  RouterTls: { like: /^(off|acme|internal)$/, words: "off, acme or internal" },
   BuildConcurrency: { like: /^([1-9]|[1-5]\d|6[0-4])$/, words: "a number from 1 to 64" },
 };
 const NAME = /^[A-Za-z][A-Za-z0-9_]{0,62}$/;
 
 export async function effectiveParams(settings: Settings): Promise<Record<string, string>> {
-  return { ...DEFAULTS, ...(await settings.params()) };
+  const set = await settings.params();
+  return { ...DEFAULTS, ...(set["RouterDomain"] ? ROUTER_DEFAULTS : {}), ...set };
 }
 
 /** Refuses all of a change when part of it is wrong. An empty value goes back to the default. */

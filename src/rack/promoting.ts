@@ -6,6 +6,7 @@ import type { EmbeddedParts } from "./embedded-parts.ts";
 import { parseEnv } from "./env-text.ts";
 import type { Promotion } from "./promotion-ledger.ts";
 import type { PromoteOptions } from "./rack.ts";
+import { publishRoutes, routerSettings } from "./routing.ts";
 import { forgetImages, imagesInEngine } from "./run-images.ts";
 import { scaled } from "./scaling.ts";
 
@@ -55,6 +56,7 @@ async function carryOver(
     throw failure;
   }
   await parts.ledger.promotions.end(promotion, release);
+  await publishRoutes(parts, runtime);
   await tidy(parts, runtime, promotion).catch(() => undefined);
 }
 
@@ -152,5 +154,6 @@ async function runningApp(
       throw new DavitError("not-found", `build ${release.build} has no image for service ${service.name}`);
     return { service, image, env: environmentOf(manifest, service, env, told) };
   });
-  return { app, release: id, build: release.build, services };
+  const routed = (await routerSettings(parts)) !== undefined;
+  return { app, release: id, build: release.build, services, routed };
 }

@@ -1,6 +1,8 @@
 import type { ByteStream } from "../bytes.ts";
 import type { Attachment } from "../docker-api/attached.ts";
 import type { Service } from "../manifest/convox-yml.ts";
+import type { Route } from "./router-config.ts";
+import type { RouterSettings } from "./swarm-router.ts";
 
 /** A release as it is to run. */
 export interface RunningApp {
@@ -8,6 +10,8 @@ export interface RunningApp {
   release: string;
   build: string;
   services: RunningService[];
+  /** Whether the world is let in to its services. */
+  routed: boolean;
 }
 
 export interface RunningService {
@@ -60,6 +64,8 @@ export interface Runtime {
    * well. Throws where one does not get so: then they are in between.
    */
   apply(app: RunningApp, events: ApplyEvents, signal: AbortSignal): Promise<void>;
+  /** Lets the world in to these services, and to no others; undefined ends that. */
+  route(routes: readonly Route[], settings: RouterSettings | undefined): Promise<void>;
   /** Ends whatever runs of an app. */
   remove(app: string): Promise<void>;
   processes(app: string): Promise<Process[]>;

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import type { Health } from "../manifest/running.ts";
+import { isRouted, upstreamName } from "./router-config.ts";
 import type { RunningApp, RunningService } from "./runtime.ts";
 import { shellWords } from "./shell-words.ts";
 
@@ -28,6 +29,8 @@ export interface Place {
   name: string;
   /** The id of the app's own network. */
   network: string;
+  /** The id of the network that routed services share with the router, where there is one. */
+  router: string | undefined;
   /** The volume with the program that asks services whether they are well. */
   probe: string | undefined;
 }
@@ -56,7 +59,12 @@ export function serviceSpec(place: Place, { app, release }: RunningApp, running:
         Reservations: { NanoCPUs: scale.cpu * 1_000_000, MemoryBytes: scale.memory * MEGABYTE },
       },
       RestartPolicy: { Condition: "any", Delay: 2 * SECOND },
-      Networks: [{ Target: place.network, Aliases: [service.name] }],
+      Networks: [
+        { Target: place.network, Aliases: [service.name] },
+        ...(place.router !== undefined && isRouted(service)
+          ? [{ Target: place.router, Aliases: [upstreamName(app, service.name)] }]
+          : []),
+      ],
     },
     Mode: agent ? { Global: {} } : { Replicated: { Replicas: scale.min } },
     UpdateConfig: {

@@ -8,6 +8,7 @@ import { DavitError, hasCode } from "../errors.ts";
 import { check, Type } from "../schema.ts";
 import { merged } from "./merge.ts";
 import { probeVolume } from "./probe/volume.ts";
+import type { Route } from "./router-config.ts";
 import type {
   AppLogOptions,
   ApplyEvents,
@@ -28,6 +29,7 @@ import {
   serviceSpec,
 } from "./service-spec.ts";
 import { sick } from "./sick.ts";
+import { type RouterSettings, SwarmRouter } from "./swarm-router.ts";
 
 /** Between looks at tasks, in milliseconds. */
 const POLL = 500;
@@ -47,12 +49,14 @@ export class SwarmRuntime implements Runtime {
   readonly #swarm: EngineSwarm;
   readonly #containers: EngineContainers;
   readonly #images: EngineImages;
+  readonly #router: SwarmRouter;
   readonly #rack: { id: string; name: string };
 
   constructor(client: EngineClient, rack: { id: string; name: string }) {
     this.#swarm = new EngineSwarm(client);
     this.#containers = new EngineContainers(client);
     this.#images = new EngineImages(client);
+    this.#router = new SwarmRouter(this.#swarm, this.#containers, rack);
     this.#rack = rack;
   }
 
@@ -101,12 +105,13 @@ export class SwarmRuntime implements Runtime {
     await this.#images.remove(`${repository}:${tag}`);
   }
 
-  async #place({ app, services }: RunningApp): Promise<Place> {
+  async #place({ app, services, routed }: RunningApp): Promise<Place> {
     const network = await this.#swarm.network(this.#network(app), this.#labels(app));
     const [first] = services;
     const architecture = await this.architecture();
     const probe = first && (await probeVolume(this.#containers, architecture, this.#rack.id, first.image));
-    return { rack: this.#rack.id, name: this.#rack.name, network, probe };
+    const router = routed ? await this.#router.network() : undefined;
+    return { rack: this.#rack.id, name: this.#rack.name, network, router, probe };
   }
 
   async #put(place: Place, app: RunningApp, service: RunningService, before: SwarmService[]): Promise<void> {
@@ -159,6 +164,11 @@ export class SwarmRuntime implements Runtime {
       "conflict",
       `service ${service}: ${why}${said === "" ? "" : `; its last lines:${said}`}`,
     );
+  }
+
+  async route(routes: readonly Route[], settings: RouterSettings | undefined): Promise<void> {
+    if (settings) await this.#router.tell(routes, settings);
+    else await this.#router.remove();
   }
 
   async remove(app: string): Promise<void> {

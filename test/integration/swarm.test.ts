@@ -3,8 +3,9 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { convoxCli, startRack } from "../support/convox.ts";
 import { DOCKER, davitCommand, sandbox, sh } from "../support/davit.ts";
+import { freePort } from "../support/registry.ts";
 import { screen } from "../support/screen.ts";
-import { SHOP, webProject } from "../support/swarm.ts";
+import { caddyImage, SHOP, webProject } from "../support/swarm.ts";
 
 /* Promoted releases on a real Swarm of one node. */
 
@@ -299,6 +300,52 @@ test(
     await type("\x03", /\^C/);
     await type("exit 130\r", /exit 130/);
     expect(await child.exited).toBe(130);
+  },
+  LONG,
+);
+
+test(
+  "the world reaches routed services by name, and misses nothing while a release replaces another",
+  async () => {
+    const [http, image] = [await freePort(), await caddyImage()];
+    await ok([
+      "rack",
+      "params",
+      "set",
+      "RouterDomain=apps.test",
+      `RouterHttpPort=${http}`,
+      `RouterImage=${image}`,
+    ]);
+    const dir = await webProject(box.join("shop"), "one");
+    await ok(["deploy"], dir);
+    const get = async (host: string): Promise<string> => {
+      const response = await fetch(`http://127.0.0.1:${http}/`, { headers: { host } });
+      return `${response.status} ${(await response.text()).trim()}`;
+    };
+    expect(await get("web.shop.apps.test")).toBe("200 one");
+    expect(await get("worker.shop.apps.test")).toBe("404 no such service");
+    const router = await sh([DOCKER, "ps", "-q", "--filter", `name=${rack}_router`]);
+    const answers = new Map<string, number>();
+    let stop = false;
+    const asking = Array.from({ length: 4 }, async () => {
+      while (!stop) {
+        const said = await get("web.shop.apps.test").catch(String);
+        answers.set(said, (answers.get(said) ?? 0) + 1);
+      }
+    });
+    await webProject(
+      dir,
+      "two",
+      SHOP.replace("    command: /bin/busybox sleep 100000", "    domain: shop.test\n    port: 3000"),
+    );
+    await ok(["deploy"], dir);
+    stop = true;
+    await Promise.all(asking);
+    expect([...answers.keys()].sort()).toEqual(["200 one", "200 two"]);
+    expect(await get("shop.test")).toBe("200 two");
+    expect(await sh([DOCKER, "ps", "-q", "--filter", `name=${rack}_router`])).toBe(router);
+    await ok(["apps", "delete", "shop", "--yes"]);
+    expect(await get("web.shop.apps.test")).toBe("404 no such service");
   },
   LONG,
 );

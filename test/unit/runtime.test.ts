@@ -7,7 +7,8 @@ import { milliseconds } from "../../src/duration.ts";
 import { loadConvoxYml } from "../../src/manifest/convox-yml.ts";
 import { environmentOf } from "../../src/runtime/environment.ts";
 import { merged } from "../../src/runtime/merge.ts";
-import { serviceName, serviceSpec } from "../../src/runtime/service-spec.ts";
+import { routerConfig } from "../../src/runtime/router-config.ts";
+import { type Place, serviceName, serviceSpec } from "../../src/runtime/service-spec.ts";
 import { shellWords } from "../../src/runtime/shell-words.ts";
 import { sick } from "../../src/runtime/sick.ts";
 
@@ -33,9 +34,9 @@ services:
     environment: ["*"]
 `;
 
-const PLACE = { rack: "rid", name: "east", network: "net", probe: "probe-volume" };
+const PLACE = { rack: "rid", name: "east", network: "net", router: undefined, probe: "probe-volume" };
 
-async function spec(name: string, yml = YML) {
+async function spec(name: string, yml = YML, place: Place = PLACE) {
   const manifest = await loadConvoxYml(yml, "convox.yml", { SECRET: "s" });
   const service = manifest.services.find((one) => one.name === name);
   if (!service) throw new Error("no such service");
@@ -45,8 +46,8 @@ async function spec(name: string, yml = YML) {
     { SECRET: "s", OTHER: "o" },
     { app: "shop", build: "B1", description: "it", rack: "east", release: "R1" },
   );
-  const app = { app: "shop", release: "R1", build: "B1", services: [] };
-  return { env, spec: serviceSpec(PLACE, app, { service, image: "sha256:1", env }) };
+  const app = { app: "shop", release: "R1", build: "B1", services: [], routed: true };
+  return { env, spec: serviceSpec(place, app, { service, image: "sha256:1", env }) };
 }
 
 test("convox.yml becomes a service's spec, with the rack's labels on all of it", async () => {
@@ -77,6 +78,65 @@ test("convox.yml becomes a service's spec, with the rack's labels on all of it",
     // What holds a volume cannot run twice at once.
     UpdateConfig: { Parallelism: 4, Order: "stop-first", FailureAction: "pause" },
     EndpointSpec: { Mode: "dnsrr", Ports: [] },
+  });
+});
+
+test("a routed service is in the router's network by its full name, an internal one is not", async () => {
+  const yml =
+    "services:\n  web:\n    build: .\n    port: 80\n  db:\n    build: .\n    port: 5432\n    internal: true\n";
+  const place = { ...PLACE, router: "router-net" };
+  expect((await spec("web", yml, place)).spec).toMatchObject({
+    TaskTemplate: { Networks: [{ Target: "net" }, { Target: "router-net", Aliases: ["web.shop"] }] },
+  });
+  expect((await spec("db", yml, place)).spec).toMatchObject({
+    TaskTemplate: { Networks: [{ Target: "net" }] },
+  });
+});
+
+test("the router answers for a service's names, and finds its processes by DNS", async () => {
+  const yml =
+    "services:\n  web:\n    build: .\n    port: https:8443\n    domain: shop.example.com,www.example.com\n";
+  const { services } = await loadConvoxYml(yml, "convox.yml", {});
+  const routes = services.map((service) => ({ app: "shop", service, wildcard: true }));
+  const config = routerConfig(routes, { domain: "apps.test", tls: "internal" });
+  expect(config).toMatchObject({
+    admin: { listen: "unix//config/admin.sock" },
+    apps: {
+      http: {
+        servers: {
+          davit: {
+            listen: [":80", ":443"],
+            routes: [
+              {
+                match: [
+                  {
+                    host: [
+                      "web.shop.apps.test",
+                      "shop.example.com",
+                      "www.example.com",
+                      "*.shop-web.apps.test",
+                    ],
+                  },
+                ],
+                handle: [
+                  {
+                    handler: "reverse_proxy",
+                    dynamic_upstreams: { source: "a", name: "web.shop", port: "8443" },
+                    transport: { tls: { insecure_skip_verify: true } },
+                  },
+                ],
+              },
+              { handle: [{ handler: "static_response", status_code: 404 }] },
+            ],
+          },
+        },
+      },
+      tls: { automation: { policies: [{ issuers: [{ module: "internal" }] }] } },
+    },
+  });
+  const off = routerConfig([], { domain: "apps.test", tls: "off" });
+  expect(off).toMatchObject({
+    apps: { http: { servers: { davit: { listen: [":80"], automatic_https: { disable: true } } } } },
   });
 });
 

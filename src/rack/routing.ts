@@ -1,0 +1,40 @@
+import { DavitError } from "../errors.ts";
+import { loadConvoxYml } from "../manifest/convox-yml.ts";
+import { isRouted, type Route } from "../runtime/router-config.ts";
+import type { Runtime } from "../runtime/runtime.ts";
+import type { RouterSettings } from "../runtime/swarm-router.ts";
+import type { EmbeddedParts } from "./embedded-parts.ts";
+import { parseEnv } from "./env-text.ts";
+import { effectiveParams } from "./params.ts";
+
+/** How the rack's router is set; undefined where it has none. */
+export async function routerSettings({ settings }: EmbeddedParts): Promise<RouterSettings | undefined> {
+  const params = await effectiveParams(settings);
+  const { RouterDomain: domain, RouterImage: image = "", RouterTls: tls = "off" } = params;
+  if (!domain) return undefined;
+  if (tls !== "off" && tls !== "acme" && tls !== "internal")
+    throw new DavitError("invalid", `RouterTls is ${JSON.stringify(tls)}`);
+  const [http, https] = [Number(params["RouterHttpPort"]), Number(params["RouterHttpsPort"])];
+  return { domain, image, tls, http, https };
+}
+
+/** Tells the router what all apps' active releases let the world in to. */
+export async function publishRoutes(parts: EmbeddedParts, runtime: Runtime): Promise<void> {
+  const settings = await routerSettings(parts);
+  if (settings) await runtime.route(await routesOf(parts), settings);
+}
+
+async function routesOf(parts: EmbeddedParts): Promise<Route[]> {
+  const apps = await parts.ledger.apps.list();
+  const active = apps.filter(({ release }) => release !== "");
+  const routes = await Promise.all(active.map(({ name, release }) => routesOfRelease(parts, name, release)));
+  return routes.flat();
+}
+
+async function routesOfRelease(parts: EmbeddedParts, app: string, id: string): Promise<Route[]> {
+  const { manifest, env, build } = await parts.releases.read(await parts.ledger.releases.find(app, id));
+  const { services } = await loadConvoxYml(manifest, "convox.yml", parseEnv(env));
+  const built = build === "" ? undefined : await parts.ledger.builds.find(app, build);
+  const wildcard = built?.wildcard_domain === 1;
+  return services.filter(isRouted).map((service) => ({ app, service, wildcard }));
+}

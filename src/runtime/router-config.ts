@@ -1,0 +1,80 @@
+import type { Service } from "../manifest/convox-yml.ts";
+
+/** A service that the world may reach. */
+export interface Route {
+  app: string;
+  service: Service;
+  /** Whether every name below `APP-SERVICE.DOMAIN` is its own as well. */
+  wildcard: boolean;
+}
+
+export interface RouterOptions {
+  /** Services answer to `SERVICE.APP.DOMAIN`. */
+  domain: string;
+  /** `off`; `acme` for certificates of the world's; `internal` for those of the router's own authority. */
+  tls: "off" | "acme" | "internal";
+}
+
+/** Where Caddy takes its orders: a socket on its own volume, never a port. */
+export const ADMIN = "unix//config/admin.sock";
+/** Docker's own DNS, as containers see it. */
+const DNS = "127.0.0.11:53";
+/** How long a request is tried anew on other processes, and how soon those that are gone are forgotten. */
+const TRIES = { try_duration: "5s", try_interval: "50ms" };
+const REFRESH = "1s";
+const DIAL = "1s";
+
+/** The name a service has in the router's network. */
+export function upstreamName(app: string, service: string): string {
+  return `${service}.${app}`;
+}
+
+export function isRouted({ port, running }: Service): boolean {
+  return port !== "" && !running.internal && !running.agent;
+}
+
+/** Caddy's configuration for all routes of a rack: https://caddyserver.com/docs/json/ */
+export function routerConfig(routes: readonly Route[], { domain, tls }: RouterOptions): object {
+  const server = {
+    listen: tls === "off" ? [":80"] : [":80", ":443"],
+    ...(tls === "off" ? { automatic_https: { disable: true } } : {}),
+    routes: [
+      ...routes.map((route) => ({
+        match: [{ host: hostsOf(route, domain) }],
+        handle: [proxyTo(route)],
+        terminal: true,
+      })),
+      { handle: [{ handler: "static_response", status_code: 404, body: "no such service\n" }] },
+    ],
+  };
+  const internal = { automation: { policies: [{ issuers: [{ module: "internal" }] }] } };
+  return {
+    admin: { listen: ADMIN },
+    apps: { http: { servers: { davit: server } }, ...(tls === "internal" ? { tls: internal } : {}) },
+  };
+}
+
+function hostsOf({ app, service, wildcard }: Route, domain: string): string[] {
+  return [
+    `${service.name}.${app}.${domain}`,
+    ...service.running.domains,
+    ...(wildcard ? [`*.${app}-${service.name}.${domain}`] : []),
+  ];
+}
+
+/** Processes are found by name and anew each second: those of a new release are used as soon as they are well. */
+function proxyTo({ app, service }: Route): object {
+  const [, scheme = "http", port = ""] = /^(?:([a-z]+):)?(\d+)$/.exec(service.port) ?? [];
+  const name = upstreamName(app, service.name);
+  return {
+    handler: "reverse_proxy",
+    dynamic_upstreams: { source: "a", name, port, refresh: REFRESH, resolver: { addresses: [DNS] } },
+    load_balancing: TRIES,
+    transport: {
+      protocol: "http",
+      dial_timeout: DIAL,
+      // What a process says of itself inside is nobody's to vouch for.
+      ...(scheme === "https" ? { tls: { insecure_skip_verify: true } } : {}),
+    },
+  };
+}
