@@ -112,6 +112,8 @@ async function contextChanges(
   path: string,
 ): Promise<string[] | undefined> {
   if (!steps.some(({ fromContext, cached }) => fromContext && !cached)) return undefined;
+  // What the build left behind goes first: a large context's description is large, too.
+  Bun.gc(true);
   using before = TreeFile.openIfGood(path);
   using now = await scanTree(context, path, () => undefined, { forced: false });
   return before && [...changedPaths(before, now)];

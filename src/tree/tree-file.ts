@@ -1,6 +1,7 @@
 import { closeSync, fstatSync, openSync, readSync, renameSync, rmSync, writeSync } from "node:fs";
 import { decode, encode } from "../bytes.ts";
 import { DavitError, systemError } from "../errors.ts";
+import { Garbage } from "../garbage.ts";
 import { checkJson, type Static, Type } from "../schema.ts";
 import { type Hash, hashOf, parseListing, type TreeEntry } from "./listing.ts";
 
@@ -11,6 +12,8 @@ import { type Hash, hashOf, parseListing, type TreeEntry } from "./listing.ts";
 
 /** Written last, as so many digits: where the table begins. */
 const TAIL = 16;
+/** A listing becomes so many times its length in memory when it is parsed, and garbage soon. */
+const PARSED = 16;
 /** Listings that wait to be written, in bytes. */
 const BATCH = 256 * 1024;
 
@@ -91,6 +94,7 @@ export class TreeWriter {
 export class TreeFile implements Disposable {
   readonly #fd: number;
   readonly directories: readonly TreeDirectory[];
+  readonly #garbage = new Garbage();
   readonly #byPath = new Map<string, TreeDirectory>();
   readonly #byHash = new Map<Hash, TreeDirectory>();
 
@@ -157,6 +161,7 @@ export class TreeFile implements Disposable {
   }
 
   entries(directory: TreeDirectory): TreeEntry[] {
+    this.#garbage.made(directory.length * PARSED);
     return parseListing(this.listing(directory));
   }
 
