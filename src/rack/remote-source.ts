@@ -4,6 +4,7 @@ import { type Context, contextTar, openContext } from "../build/context.ts";
 import type { ByteStream, Bytes } from "../bytes.ts";
 import { gzipped, zstandard } from "../compression.ts";
 import { hasCode } from "../errors.ts";
+import { Retries } from "../http/retry.ts";
 import { Type } from "../schema.ts";
 import { Bits } from "../tree/bits.ts";
 import { type Lacking, spokenOf, writeDelta } from "../tree/delta.ts";
@@ -48,23 +49,38 @@ export interface Sender {
 
 /** Sends a directory to a rack, and returns its address there: what differs from the last time, or all of it. */
 export async function sendSource(sender: Sender, options: Directory): Promise<string> {
-  if (sender.isDavit)
-    for (let tries = 1; tries <= TRIES; tries++) {
-      try {
-        return await sendTree(sender, await openContext(options.dir, options.manifest));
-      } catch (error) {
-        if (hasCode(error, ...NOT_SO)) break;
-        if (!hasCode(error, "outdated", "unavailable")) throw error;
-      }
-    }
-  return await sendArchive(sender, options);
+  return (sender.isDavit && (await trySendTree(sender, options))) || (await sendArchive(sender, options));
 }
 
-async function sendTree(sender: Sender, context: Context): Promise<string> {
+/** As long as each try leaves less to send, another is worth it; undefined where a source cannot go this way. */
+async function trySendTree(sender: Sender, { dir, manifest }: Directory): Promise<string | undefined> {
+  const retries = new Retries(sender.signal);
+  let [least, changed] = [Number.POSITIVE_INFINITY, 0];
+  const onLacking = (files: number): void => {
+    if (files < least) retries.progress();
+    least = Math.min(least, files);
+  };
+  for (;;) {
+    try {
+      return await sendTree(sender, await openContext(dir, manifest), onLacking);
+    } catch (error) {
+      if (hasCode(error, ...NOT_SO)) return undefined;
+      if (!hasCode(error, "outdated")) await retries.after(error);
+      else if (++changed === TRIES) return undefined;
+    }
+  }
+}
+
+async function sendTree(
+  sender: Sender,
+  context: Context,
+  onLacking: (files: number) => void,
+): Promise<string> {
   const { client, app, signal, events } = sender;
   using tree = await scan(sender, context);
   const root = tree.at("")?.hash ?? "";
   const { mirror, listings, files } = await ask(sender, tree);
+  onLacking(files.count);
   let done = 0;
   const sent = (bytes: number): void => {
     done += bytes;

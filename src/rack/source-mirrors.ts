@@ -9,6 +9,8 @@ import { Mirror } from "../tree/mirror.ts";
 
 /** Mirrors of one app: so many of its builds can have their source sent this way at once. */
 const MOST = 4;
+/** Where content waits for its place: any mirror of the app may need it. */
+const LOOSE = "loose";
 /** How long a source waits for the build that was announced with it, in milliseconds. */
 const PATIENCE = 10 * 60 * 1000;
 /** How long an app's mirror is kept unused, in milliseconds. */
@@ -41,6 +43,8 @@ export class SourceMirrors {
   readonly #dir: string;
   /** Mirrors that are being changed or built from. */
   readonly #busy = new Set<string>();
+  /** Mirrors that are being changed. */
+  readonly #changing = new Set<string>();
   readonly #held = new Map<string, Held>();
 
   constructor(dir: string) {
@@ -57,7 +61,7 @@ export class SourceMirrors {
         app,
         document.map(({ hash }) => hash),
       );
-    const mirror = new Mirror(this.#place(app, slot));
+    const mirror = this.#mirror(app, slot);
     const { listings, files } = await mirror.lacking(document);
     return { mirror: slot, listings: [...listings], files: Buffer.from(files.bytes).toString("base64") };
   }
@@ -67,18 +71,28 @@ export class SourceMirrors {
     const dir = this.#place(app, slot);
     if (this.#busy.has(dir)) throw busy();
     this.#busy.add(dir);
+    this.#changing.add(dir);
     try {
       await mkdir(dir, { recursive: true, mode: 0o700 });
-      await new Mirror(dir).update(root, decompressed(delta), signal);
+      await this.#mirror(app, slot).update(root, decompressed(delta), signal);
     } catch (error) {
       this.#busy.delete(dir);
       throw error;
+    } finally {
+      this.#changing.delete(dir);
     }
+    await this.#tidy(app);
     const id = crypto.randomUUID();
     const forget = setTimeout(() => this.take(app, id)?.[Symbol.dispose](), PATIENCE);
     forget.unref();
     this.#held.set(id, { app, slot, forget });
     return `tree://${app}/${id}`;
+  }
+
+  /** Content that no mirror has come for is nobody's, once none of the app is being changed. */
+  async #tidy(app: string): Promise<void> {
+    const inside = [...this.#changing].some((dir) => dir.startsWith(join(this.#dir, app, "/")));
+    if (!inside) await rm(join(this.#dir, app, LOOSE), { recursive: true, force: true });
   }
 
   /** A held source, for the one build that comes for it. */
@@ -88,7 +102,11 @@ export class SourceMirrors {
     this.#held.delete(id);
     clearTimeout(held.forget);
     const dir = join(this.#dir, app, held.slot);
-    return { dir: new Mirror(dir).tree, [Symbol.dispose]: () => void this.#busy.delete(dir) };
+    return { dir: this.#mirror(app, held.slot).tree, [Symbol.dispose]: () => void this.#busy.delete(dir) };
+  }
+
+  #mirror(app: string, slot: string): Mirror {
+    return new Mirror(this.#place(app, slot), join(this.#dir, app, LOOSE));
   }
 
   #place(app: string, slot: string): string {
@@ -100,7 +118,7 @@ export class SourceMirrors {
     const slots = Array.from({ length: MOST }, (_, i) => String(i));
     const free = slots.filter((slot) => !this.#busy.has(join(this.#dir, app, slot)));
     if (free.length === 0) throw busy();
-    const known = free.map((slot) => new Mirror(join(this.#dir, app, slot)).known(hashes));
+    const known = free.map((slot) => this.#mirror(app, slot).known(hashes));
     return free[known.indexOf(Math.max(...known))] ?? "0";
   }
 

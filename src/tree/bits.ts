@@ -14,6 +14,13 @@ export class Bits {
     return new Bits(bytes);
   }
 
+  /** How many are set. */
+  get count(): number {
+    let count = 0;
+    for (let byte of this.bytes) for (; byte > 0; byte &= byte - 1) count++;
+    return count;
+  }
+
   has(at: number): boolean {
     return ((this.bytes[at >> 3] ?? 0) & (1 << (at & 7))) !== 0;
   }

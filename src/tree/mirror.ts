@@ -3,7 +3,7 @@ import { copyFile, mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type Unpackable, unpackEntries } from "../build/unpack.ts";
 import type { ByteStream } from "../bytes.ts";
-import { DavitError, systemError } from "../errors.ts";
+import { DavitError, systemCode, systemError } from "../errors.ts";
 import { readTar, type TarEntry } from "../tar/read.ts";
 import { Bits } from "./bits.ts";
 import { type Change, changes, Listings, outdated } from "./changes.ts";
@@ -12,19 +12,19 @@ import { readDocument, type Spoken } from "./document.ts";
 import { type Hash, isHash, parseListing, type TreeEntry } from "./listing.ts";
 import { TreeFile, TreeWriter } from "./tree-file.ts";
 
-/** Content that came is kept by its hash, until it is put where it belongs. */
-const LOOSE = "loose";
-
 /**
  * A directory that follows the source of somebody elsewhere, from one of its states to
  * the next. `index` describes what is in `tree`, and is not there while that changes:
- * a mirror without it begins anew. What a broken transfer brought is kept for the next.
+ * a mirror without it begins anew. Content is kept by its hash in `loose` until it is put where
+ * it belongs: what a broken transfer brought is there for the next, to whichever mirror of the app.
  */
 export class Mirror {
   readonly #dir: string;
+  readonly #loose: string;
 
-  constructor(dir: string) {
+  constructor(dir: string, loose: string) {
     this.#dir = dir;
+    this.#loose = loose;
   }
 
   /** Where the source is, once it is whole. */
@@ -58,13 +58,13 @@ export class Mirror {
         count++;
       }
     }
-    for (const name of await this.#loose()) wanted.delete(name);
+    for (const name of await this.#atHand()) wanted.delete(name);
     for (const { hash } of files(before, wanted)) wanted.delete(hash);
     return { listings, files: Bits.of(count, wanted.values()) };
   }
 
-  async #loose(): Promise<string[]> {
-    return await readdir(join(this.#dir, LOOSE)).catch(() => []);
+  async #atHand(): Promise<string[]> {
+    return await readdir(this.#loose).catch(() => []);
   }
 
   /** Becomes the tree of `root` by a delta. Throws `outdated` where that is not enough. */
@@ -81,7 +81,7 @@ export class Mirror {
   }
 
   async #receive(delta: ByteStream, signal: AbortSignal): Promise<TreeFile> {
-    await mkdir(join(this.#dir, LOOSE), { recursive: true, mode: 0o700 });
+    await mkdir(this.#loose, { recursive: true, mode: 0o700 });
     let sent: TreeFile | undefined;
     for await (const entry of readTar(delta)) {
       signal.throwIfAborted();
@@ -108,20 +108,33 @@ export class Mirror {
   async #keep({ name, body }: TarEntry): Promise<void> {
     if (!isHash(name))
       throw new DavitError("invalid", "Cannot read the source: a member is not named by its hash");
-    const path = join(this.#dir, LOOSE, name);
-    const hasher = new Bun.CryptoHasher("sha256");
-    const file = await open(`${path}.part`, "w", 0o600);
-    try {
-      for await (const chunk of body) {
-        hasher.update(chunk);
-        for (let done = 0; done < chunk.byteLength; ) done += (await file.write(chunk, done)).bytesWritten;
+    await this.#whole(name, async (part) => {
+      const hasher = new Bun.CryptoHasher("sha256");
+      const file = await open(part, "wx", 0o600);
+      try {
+        for await (const chunk of body) {
+          hasher.update(chunk);
+          for (let done = 0; done < chunk.byteLength; ) done += (await file.write(chunk, done)).bytesWritten;
+        }
+      } finally {
+        await file.close();
       }
-    } finally {
-      await file.close();
+      // Who sends it looked at it before, and it has changed since.
+      if (hasher.digest("hex") !== name) throw outdated();
+    });
+  }
+
+  /** Content is at hand under its name when all of it is; another mirror may be making the same. */
+  async #whole(hash: Hash, make: (part: string) => Promise<void>): Promise<void> {
+    const path = join(this.#loose, hash);
+    const part = `${path}.${crypto.randomUUID()}.part`;
+    try {
+      await make(part);
+      await rename(part, path);
+    } catch (error) {
+      await rm(part, { force: true });
+      throw error;
     }
-    // Who sends it looked at it before, and it has changed since.
-    if (hasher.digest("hex") !== name) throw outdated();
-    await rename(`${path}.part`, path);
   }
 
   async #become(root: Hash, listings: Listings, signal: AbortSignal): Promise<void> {
@@ -137,7 +150,6 @@ export class Mirror {
       writer.abort();
       throw error;
     }
-    await rm(join(this.#dir, LOOSE), { recursive: true, force: true });
   }
 
   /** Makes sure of all content before anything is touched; says how often each is needed. */
@@ -147,10 +159,10 @@ export class Mirror {
       if (change.kind === "put" && change.entry.type === "file")
         uses.set(change.entry.hash, (uses.get(change.entry.hash) ?? 0) + 1);
     const missing = new Set(uses.keys());
-    for (const name of await this.#loose()) missing.delete(name);
+    for (const name of await this.#atHand()) missing.delete(name);
     for (const { hash, path } of files(listings.before, missing)) {
       if (!missing.delete(hash)) continue;
-      await copyFile(join(this.tree, path), join(this.#dir, LOOSE, hash));
+      await this.#whole(hash, (part) => copyFile(join(this.tree, path), part));
     }
     if (missing.size > 0) throw outdated();
     return uses;
@@ -180,11 +192,14 @@ export class Mirror {
 
   /** The last place takes the file itself. */
   #placer(hash: Hash, uses: Map<Hash, number>): Unpackable["place"] {
-    const from = join(this.#dir, LOOSE, hash);
+    const from = join(this.#loose, hash);
     return async (target) => {
       const left = (uses.get(hash) ?? 1) - 1;
       uses.set(hash, left);
-      await (left > 0 ? copyFile(from, target) : rename(from, target));
+      await (left > 0 ? copyFile(from, target) : rename(from, target)).catch((error: unknown) => {
+        // Another mirror has taken it.
+        throw systemCode(error) === "ENOENT" ? outdated() : error;
+      });
     };
   }
 }

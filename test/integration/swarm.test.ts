@@ -66,11 +66,13 @@ test(
       builds.push((await json(["deploy"], dir)).id);
       expect(await answer("web")).toBe(word);
     }
-    const tags = await sh([DOCKER, "images", "--format", "{{.Tag}}", `${rack}/shop`]);
+    const names = await sh([DOCKER, "images", "--format", "{{.Tag}}", `${rack}/shop`]);
+    const tags = names.trimEnd().split("\n");
     const [, second, third] = builds;
-    expect(tags.trimEnd().split("\n").sort()).toEqual(
-      [second, third].flatMap((id) => [`web.${id}`, `worker.${id}`]).sort(),
-    );
+    for (const id of [second, third])
+      expect(tags).toEqual(expect.arrayContaining([`web.${id}`, `worker.${id}`]));
+    // What a process that is about to end still has stays until the next time.
+    expect(tags.length).toBeLessThan(6);
   },
   LONG,
 );
@@ -292,6 +294,8 @@ test(
       for (let tries = 0; tries < 100 && !until.test(seen.text()); tries++) await Bun.sleep(50);
       expect(seen.text()).toMatch(until);
     };
+    await type("", /\/ #/);
+    await Bun.sleep(1000);
     await type("stty size\r", /^24 80$/m);
     child.terminal?.resize(100, 30);
     await Bun.sleep(500);
