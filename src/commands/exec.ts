@@ -9,7 +9,7 @@ export const exec: Command = {
   async run(input, context) {
     const [id = "", ...words] = input.args;
     const [rack, app] = [await context.rack(), await context.appName()];
-    await attach(context, async (to) => await rack.exec(app, id, await commandOf(words), to));
+    await attach(context, async (to) => await rack.running.exec(app, id, await commandOf(words), to));
   },
 };
 

@@ -15,7 +15,7 @@ export const logs: Command = {
   examples: ["davit logs -a shop", "davit logs -a shop -s web --since 1h --no-follow"],
   async run(input, context) {
     const tail = input.text("tail") === undefined ? undefined : await numberFlag(input, "tail", 1);
-    const log = (await context.rack()).logs(await context.appName(), {
+    const log = (await context.rack()).running.logs(await context.appName(), {
       ...{ service: input.text("service"), filter: input.text("filter"), tail, signal: context.signal },
       follow: !input.on("no-follow"),
       since: milliseconds(input.text("since") ?? "2m"),

@@ -9,6 +9,6 @@ export const psStop: Command = {
   async run(input, context) {
     const [id = ""] = input.args;
     const [rack, app] = [await context.rack(), await context.appName()];
-    await step(context.stdout, `Stopping ${id}`, () => rack.stopProcess(app, id));
+    await step(context.stdout, `Stopping ${id}`, () => rack.running.stop(app, id));
   },
 };

@@ -13,7 +13,7 @@ export const ps: Command = {
   examples: ["davit ps -a shop"],
   async run(input, context) {
     const [release, service] = [input.text("release"), input.text("service")];
-    const all = await (await context.rack()).processes(await context.appName());
+    const all = await (await context.rack()).running.processes(await context.appName());
     const found = all.filter(
       (one) => (!release || one.release === release) && (!service || one.service === service),
     );

@@ -8,9 +8,9 @@ export const restart: Command = {
   examples: ["davit restart -a shop", "davit restart web -a shop"],
   async run(input, context) {
     const [rack, app] = [await context.rack(), await context.appName()];
-    const running = (await rack.processes(app)).map(({ service }) => service);
+    const running = (await rack.running.processes(app)).map(({ service }) => service);
     const services = input.args[0] === undefined ? [...new Set(running)].sort() : [input.args[0]];
     for (const service of services)
-      await step(context.stdout, `Restarting ${service}`, () => rack.restart(app, service));
+      await step(context.stdout, `Restarting ${service}`, () => rack.running.restart(app, service));
   },
 };

@@ -16,8 +16,8 @@ export const run: Command = {
     const [service = "", ...words] = input.args;
     const [rack, app] = [await context.rack(), await context.appName()];
     const wanted = { service, command: await commandOf(words), release: input.text("release") };
-    if (!input.on("detach")) return await attach(context, (to) => rack.runOnce(app, wanted, to));
-    const id = await step(context.stderr, "Running", () => rack.runDetached(app, wanted));
+    if (!input.on("detach")) return await attach(context, (to) => rack.running.runOnce(app, wanted, to));
+    const id = await step(context.stderr, "Running", () => rack.running.runDetached(app, wanted));
     context.stdout.line(id);
   },
 };

@@ -17,8 +17,8 @@ export const scale: Command = {
     const [rack, app, [service]] = [await context.rack(), await context.appName(), input.args];
     const change = { ...numberOf(input, "count"), ...numberOf(input, "cpu"), ...numberOf(input, "memory") };
     if (service !== undefined && Object.keys(change).length > 0)
-      return await step(context.stdout, `Scaling ${service}`, () => rack.scale(app, service, change));
-    const [all, running] = [await rack.services(app), await rack.processes(app)];
+      return await step(context.stdout, `Scaling ${service}`, () => rack.running.scale(app, service, change));
+    const [all, running] = [await rack.running.services(app), await rack.running.processes(app)];
     const found = all
       .filter(({ name }) => service === undefined || name === service)
       .map(({ name, count, cpu, memory }) => {

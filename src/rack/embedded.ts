@@ -1,7 +1,6 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
-import { type ByteStream, type Bytes, encode } from "../bytes.ts";
-import type { Attachment } from "../docker-api/attached.ts";
+import type { ByteStream } from "../bytes.ts";
 import { DavitError } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { type Digest, parseDigest } from "../oci/digest.ts";
@@ -12,6 +11,7 @@ import { runEmbeddedBuild } from "./embedded-build.ts";
 import { exportEmbedded, imagesOf, readEmbedded, stepsOf } from "./embedded-export.ts";
 import { commitStaged, copyEmbedded, importEmbedded, type Staged } from "./embedded-import.ts";
 import { type EmbeddedOptions, type EmbeddedParts, openParts } from "./embedded-parts.ts";
+import { EmbeddedRunning } from "./embedded-running.ts";
 import type { Event } from "./event-ledger.ts";
 import { followLog } from "./follow-log.ts";
 import { Home, LOCAL, noRack } from "./home.ts";
@@ -31,20 +31,16 @@ import type {
   ExportOptions,
   ImageRelay,
   ImportOptions,
-  LogsWanted,
   NewRelease,
-  Process,
   PromoteOptions,
   Rack,
   Release,
-  RunWanted,
-  Scaling,
-  ServiceInfo,
   System,
   TokenRequest,
 } from "./rack.ts";
 import { Registry } from "./registry.ts";
 import { buildOf } from "./rows.ts";
+import type { Running } from "./running.ts";
 import { ServedRack } from "./served-rack.ts";
 import type { RegistryLogin, Settings } from "./settings.ts";
 import { claimsFor, signToken } from "./tokens.ts";
@@ -58,10 +54,12 @@ const DEFAULT_LIMIT = 10;
 export class EmbeddedRack implements Rack {
   readonly name: string;
   readonly #parts: EmbeddedParts;
+  readonly running: Running;
 
   private constructor(parts: EmbeddedParts) {
     this.name = parts.name;
     this.#parts = parts;
+    this.running = new EmbeddedRunning(parts, (app) => this.app(app));
   }
 
   /** Opens a rack that is there; `local` is made on first use, others by `create`. */
@@ -353,72 +351,7 @@ export class EmbeddedRack implements Rack {
     await settlePromotions(this.#parts);
   }
 
-  async services(app: string): Promise<ServiceInfo[]> {
-    await this.app(app);
-    const { servicesOf } = await import("./services.ts");
-    return await servicesOf(this.#parts, app);
-  }
-
-  async scale(app: string, service: string, change: Scaling): Promise<void> {
-    const { scaleService } = await import("./services.ts");
-    await scaleService(this.#parts, app, service, change);
-  }
-
-  async processes(app: string): Promise<Process[]> {
-    await this.app(app);
-    return (await (await this.#parts.runtime())?.processes(app)) ?? [];
-  }
-
-  async *logs(app: string, { since, filter = "", ...wanted }: LogsWanted): AsyncGenerator<Bytes> {
-    await this.app(app);
-    const from = since === undefined ? {} : { since: new Date(this.#parts.now().getTime() - since) };
-    const runtime = await this.#parts.runtime();
-    for await (const line of runtime?.logs(app, { ...wanted, ...from }) ?? [])
-      if (line.includes(filter)) yield encode(`${line}\n`);
-  }
-
-  async exec(app: string, id: string, command: readonly string[], to: Attachment): Promise<number> {
-    await this.app(app);
-    const code = await (await this.#parts.runtime())?.exec(app, id, command, to);
-    if (code === undefined) throw noProcess(app, id);
-    return code;
-  }
-
-  async runOnce(app: string, wanted: RunWanted, to: Attachment): Promise<number> {
-    const { runtime, running } = await this.#toRun(app, wanted);
-    return await runtime.run(running, wanted, to);
-  }
-
-  async runDetached(app: string, wanted: RunWanted): Promise<string> {
-    const { runtime, running } = await this.#toRun(app, wanted);
-    return await runtime.runDetached(running, wanted);
-  }
-
-  async #toRun(app: string, { release }: RunWanted) {
-    const active = release ?? (await this.app(app)).release;
-    if (active === "") throw new DavitError("conflict", `app ${app} has no active release`);
-    const { releaseToRun } = await import("./promoting.ts");
-    return await releaseToRun(this.#parts, app, active);
-  }
-
-  async stopProcess(app: string, id: string): Promise<void> {
-    await this.app(app);
-    if (!(await (await this.#parts.runtime())?.stop(app, id))) throw noProcess(app, id);
-  }
-
-  async restart(app: string, service: string): Promise<void> {
-    await this.app(app);
-    if (!(await (await this.#parts.runtime())?.restart(app, service)))
-      throw new DavitError("not-found", `no such service: ${service}`, {
-        hint: `see \`davit services -a ${app}\``,
-      });
-  }
-
   async createRelease(app: string, release: NewRelease): Promise<Release> {
     return await this.#parts.releases.create(app, release);
   }
-}
-
-function noProcess(app: string, id: string): DavitError {
-  return new DavitError("not-found", `no such process: ${id}`, { hint: `see \`davit ps -a ${app}\`` });
 }

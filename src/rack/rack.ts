@@ -2,11 +2,11 @@ import type { Secrets } from "../build/secrets.ts";
 import type { SshAgents } from "../build/ssh-agents.ts";
 import { BuildStep } from "../bundle/record.ts";
 import type { ByteStream } from "../bytes.ts";
-import type { Attachment } from "../docker-api/attached.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { ReadStore } from "../oci/store.ts";
 import { type Static, Type } from "../schema.ts";
 import type { Event } from "./event-ledger.ts";
+import type { Process, Running } from "./running.ts";
 import type { RegistryLogin } from "./settings.ts";
 
 /** How the wire writes "not yet". */
@@ -61,17 +61,6 @@ export const Build = Type.Object({
   images: Type.Optional(Type.Record(Type.String(), Type.String())),
 });
 export type Build = Static<typeof Build>;
-
-export const Process = Type.Object({
-  id: Type.String(),
-  app: Type.String(),
-  service: Type.String(),
-  release: Type.String(),
-  status: Type.String(),
-  command: Type.String(),
-  started: Type.String(),
-});
-export type Process = Static<typeof Process>;
 
 export const Release = Type.Object({
   id: Type.String(),
@@ -184,41 +173,6 @@ export interface NewRelease {
   parent?: string;
 }
 
-export interface LogsWanted {
-  service?: string | undefined;
-  process?: string | undefined;
-  /** Whether it goes on with what comes. */
-  follow: boolean;
-  /** How far back, in milliseconds. */
-  since?: number | undefined;
-  /** Lines of each process, at most. */
-  tail?: number | undefined;
-  /** Lines that hold this text only. */
-  filter?: string | undefined;
-  signal: AbortSignal;
-}
-
-export interface ServiceInfo {
-  name: string;
-  count: number;
-  /** Thousandths of a processor. */
-  cpu: number;
-  /** Megabytes. */
-  memory: number;
-  domain: string;
-  ports: number[];
-}
-
-/** What is left out stays. */
-export type Scaling = Partial<Pick<ServiceInfo, "count" | "cpu" | "memory">>;
-
-export interface RunWanted {
-  service: string;
-  command: readonly string[];
-  /** The active one when left out. */
-  release?: string | undefined;
-}
-
 export interface PromoteOptions {
   signal?: AbortSignal;
   /** A process of the release has another state now. */
@@ -289,23 +243,8 @@ export interface Rack extends AsyncDisposable {
 
   /** Has a promotion that is on its way go back. */
   cancel(app: string): Promise<void>;
-  /** The services of the active release. */
-  services(app: string): Promise<ServiceInfo[]>;
-  /** Changes how much of a service runs. */
-  scale(app: string, service: string, change: Scaling): Promise<void>;
-  /** What runs of an app. */
-  processes(app: string): Promise<Process[]>;
-  /** What they write: `TIME service/NAME/PROCESS TEXT` lines. */
-  logs(app: string, wanted: LogsWanted): ByteStream;
-  /** Runs a command beside a process; returns its exit code. */
-  exec(app: string, id: string, command: readonly string[], to: Attachment): Promise<number>;
-  /** Runs a command as a service's process would run; returns its exit code, or its process's id where nobody is attached. */
-  runOnce(app: string, wanted: RunWanted, to: Attachment): Promise<number>;
-  runDetached(app: string, wanted: RunWanted): Promise<string>;
-  /** Ends a process; another takes its place. */
-  stopProcess(app: string, id: string): Promise<void>;
-  /** Replaces a service's processes by new ones. */
-  restart(app: string, service: string): Promise<void>;
+  /** What runs, where the rack runs its releases. */
+  readonly running: Running;
 
   /** Logins that pulls inside builds use, by server. */
   registries(): Promise<RegistryLogin[]>;

@@ -1,15 +1,7 @@
 import { BuildStep } from "../bundle/record.ts";
 import { type Static, Type } from "../schema.ts";
-import {
-  type App,
-  type Build,
-  BuildStatus,
-  type Process,
-  type Release,
-  type ServiceInfo,
-  type System,
-  ZERO_TIME,
-} from "./rack.ts";
+import { type App, type Build, BuildStatus, type Release, type System, ZERO_TIME } from "./rack.ts";
+import type { Process, ServiceInfo } from "./running.ts";
 
 /* A rack's answers as any rack may give them: an older or newer one leaves some fields out, and adds others. */
 
@@ -160,4 +152,8 @@ export function systemOf(wire: Static<typeof WireSystem>, name: string): System 
     ...{ name: wire.name || name, provider, status, version, domain, region, count },
     ...{ parameters: parameters ?? {}, outputs: outputs ?? {} },
   };
+}
+
+export function segment(text: string): string {
+  return encodeURIComponent(text);
 }

@@ -20,34 +20,29 @@ import type {
   ExportOptions,
   ImageRelay,
   ImportOptions,
-  LogsWanted,
   NewRelease,
-  Process,
   Rack,
   Release,
-  Scaling,
-  ServiceInfo,
   System,
   TokenRequest,
 } from "./rack.ts";
 import { type RackAddress, RackClient } from "./rack-client.ts";
 import { remoteLog, runRemoteBuild } from "./remote-build.ts";
 import type { RemoteParts } from "./remote-content.ts";
+import { RemoteRunning } from "./remote-running.ts";
 import {
   appOf,
   buildOf,
   list,
-  processOf,
   releaseOf,
-  serviceOf,
+  segment,
   systemOf,
   WireApp,
   WireBuild,
-  WireProcess,
   WireRelease,
-  WireService,
   WireSystem,
 } from "./remote-wire.ts";
+import type { Running } from "./running.ts";
 import { RegistryLogin } from "./settings.ts";
 
 export interface RemoteOptions {
@@ -64,12 +59,14 @@ export interface RemoteOptions {
 export class RemoteRack implements Rack {
   readonly name: string;
   readonly #client: RackClient;
+  readonly running: Running;
   readonly #options: RemoteOptions;
   #davit: Promise<boolean> | undefined;
 
   constructor(address: RackAddress, options: RemoteOptions) {
     this.name = address.name;
     this.#client = new RackClient(address);
+    this.running = new RemoteRunning(this.#client);
     this.#options = options;
   }
 
@@ -237,61 +234,6 @@ export class RemoteRack implements Rack {
     await this.#client.done("POST", `/apps/${segment(app)}/cancel`);
   }
 
-  async services(app: string): Promise<ServiceInfo[]> {
-    const path = `/apps/${segment(app)}/services`;
-    return ((await this.#client.json(list(WireService), "GET", path)) ?? []).map(serviceOf);
-  }
-
-  async scale(app: string, service: string, { count, cpu, memory }: Scaling): Promise<void> {
-    const field = (value: number | undefined) => (value === undefined ? undefined : String(value));
-    const form = { count: field(count), cpu: field(cpu), memory: field(memory) };
-    await this.#client.done("PUT", `/apps/${segment(app)}/services/${segment(service)}`, { form });
-  }
-
-  async processes(app: string): Promise<Process[]> {
-    const path = `/apps/${segment(app)}/processes`;
-    return ((await this.#client.json(list(WireProcess), "GET", path)) ?? []).map((one) =>
-      processOf(one, app),
-    );
-  }
-
-  logs(app: string, wanted: LogsWanted): ByteStream {
-    const { service, process, follow, since, tail, filter, signal } = wanted;
-    const place = service ? `/services/${segment(service)}` : process ? `/processes/${segment(process)}` : "";
-    const headers = {
-      prefix: "true",
-      follow: String(follow),
-      ...(since === undefined ? {} : { since: `${Math.ceil(since / 1000)}s` }),
-      ...(tail === undefined ? {} : { tail: String(tail) }),
-      ...(filter === undefined ? {} : { filter }),
-    };
-    return this.#client.socket(`/apps/${segment(app)}${place}/logs`, signal, headers);
-  }
-
-  async exec(): Promise<number> {
-    throw this.#noTerminal();
-  }
-
-  async runOnce(): Promise<number> {
-    throw this.#noTerminal();
-  }
-
-  async runDetached(): Promise<string> {
-    throw this.#noTerminal();
-  }
-
-  #noTerminal(): DavitError {
-    return new DavitError("unsupported", `Cannot run commands in rack ${this.name}: only on its own machine`);
-  }
-
-  async stopProcess(app: string, id: string): Promise<void> {
-    await this.#client.done("DELETE", `/apps/${segment(app)}/processes/${segment(id)}`);
-  }
-
-  async restart(app: string, service: string): Promise<void> {
-    await this.#client.done("POST", `/apps/${segment(app)}/services/${segment(service)}/restart`);
-  }
-
   async releases(app: string, limit?: number): Promise<Release[]> {
     const query = { limit: limit === undefined ? undefined : String(limit) };
     const found = await this.#client.json(list(WireRelease), "GET", `/apps/${segment(app)}/releases`, {
@@ -370,7 +312,3 @@ export class RemoteRack implements Rack {
 /** Between looks at how far a move has come, in milliseconds. */
 const LOOK = 500;
 const Token = Type.Object({ token: Type.String() });
-
-function segment(text: string): string {
-  return encodeURIComponent(text);
-}

@@ -1,7 +1,7 @@
 import type { Service } from "../manifest/convox-yml.ts";
 import { checkJson, Type } from "../schema.ts";
 import type { EmbeddedParts } from "./embedded-parts.ts";
-import type { Scaling } from "./rack.ts";
+import type { Scaling } from "./running.ts";
 
 /** What somebody has set beside convox.yml, and every release keeps. */
 const Changed = Type.Object({

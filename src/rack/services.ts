@@ -3,7 +3,7 @@ import { type ConvoxYml, loadConvoxYml } from "../manifest/convox-yml.ts";
 import type { EmbeddedParts } from "./embedded-parts.ts";
 import { parseEnv } from "./env-text.ts";
 import { startPromotion } from "./promoting.ts";
-import type { Scaling, ServiceInfo } from "./rack.ts";
+import type { Scaling, ServiceInfo } from "./running.ts";
 import { scaled, scaleFact, scalingOf } from "./scaling.ts";
 
 /** The services of the active release. */

@@ -1,6 +1,6 @@
 import type { Bytes } from "../../bytes.ts";
 import { milliseconds } from "../../duration.ts";
-import type { Process } from "../../rack/rack.ts";
+import type { Process } from "../../rack/running.ts";
 import { json, ok, problem } from "../answer.ts";
 import { type RackCall, type Route, route, socket } from "../route.ts";
 import { silent } from "./system.ts";
@@ -11,19 +11,19 @@ export const runtime: readonly Route[] = [
   route(
     "GET /apps/$app/processes/$pid",
     async ({ rack, params: { app = "", pid = "" } }) => {
-      const found = (await rack.processes(app)).find(({ id }) => id === pid);
+      const found = (await rack.running.processes(app)).find(({ id }) => id === pid);
       return found ? json(wireOf(found)) : problem(404, `no such process: ${pid}`);
     },
     { deploy: true },
   ),
   route("DELETE /apps/$app/processes/$pid", async ({ rack, params: { app = "", pid = "" } }) => {
-    await rack.stopProcess(app, pid);
+    await rack.running.stop(app, pid);
     return ok();
   }),
   route("GET /apps/$app/services", services, { deploy: true }),
   route("PUT /apps/$app/services/$service", async ({ rack, form, params: { app = "", service = "" } }) => {
     const [count, cpu, memory] = [form.int("count"), form.int("cpu"), form.int("memory")];
-    await rack.scale(app, service, {
+    await rack.running.scale(app, service, {
       ...(count === undefined ? {} : { count }),
       ...(cpu === undefined ? {} : { cpu }),
       ...(memory === undefined ? {} : { memory }),
@@ -31,7 +31,7 @@ export const runtime: readonly Route[] = [
     return ok();
   }),
   route("POST /apps/$app/services/$service/restart", async ({ rack, params: { app = "", service = "" } }) => {
-    await rack.restart(app, service);
+    await rack.running.restart(app, service);
     return ok();
   }),
   route(
@@ -52,7 +52,7 @@ function withApp(run: Route["run"]): Route["run"] {
 
 async function processes({ rack, form, params: { app = "" } }: RackCall): Promise<Response> {
   const [release, service] = [form.text("release"), form.text("service")];
-  const all = await rack.processes(app);
+  const all = await rack.running.processes(app);
   const found = all.filter(
     (one) => (!release || one.release === release) && (!service || one.service === service),
   );
@@ -68,7 +68,7 @@ function wireOf(process: Process): object {
 /** With all the fields that the original's clients look for. */
 async function services({ rack, params: { app = "" } }: RackCall): Promise<Response> {
   const rest = { gpu: 0, "gpu-vendor": "", nlb: [] };
-  const found = await rack.services(app);
+  const found = await rack.running.services(app);
   return json(
     found.map(({ ports, ...service }) => ({
       ...{ ...service, ...rest },
@@ -82,7 +82,7 @@ async function* appLog({ rack, request, params }: RackCall, signal: AbortSignal)
   const { app = "", service, pid } = params;
   const header = (name: string): string | undefined => request.headers.get(name) ?? undefined;
   const tail = Number(header("tail") ?? 0);
-  yield* rack.logs(app, {
+  yield* rack.running.logs(app, {
     ...{ service, process: pid, signal, filter: header("filter") },
     follow: header("follow") !== "false",
     since: milliseconds(header("since") ?? "2m"),
