@@ -117,6 +117,11 @@ export class SwarmRuntime implements Runtime {
   async #put(place: Place, app: RunningApp, service: RunningService, before: SwarmService[]): Promise<void> {
     const spec = serviceSpec(place, app, service);
     let known = before.find(({ Spec }) => Spec.Labels?.[SERVICE] === service.service.name);
+    // Swarm does not turn one on each node into so many, nor back.
+    if (known && isGlobal(known) !== service.service.running.agent) {
+      await this.#swarm.remove(known.ID);
+      known = undefined;
+    }
     for (let tries = 1; ; tries++) {
       if (!known) return void (await this.#swarm.create(spec));
       try {
@@ -286,6 +291,10 @@ function patience({ services }: RunningApp): number {
 
 function labelsOf({ Spec }: SwarmTask): Record<string, string> {
   return Spec.ContainerSpec?.Labels ?? {};
+}
+
+function isGlobal({ Spec }: SwarmService): boolean {
+  return Spec.Mode?.Replicated === undefined;
 }
 
 function isWell({ service }: RunningService, services: SwarmService[], tasks: SwarmTask[]): boolean {

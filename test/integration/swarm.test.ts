@@ -112,6 +112,27 @@ for (const [what, from, to, why] of broken)
   );
 
 test(
+  "a port of the node that is in use brings the release before back, and says so",
+  async () => {
+    const dir = await webProject(box.join("shop"), "one");
+    const first = await json(["deploy"], dir);
+    using taken = Bun.listen({ hostname: "0.0.0.0", port: 0, socket: { data: () => undefined } });
+    const agent = SHOP.replace("  worker:\n", `  worker:\n    agent: true\n    ports: [${taken.port}]\n`);
+    await webProject(dir, "two", agent);
+    const failed = await run(["deploy"], dir);
+    expect(failed.stderr).toMatch(
+      new RegExp(`so ${first.release} runs: service worker: .*address already in use`),
+    );
+    expect(await answer("web")).toBe("one");
+    expect((await json(["ps", "-a", "shop"])).map(({ release }: { release: string }) => release)).toEqual([
+      first.release,
+      first.release,
+    ]);
+  },
+  LONG,
+);
+
+test(
   "the first release of an app that fails leaves nothing running",
   async () => {
     const dir = await webProject(box.join("shop"), "one", SHOP.replace("port: 3000", "port: 3001"));
