@@ -28,6 +28,7 @@ import { init } from "./init.ts";
 import { inspect } from "./inspect.ts";
 import { logs } from "./logs.ts";
 import { ps } from "./ps.ts";
+import { psInfo } from "./ps-info.ts";
 import { psStop } from "./ps-stop.ts";
 import { pull } from "./pull.ts";
 import { push } from "./push.ts";
@@ -97,6 +98,7 @@ export const commands: readonly Command[] = [
   exec,
   logs,
   ps,
+  psInfo,
   psStop,
   restart,
   run,

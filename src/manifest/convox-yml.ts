@@ -21,6 +21,9 @@ export interface ConvoxYml {
   text: string;
   services: Service[];
   environment: string[];
+  /** Names of databases and the like, and of what runs by the clock. */
+  resources: string[];
+  timers: string[];
 }
 
 /**
@@ -34,7 +37,7 @@ export async function parseConvoxYml(
 ): Promise<{ manifest: ConvoxYml; mistakes: Mistake[] }> {
   const reader = await YamlReader.open(interpolate(text, env), file);
   const broken = reader.mistakes.length > 0;
-  const manifest = broken ? { services: [], environment: [] } : readDocument(reader);
+  const manifest = broken ? NOTHING : readDocument(reader);
   return { manifest: { text, ...manifest }, mistakes: reader.mistakes };
 }
 
@@ -76,13 +79,14 @@ export function missingEnv(manifest: ConvoxYml, env: Record<string, string>): st
   return [...new Set(required)].filter((name) => !Object.hasOwn(env, name)).sort();
 }
 
+const NOTHING: Omit<ConvoxYml, "text"> = { services: [], environment: [], resources: [], timers: [] };
 const SERVICE_NAME = /^[a-z][a-z0-9-]{0,62}$/;
 
 function readDocument(reader: YamlReader): Omit<ConvoxYml, "text"> {
   const root = reader.asMap(reader.document.contents);
   if (!root) {
     reader.mistake(1, "it is not a mapping with `services`");
-    return { services: [], environment: [] };
+    return NOTHING;
   }
   const services = reader.map(root, "services");
   if (!services) reader.mistake(1, "it names no services");
@@ -90,7 +94,13 @@ function readDocument(reader: YamlReader): Omit<ConvoxYml, "text"> {
   return {
     services: (services?.items ?? []).flatMap((pair) => readService(reader, pair)),
     environment: readEnvironment(reader, reader.value(root, "environment")),
+    resources: namesIn(reader, reader.map(root, "resources")),
+    timers: namesIn(reader, reader.map(root, "timers")),
   };
+}
+
+function namesIn(reader: YamlReader, map: YAMLMap | undefined): string[] {
+  return (map?.items ?? []).map(({ key }) => reader.key(key));
 }
 
 function readService(reader: YamlReader, pair: Pair): Service[] {

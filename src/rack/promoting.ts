@@ -1,5 +1,5 @@
 import { DavitError, reasonOf } from "../errors.ts";
-import { loadConvoxYml } from "../manifest/convox-yml.ts";
+import { type ConvoxYml, loadConvoxYml } from "../manifest/convox-yml.ts";
 import { environmentOf } from "../runtime/environment.ts";
 import type { RunningApp, Runtime } from "../runtime/runtime.ts";
 import type { EmbeddedParts } from "./embedded-parts.ts";
@@ -135,6 +135,15 @@ export async function releaseToRun(
   return { runtime, running: await runningApp(parts, runtime, app, id) };
 }
 
+/** What cannot be run is said before anything is touched, and never left out in silence. */
+function requireRunnable({ resources, timers }: ConvoxYml): void {
+  const named = [...resources.map((name) => `resource ${name}`), ...timers.map((name) => `timer ${name}`)];
+  if (named.length > 0)
+    throw new DavitError("unsupported", `this rack does not run ${named.join(", ")}`, {
+      hint: "run it elsewhere, and take it out of convox.yml",
+    });
+}
+
 /** What a release's services are to be, with their images in the engine. */
 async function runningApp(
   parts: EmbeddedParts,
@@ -145,6 +154,7 @@ async function runningApp(
   const release = await parts.releases.read(await parts.ledger.releases.find(app, id));
   const env = parseEnv(release.env);
   const manifest = await loadConvoxYml(release.manifest, "convox.yml", env);
+  requireRunnable(manifest);
   const images = await imagesInEngine(parts, runtime, app, release.build);
   const told = { app, build: release.build, description: release.description, rack: parts.name, release: id };
   const wanted = await Promise.all(manifest.services.map((service) => scaled(parts, app, service)));

@@ -133,6 +133,16 @@ test(
 );
 
 test(
+  "resources and timers are not left out in silence",
+  async () => {
+    const more = `${SHOP}resources:\n  database:\n    type: postgres\ntimers:\n  nightly:\n    service: web\n`;
+    const failed = await run(["deploy"], await webProject(box.join("shop"), "one", more));
+    expect(failed.stderr).toContain("this rack does not run resource database, timer nightly");
+  },
+  LONG,
+);
+
+test(
   "the first release of an app that fails leaves nothing running",
   async () => {
     const dir = await webProject(box.join("shop"), "one", SHOP.replace("port: 3000", "port: 3001"));
@@ -206,6 +216,9 @@ test(
       throw new Error("they were not replaced");
     };
     const [web = "", worker = ""] = await ids();
+    expect(await ok(["ps", "info", web, "-a", "shop"])).toMatch(
+      /^Id +web-\w{12}\nApp +shop\n(.*\n)+Status +running\n$/,
+    );
     await ok(["ps", "stop", worker, "-a", "shop"]);
     await ok(["restart", "web", "-a", "shop"]);
     await replaced([web, worker]);
