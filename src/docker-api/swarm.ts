@@ -162,10 +162,6 @@ export class EngineSwarm {
     return (await this.#client.json(Created, "POST", "/configs/create", { json })).ID;
   }
 
-  async removeConfig(name: string): Promise<void> {
-    await this.#client.call("DELETE", `/configs/${name}`).catch(unlessGone);
-  }
-
   async removeNetwork(name: string): Promise<void> {
     await this.#client.call("DELETE", `/networks/${name}`).catch(unlessGone);
   }
