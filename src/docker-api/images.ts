@@ -93,13 +93,12 @@ export class EngineImages {
     await this.#client.call("POST", `/images/${escapeRef(ref)}/tag`, { query: { repo, tag } });
   }
 
-  /** Removes a name, and the image when it was its last; layers still in use stay. */
-  async remove(ref: string): Promise<void> {
-    await this.#client
-      .call("DELETE", `/images/${escapeRef(ref)}`, { query: { noprune: "1" } })
-      .catch((error: unknown) => {
-        if (!hasCode(error, "not-found", "conflict")) throw error;
-      });
+  /** Removes a name, and the image when it was its last; layers still in use stay. `force`: also where a container that has ended was made of it. */
+  async remove(ref: string, { force = false } = {}): Promise<void> {
+    const query = { noprune: "1", force: force ? "1" : undefined };
+    await this.#client.call("DELETE", `/images/${escapeRef(ref)}`, { query }).catch((error: unknown) => {
+      if (!hasCode(error, "not-found", "conflict")) throw error;
+    });
   }
 
   push(name: string, tag: string, auth: RegistryAuth, signal?: AbortSignal): AsyncGenerator<EngineLine> {

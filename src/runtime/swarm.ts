@@ -102,7 +102,8 @@ export class SwarmRuntime implements Runtime {
   }
 
   async forgetName(repository: string, tag: string): Promise<void> {
-    await this.#images.remove(`${repository}:${tag}`);
+    // Swarm keeps what its last tasks have left, and with it their image.
+    await this.#images.remove(`${repository}:${tag}`, { force: true });
   }
 
   async #place({ app, services, routed }: RunningApp): Promise<Place> {
