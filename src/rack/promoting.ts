@@ -50,9 +50,10 @@ async function carryOver(
     const either = signal ? AbortSignal.any([signal, cancelled]) : cancelled;
     await runtime.apply(await runningApp(parts, runtime, app, release), events, either);
   } catch (error) {
-    await goBack(parts, runtime, promotion);
     const failure = unhappy(promotion, error, signal?.aborted ?? false);
+    // Said before the app is running again: who waits for that looks for the reason next.
     await parts.ledger.setFact(failedFact(app), failure.message);
+    await goBack(parts, runtime, promotion);
     throw failure;
   }
   await parts.ledger.promotions.end(promotion, release);
@@ -90,12 +91,19 @@ async function requireRuntime(parts: EmbeddedParts): Promise<Runtime> {
   return runtime;
 }
 
+/** Where even that fails, whoever looks next tries again. */
 async function goBack(parts: EmbeddedParts, runtime: Runtime, promotion: Promotion): Promise<void> {
   const { app, before } = promotion;
-  await parts.ledger.promotions.revert(promotion);
-  if (before === "") await runtime.remove(app);
-  else await runtime.apply(await runningApp(parts, runtime, app, before), {}, new AbortController().signal);
-  await parts.ledger.promotions.end(promotion, before);
+  const { promotions } = parts.ledger;
+  await promotions.revert(promotion);
+  try {
+    if (before === "") await runtime.remove(app);
+    else await runtime.apply(await runningApp(parts, runtime, app, before), {}, new AbortController().signal);
+  } catch (error) {
+    await promotions.leave(promotion);
+    throw error;
+  }
+  await promotions.end(promotion, before);
 }
 
 function unhappy({ app, release, before }: Promotion, error: unknown, interrupted: boolean): DavitError {

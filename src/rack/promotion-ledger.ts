@@ -87,6 +87,13 @@ export class PromotionLedger {
     );
   }
 
+  /** Gives it up as it is, for another to take over. */
+  async leave({ app, owner }: Promotion): Promise<void> {
+    await this.#db.write(() =>
+      run("UPDATE promotions SET owner = '', until = 0 WHERE app = ? AND owner = ?", app, owner),
+    );
+  }
+
   /** The app runs one release, whole: that is the active one. Throws where another has taken over. */
   async end({ app, owner }: Promotion, release: string): Promise<void> {
     await this.#db.write(function* () {

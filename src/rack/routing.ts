@@ -18,10 +18,10 @@ export async function routerSettings({ settings }: EmbeddedParts): Promise<Route
   return { domain, image, tls, http, https };
 }
 
-/** Tells the router what all apps' active releases let the world in to. */
+/** Tells the router what all apps' active releases let the world in to; without a domain there is none. */
 export async function publishRoutes(parts: EmbeddedParts, runtime: Runtime): Promise<void> {
   const settings = await routerSettings(parts);
-  if (settings) await runtime.route(await routesOf(parts), settings);
+  await runtime.route(settings ? await routesOf(parts) : [], settings);
 }
 
 async function routesOf(parts: EmbeddedParts): Promise<Route[]> {

@@ -1,4 +1,3 @@
-import { Buffer } from "node:buffer";
 import { DavitError } from "../errors.ts";
 import { check, type Static, Type } from "../schema.ts";
 
@@ -80,9 +79,4 @@ export function isHash(text: string): boolean {
 
 export function hashOf(bytes: string | Uint8Array): Hash {
   return new Bun.CryptoHasher("sha256").update(bytes).digest("hex");
-}
-
-/** A listing's length on disk and wire, in bytes. */
-export function lengthOf(listing: string): number {
-  return Buffer.byteLength(listing);
 }

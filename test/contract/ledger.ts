@@ -376,6 +376,9 @@ export function testLedger(name: string, makeBox: () => Promise<LedgerBox>): voi
       expect(await promotions.renew(promotion)).toBe("cancelled");
       await promotions.revert(promotion);
       await expect(promotions.cancel("shop")).rejects.toThrow("app is not updating");
+      await promotions.leave(promotion);
+      const [taken] = await promotions.takeAbandoned();
+      expect(taken).toMatchObject({ app: "shop", release: release.id, phase: "reverting" });
       await promotions.end(promotion, release.id);
       expect(await ledger.apps.find("shop")).toMatchObject({ status: "running", release: release.id });
       expect(await promotions.any()).toBe(false);
