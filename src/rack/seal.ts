@@ -1,4 +1,4 @@
-import { readFile, stat, writeFile } from "node:fs/promises";
+import { link, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { type Bytes, decode, encode } from "../bytes.ts";
 import { DavitError, systemCode, systemError } from "../errors.ts";
 
@@ -69,8 +69,15 @@ export class Seal {
   }
 }
 
+/** The name stands for a whole key or for none: a process that is killed here leaves no half of one. */
 async function writeKey(path: string, key: string): Promise<void> {
-  await writeFile(path, `${key}\n`, { mode: 0o600, flag: "wx", flush: true });
+  const draft = `${path}.${crypto.randomUUID()}`;
+  try {
+    await writeFile(draft, `${key}\n`, { mode: 0o600, flag: "wx", flush: true });
+    await link(draft, path);
+  } finally {
+    await rm(draft, { force: true });
+  }
 }
 
 async function keyFile(path: string): Promise<string> {
@@ -81,7 +88,7 @@ async function keyFile(path: string): Promise<string> {
   } catch (error) {
     if (systemCode(error) !== "EEXIST") throw systemError(`Cannot write ${path}`, error);
     await requirePrivate(path);
-    return await readKey(path);
+    return await readFile(path, "utf8");
   }
 }
 
@@ -91,16 +98,6 @@ async function requirePrivate(path: string): Promise<void> {
   throw new DavitError("denied", `Cannot use the rack's key ${path}: other users can read it`, {
     hint: `chmod 600 ${path}`,
   });
-}
-
-/** Another process may have made the file a moment ago and still be writing it. */
-async function readKey(path: string): Promise<string> {
-  for (let tries = 0; tries < 50; tries++) {
-    const text = await readFile(path, "utf8");
-    if (text.endsWith("\n")) return text;
-    await Bun.sleep(10);
-  }
-  throw new DavitError("invalid", `Cannot read the rack's key from ${path}: the file is incomplete`);
 }
 
 function base64(bytes: Uint8Array): string {
