@@ -6,6 +6,7 @@ import { type ConvoxYml, loadConvoxYml } from "../manifest/convox-yml.ts";
 import { copy, eachOf } from "../oci/copy.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { ReadStore } from "../oci/store.ts";
+import { shellQuote } from "../shell-words.ts";
 import { type Managed, parseBuildArg, resolveArgs } from "./build-args.ts";
 import type { BuildLog } from "./build-log.ts";
 import { type Context, openContext } from "./context.ts";
@@ -271,8 +272,4 @@ function lastEntrypoint(manifest: ConvoxYml, entrypoints: Map<string, string>): 
     manifest.services.map((service) => entrypoints.get(service.name) ?? "").findLast((text) => text !== "") ??
     ""
   );
-}
-
-export function shellQuote(word: string): string {
-  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`;
 }

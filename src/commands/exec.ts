@@ -17,6 +17,6 @@ export const exec: Command = {
 export async function commandOf(words: readonly string[]): Promise<readonly string[]> {
   const [only = "", another] = words;
   if (another !== undefined || !/\s/.test(only)) return words;
-  const { shellWords } = await import("../runtime/shell-words.ts");
+  const { shellWords } = await import("../shell-words.ts");
   return shellWords(only);
 }

@@ -1,6 +1,6 @@
-import { DavitError } from "../errors.ts";
 import { table } from "../terminal/table.ts";
-import type { Command, Input } from "./command.ts";
+import type { Command } from "./command.ts";
+import { numberOf } from "./number.ts";
 import { json, step } from "./show.ts";
 
 export const scale: Command = {
@@ -32,10 +32,3 @@ export const scale: Command = {
     );
   },
 };
-
-function numberOf(input: Input, flag: string): Record<string, number> {
-  const text = input.text(flag);
-  if (text === undefined) return {};
-  if (/^\d{1,7}$/.test(text)) return { [flag]: Number(text) };
-  throw new DavitError("usage", `Cannot use --${flag} ${JSON.stringify(text)}: it is not a number`);
-}

@@ -1,57 +1,79 @@
 import { type Bytes, encode } from "../bytes.ts";
 import { DavitError } from "../errors.ts";
+import { Mailbox } from "../mailbox.ts";
 import type { Trust } from "./request.ts";
 import { interrupted } from "./silence.ts";
 
 export interface SocketOptions {
   headers?: Record<string, string>;
+  /** The sub-protocol we would like to speak. */
+  protocol?: string;
   signal?: AbortSignal | undefined;
   trust?: Trust | undefined;
 }
 
-/**
- * What a server sends over a web socket, as a rack does: text until an empty binary
- * frame, or until the connection ends. How it ended is not known: a reader asks
- * elsewhere whether there is more to come.
- */
-export async function* socketText(url: string, options: SocketOptions = {}): AsyncGenerator<Bytes> {
-  const waiting: (Bytes | DavitError | undefined)[] = [];
-  let wake: (() => void) | undefined;
-  const put = (item: Bytes | DavitError | undefined): void => {
-    waiting.push(item);
-    wake?.();
-  };
-  const init = { headers: options.headers, ...(options.trust?.tls ? { tls: options.trust.tls } : {}) };
+/** A web socket that is open. */
+export interface Socket {
+  /** The sub-protocol the server has agreed to; empty for none. */
+  protocol: string;
+  /** Text and binary frames. It ends with the connection: how that ended is not known. */
+  received: AsyncIterable<string | Bytes>;
+  send(frame: string | Bytes): void;
+  /** Bytes that were sent and are still here. */
+  waiting(): number;
+  close(): void;
+}
+
+export async function openSocket(url: string, options: SocketOptions = {}): Promise<Socket> {
+  const { headers, protocol, signal, trust } = options;
+  const tls = trust?.tls ? { tls: trust.tls } : {};
+  const init = { headers, ...(protocol ? { protocols: [protocol] } : {}), ...tls };
   // Bun takes headers here; the DOM's types do not.
   const socket: WebSocket = Reflect.construct(WebSocket, [url.replace(/^http/, "ws"), init]);
   socket.binaryType = "arraybuffer";
-  let opened = false;
-  socket.onopen = () => {
-    opened = true;
-  };
-  socket.onmessage = ({ data }: MessageEvent<unknown>) =>
-    put(typeof data === "string" ? encode(data) : undefined);
-  socket.onclose = ({ reason }) => put(opened ? undefined : unreachable(url, reason));
-  const abort = (): void => put(interrupted(options.signal?.reason));
-  options.signal?.addEventListener("abort", abort);
-  try {
-    for (;;) {
-      if (waiting.length === 0) {
-        const { promise, resolve } = Promise.withResolvers<void>();
-        wake = resolve;
-        await promise;
-      }
-      const item = waiting.shift();
-      if (item === undefined) return;
-      if (item instanceof DavitError) throw item;
-      yield item;
-    }
-  } finally {
-    options.signal?.removeEventListener("abort", abort);
+  const { promise: opened, resolve, reject } = Promise.withResolvers<void>();
+  const received = new Mailbox<string | Bytes>();
+  const abort = (): void => {
+    received.end(interrupted(signal?.reason));
+    reject(interrupted(signal?.reason));
     socket.close();
-  }
+  };
+  signal?.addEventListener("abort", abort);
+  if (signal?.aborted) abort();
+  socket.onopen = () => resolve();
+  socket.onmessage = ({ data }: MessageEvent<unknown>) => received.put(frameOf(data));
+  socket.onclose = ({ reason }) => {
+    reject(
+      new DavitError("unavailable", `Cannot reach ${new URL(url).host}: ${reason || "no socket there"}`),
+    );
+    signal?.removeEventListener("abort", abort);
+    received.end();
+  };
+  await opened;
+  return {
+    ...{ protocol: socket.protocol, received },
+    send: (frame) => socket.send(frame),
+    waiting: () => socket.bufferedAmount,
+    close: () => socket.close(),
+  };
 }
 
-function unreachable(url: string, reason: string): DavitError {
-  return new DavitError("unavailable", `Cannot reach ${new URL(url).host}: ${reason || "no socket there"}`);
+function frameOf(data: unknown): string | Bytes {
+  return data instanceof ArrayBuffer ? new Uint8Array(data) : String(data);
+}
+
+/**
+ * What a server sends over a web socket, as a rack does: text until an empty binary
+ * frame, or until the connection ends. A reader asks elsewhere whether there is more to come.
+ */
+export async function* socketText(url: string, options: SocketOptions = {}): AsyncGenerator<Bytes> {
+  const socket = await openSocket(url, options);
+  try {
+    for await (const frame of socket.received) {
+      if (typeof frame !== "string") return;
+      yield encode(frame);
+    }
+  } finally {
+    socket.close();
+  }
 }

@@ -1,9 +1,9 @@
 import { type ByteStream, collect, decode } from "../bytes.ts";
-import { DavitError, type ErrorCode } from "../errors.ts";
+import { DavitError, type ErrorCode, hasCode } from "../errors.ts";
 import { discard, type Method, request, type Trust } from "../http/request.ts";
 import { bodyOf } from "../http/response-body.ts";
 import { isPassing, Retries } from "../http/retry.ts";
-import { socketText } from "../http/socket.ts";
+import { openSocket, type Socket, socketText } from "../http/socket.ts";
 import { check, parseJson, type Static, type TSchema, Type } from "../schema.ts";
 
 /** Where a rack is, and who we are there. */
@@ -23,6 +23,7 @@ export interface Wanted {
   /** A form's fields; those left undefined are not sent. */
   form?: Record<string, string | undefined>;
   query?: Record<string, string | undefined>;
+  headers?: Record<string, string>;
   body?: string;
   /** Opened anew for each try. */
   stream?: () => ByteStream | Promise<ByteStream>;
@@ -100,6 +101,7 @@ export class RackClient {
       method,
       headers: {
         accept: "application/json, */*",
+        ...wanted.headers,
         ...(form === undefined ? {} : { "content-type": "application/x-www-form-urlencoded" }),
         ...(wanted.stream ? { "content-type": "application/octet-stream" } : {}),
         ...(this.address.rack === undefined ? {} : { rack: this.address.rack }),
@@ -121,6 +123,31 @@ export class RackClient {
     });
   }
 
+  /** A socket of the rack, for both to speak; undefined where it has none there. */
+  async open(
+    path: string,
+    options: { signal: AbortSignal; headers: Record<string, string>; protocol: string },
+  ): Promise<Socket | undefined> {
+    const { headers, ...rest } = options;
+    try {
+      return await openSocket(this.#url(path), {
+        ...rest,
+        headers: { ...headers, authorization: this.#authorization },
+        trust: this.address.trust,
+      });
+    } catch (error) {
+      options.signal.throwIfAborted();
+      // A handshake that is refused does not say why: the path as such does.
+      try {
+        await this.done("GET", path, { signal: options.signal });
+      } catch (reason) {
+        if (hasCode(reason, "not-found")) return undefined;
+        if (!hasCode(reason, "rack")) throw reason;
+      }
+      throw error;
+    }
+  }
+
   #url(path: string, query: Wanted["query"] = {}): string {
     const { origin, pathname } = this.address.url;
     const text = encoded(query);
@@ -136,9 +163,9 @@ export class RackClient {
   async #error(response: Response): Promise<DavitError> {
     const bytes = await collect(bodyOf(response, "an answer"), MAX_ERROR, "an answer").catch(() => undefined);
     const text = bytes ? decode(bytes).trim() : "";
-    const { error, code, hint } = errorOf(text);
-    const message = error || `rack ${this.address.name} answered ${response.status}`;
-    return new DavitError(known(code) ?? STATUSES[response.status] ?? "rack", message, hint ? { hint } : {});
+    const told = errorOf(text);
+    const error = told.error || `rack ${this.address.name} answered ${response.status}`;
+    return toldError({ ...told, error }, STATUSES[response.status]);
   }
 }
 
@@ -154,6 +181,11 @@ function errorOf(text: string): Static<typeof Answer> {
   } catch {
     return { error: text.slice(0, 1000) };
   }
+}
+
+/** An error as a rack tells it. */
+export function toldError({ error, code, hint }: Static<typeof Answer>, usual?: ErrorCode): DavitError {
+  return new DavitError(known(code) ?? usual ?? "rack", error, hint ? { hint } : {});
 }
 
 /** Codes that a rack may tell: they mean the same here. */

@@ -1,8 +1,14 @@
 import type { ByteStream } from "../bytes.ts";
+import type { Attachment } from "../docker-api/attached.ts";
 import { DavitError } from "../errors.ts";
 import type { RackClient } from "./rack-client.ts";
+import { commandHeaders, remoteAttach } from "./remote-attach.ts";
 import { list, processOf, segment, serviceOf, WireProcess, WireService } from "./remote-wire.ts";
-import type { LogsWanted, Process, Running, Scaling, ServiceInfo } from "./running.ts";
+import type { LogsWanted, Process, Running, RunWanted, Scaling, ServiceInfo } from "./running.ts";
+
+/** How long a process may take to start, and between looks at it, in milliseconds. */
+const PATIENCE = 5 * 60 * 1000;
+const POLL = 1000;
 
 /** What runs of a rack over HTTP. */
 export class RemoteRunning implements Running {
@@ -43,30 +49,69 @@ export class RemoteRunning implements Running {
     return this.#client.socket(`/apps/${segment(app)}${place}/logs`, signal, headers);
   }
 
-  async exec(): Promise<number> {
-    throw this.#noTerminal();
+  async exec(app: string, id: string, command: readonly string[], to: Attachment): Promise<number> {
+    const code = await remoteAttach(this.#client, `${processPath(app, id)}/exec`, command, to);
+    if (code !== undefined) return code;
+    throw new DavitError("unsupported", `Rack ${this.#client.address.name} runs no commands`);
   }
 
-  async runOnce(): Promise<number> {
-    throw this.#noTerminal();
+  async runOnce(app: string, wanted: RunWanted, to: Attachment): Promise<number> {
+    const path = `/apps/${segment(app)}/services/${segment(wanted.service)}/run`;
+    const code = await remoteAttach(this.#client, path, wanted.command, to, wantedHeaders(wanted));
+    return code ?? (await this.#runAsOriginal(app, wanted, to));
   }
 
-  async runDetached(): Promise<string> {
-    throw this.#noTerminal();
+  /** The original has no such socket: there a process waits while the command runs beside it. */
+  async #runAsOriginal(app: string, wanted: RunWanted, to: Attachment): Promise<number> {
+    const id = await this.runDetached(app, { ...wanted, command: ["sleep", "3600"] });
+    try {
+      await this.#untilRunning(app, id, to.signal);
+      const entrypoint = { entrypoint: "true" };
+      const code = await remoteAttach(
+        this.#client,
+        `${processPath(app, id)}/exec`,
+        wanted.command,
+        to,
+        entrypoint,
+      );
+      return code ?? 1;
+    } finally {
+      await this.stop(app, id);
+    }
   }
 
-  #noTerminal(): DavitError {
-    return new DavitError(
-      "unsupported",
-      `Cannot run commands in rack ${this.#client.address.name}: only on its own machine`,
-    );
+  async #untilRunning(app: string, id: string, signal: AbortSignal): Promise<void> {
+    for (const end = performance.now() + PATIENCE; performance.now() < end; await Bun.sleep(POLL)) {
+      const { status } = await this.#client.json(WireProcess, "GET", processPath(app, id), { signal });
+      if (status === "running") return;
+      if (status !== "pending") break;
+    }
+    throw new DavitError("rack", `process ${id} does not start`);
+  }
+
+  async runDetached(app: string, wanted: RunWanted): Promise<string> {
+    const path = `/apps/${segment(app)}/services/${segment(wanted.service)}/processes`;
+    const headers = { ...commandHeaders(wanted.command), ...wantedHeaders(wanted) };
+    return (await this.#client.json(WireProcess, "POST", path, { headers })).id;
   }
 
   async stop(app: string, id: string): Promise<void> {
-    await this.#client.done("DELETE", `/apps/${segment(app)}/processes/${segment(id)}`);
+    await this.#client.done("DELETE", processPath(app, id));
   }
 
   async restart(app: string, service: string): Promise<void> {
     await this.#client.done("POST", `/apps/${segment(app)}/services/${segment(service)}/restart`);
   }
+}
+
+function processPath(app: string, id: string): string {
+  return `/apps/${segment(app)}/processes/${segment(id)}`;
+}
+
+function wantedHeaders({ release, cpu, memory }: RunWanted): Record<string, string> {
+  return {
+    ...(release === undefined ? {} : { release }),
+    ...(cpu === undefined ? {} : { cpu: String(cpu) }),
+    ...(memory === undefined ? {} : { memory: String(memory) }),
+  };
 }

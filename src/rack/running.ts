@@ -46,6 +46,9 @@ export interface RunWanted {
   command: readonly string[];
   /** The active one when left out. */
   release?: string | undefined;
+  /** Instead of the service's: thousandths of a processor, and megabytes. */
+  cpu?: number | undefined;
+  memory?: number | undefined;
 }
 
 /** What runs of a rack's apps. */

@@ -55,6 +55,9 @@ export interface AppLogOptions {
 export interface OneOff {
   service: string;
   command: readonly string[];
+  /** Instead of the service's: thousandths of a processor, and megabytes. */
+  cpu?: number | undefined;
+  memory?: number | undefined;
 }
 
 /** What runs promoted releases. */

@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import type { Health } from "../manifest/running.ts";
+import { shellWords } from "../shell-words.ts";
 import { isRouted, upstreamName } from "./router-config.ts";
 import type { RunningApp, RunningService } from "./runtime.ts";
-import { shellWords } from "./shell-words.ts";
 
 /** What things of a rack in an engine are known by; nothing without it is touched. */
 export const RACK = "davit.rack";

@@ -224,8 +224,9 @@ export class SwarmRuntime implements Runtime {
   }
 
   /** On this node: a container of the app's network that Swarm knows nothing of. */
-  async #createOneOff(app: RunningApp, { service, command }: OneOff, to?: Attachment): Promise<string> {
-    const running = app.services.find((one) => one.service.name === service);
+  async #createOneOff(app: RunningApp, one: OneOff, to?: Attachment): Promise<string> {
+    const { service, command } = one;
+    const running = app.services.find((each) => each.service.name === service);
     if (!running) throw new DavitError("not-found", `no such service: ${service}`);
     const network = await this.#swarm.network(this.#network(app.app), this.#labels(app.app));
     return await this.#containers.create({
@@ -238,7 +239,9 @@ export class SwarmRuntime implements Runtime {
         Init: running.service.running.init,
         NetworkMode: network,
         AutoRemove: to === undefined,
-        Memory: running.service.running.scale.memory * 1024 * 1024,
+        Memory: (one.memory ?? running.service.running.scale.memory) * 1024 * 1024,
+        // Of 1024 for each processor, when others want it too.
+        CpuShares: Math.max(2, Math.round(((one.cpu ?? running.service.running.scale.cpu) * 1024) / 1000)),
       },
     });
   }

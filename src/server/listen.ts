@@ -1,7 +1,7 @@
 import type { Server } from "bun";
 import { DavitError, reasonOf } from "../errors.ts";
 import { isLoopback } from "../http/proxy.ts";
-import { type Outgoing, sockets } from "./sockets.ts";
+import { type Connection, sockets } from "./sockets.ts";
 
 export interface Address {
   hostname: string;
@@ -31,16 +31,20 @@ export interface ListenOptions {
   /** A certificate and its key, in PEM; without them it is plain HTTP. */
   tls?: { cert: string; key: string } | undefined;
   /** `from` is the client's address; `upgrade` turns the request into a web socket, which then needs no answer. */
-  handle(request: Request, from: string, upgrade: (data: Outgoing) => boolean): Promise<Response | undefined>;
+  handle(
+    request: Request,
+    from: string,
+    upgrade: (data: Connection) => boolean,
+  ): Promise<Response | undefined>;
 }
 
 /**
  * Serves HTTP. A page in somebody's browser gets nowhere: requests for other host
  * names (DNS rebinding) and from other origins are refused before they are looked at.
  */
-export function listen({ address, hosts = [], tls, handle }: ListenOptions): Server<Outgoing> {
+export function listen({ address, hosts = [], tls, handle }: ListenOptions): Server<Connection> {
   try {
-    return Bun.serve<Outgoing>({
+    return Bun.serve<Connection>({
       hostname: address.hostname,
       port: address.port,
       idleTimeout: HEADER_IDLE,
@@ -48,7 +52,11 @@ export function listen({ address, hosts = [], tls, handle }: ListenOptions): Ser
       async fetch(request, server) {
         server.timeout(request, BODY_IDLE);
         const from = server.requestIP(request)?.address ?? "";
-        const upgrade = (data: Outgoing): boolean => server.upgrade(request, { data });
+        const upgrade = (data: Connection): boolean =>
+          server.upgrade(request, {
+            data,
+            ...(data.protocol ? { headers: { "sec-websocket-protocol": data.protocol } } : {}),
+          });
         return refused(request, address, hosts) ?? (await handle(request, from, upgrade));
       },
       websocket: sockets,
@@ -82,7 +90,7 @@ function isIp(name: string): boolean {
 }
 
 /** `http://ADDR:PORT` as clients on this machine reach it. */
-export function addressOf(server: Server<Outgoing>, { hostname }: Address, secure = false): string {
+export function addressOf(server: Server<Connection>, { hostname }: Address, secure = false): string {
   const shown = hostname.includes(":") ? `[${hostname}]` : hostname;
   return `${secure ? "https" : "http"}://${shown}:${server.port}`;
 }

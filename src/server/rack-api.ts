@@ -1,4 +1,3 @@
-import type { Bytes } from "../bytes.ts";
 import { DavitError, reasonOf } from "../errors.ts";
 import type { EmbeddedRack } from "../rack/embedded.ts";
 import type { ServedRack } from "../rack/served-rack.ts";
@@ -7,7 +6,7 @@ import { Form } from "./form.ts";
 import type { Login, Visitor } from "./login.ts";
 import { match, type RackCall, type Route } from "./route.ts";
 import { routes } from "./routes.ts";
-import { type Outgoing, outgoing } from "./sockets.ts";
+import { type Connection, connection, type Peer } from "./sockets.ts";
 
 export interface RackParts {
   rack: EmbeddedRack;
@@ -20,7 +19,7 @@ export async function rackApi(
   request: Request,
   from: string,
   parts: RackParts,
-  upgrade: (data: Outgoing) => boolean,
+  upgrade: (data: Connection) => boolean,
 ): Promise<Response | undefined> {
   const url = new URL(request.url);
   const isSocket = request.headers.get("upgrade")?.toLowerCase() === "websocket";
@@ -81,15 +80,19 @@ function accept(
   { route, params }: Found,
   call: Omit<RackCall, "form" | "visitor" | "params">,
   visitor: Visitor | Response,
-  upgrade: (data: Outgoing) => boolean,
+  upgrade: (data: Connection) => boolean,
 ): Response | undefined {
-  async function* stream(signal: AbortSignal): AsyncGenerator<Bytes> {
+  async function talk(peer: Peer): Promise<void> {
     if (visitor instanceof Response) throw new DavitError("denied", (await visitor.text()).trim());
     requireRight(route, visitor, params);
     const form = await Form.of(new Request(call.url), call.url);
-    if (route.stream) yield* route.stream({ ...call, form, visitor, params }, signal);
+    const whole = { ...call, form, visitor, params };
+    await note(route, whole, "");
+    await route.talk?.(whole, peer);
   }
-  return upgrade(outgoing(stream)) ? undefined : problem(400, "this is no web socket's handshake");
+  const offered = call.request.headers.get("sec-websocket-protocol")?.split(/\s*,\s*/) ?? [];
+  const protocol = offered.find((one) => one === route.protocol);
+  return upgrade(connection(talk, protocol)) ? undefined : problem(400, "this is no web socket's handshake");
 }
 
 /**

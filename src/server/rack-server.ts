@@ -12,7 +12,7 @@ import type { Visitor as RegistryVisitor } from "./registry/call.ts";
 import { registryApi } from "./registry/registry-api.ts";
 import type { RegistryServer } from "./registry-server.ts";
 import { ServerLock } from "./server-lock.ts";
-import type { Outgoing } from "./sockets.ts";
+import type { Connection } from "./sockets.ts";
 
 export interface RackServerOptions {
   rack: EmbeddedRack;
@@ -49,7 +49,7 @@ export async function serveRack(options: RackServerOptions): Promise<RegistrySer
   async function handle(
     request: Request,
     from: string,
-    upgrade: (data: Outgoing) => boolean,
+    upgrade: (data: Connection) => boolean,
   ): Promise<Response | undefined> {
     const { pathname } = new URL(request.url);
     if (pathname === "/check") return new Response("ok");

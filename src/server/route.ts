@@ -3,6 +3,7 @@ import type { EmbeddedRack } from "../rack/embedded.ts";
 import type { ServedRack } from "../rack/served-rack.ts";
 import type { Form } from "./form.ts";
 import type { Login, Visitor } from "./login.ts";
+import { type Peer, sendText } from "./sockets.ts";
 
 /** One request, taken apart. */
 export interface RackCall {
@@ -31,11 +32,13 @@ export interface Route {
   /** What the audit log calls it, of whatever comes. */
   event?: string;
   run(call: RackCall): Promise<Response>;
-  /** A socket's output. */
-  stream?(call: RackCall, signal: AbortSignal): ByteStream;
+  /** What is said over a socket. */
+  talk?(call: RackCall, peer: Peer): Promise<void>;
+  /** The sub-protocol a socket may have. */
+  protocol?: string;
 }
 
-type Options = Partial<Pick<Route, "right" | "deploy" | "raw" | "event">>;
+type Options = Partial<Pick<Route, "right" | "deploy" | "raw" | "event" | "protocol">>;
 
 /** `$name` stands for one segment of a path, `$$name` for all the rest of it. */
 export function route(
@@ -55,15 +58,19 @@ export function route(
   };
 }
 
-/** A route that answers with a stream of text over a web socket. */
-export function socket(
-  path: `/${string}`,
-  stream: NonNullable<Route["stream"]>,
-  options: Options = {},
-): Route {
+/** A route that goes on as a web socket. */
+export function socket(path: `/${string}`, talk: NonNullable<Route["talk"]>, options: Options = {}): Route {
   const run = async (): Promise<Response> =>
     new Response(null, { status: 426, headers: { upgrade: "websocket" } });
-  return { ...matcher(path), method: "SOCKET", right: "r", deploy: true, raw: true, ...options, run, stream };
+  return { ...matcher(path), method: "SOCKET", right: "r", deploy: true, raw: true, ...options, run, talk };
+}
+
+/** A socket that only tells: a stream of text. */
+export function telling(
+  path: `/${string}`,
+  stream: (call: RackCall, signal: AbortSignal) => ByteStream,
+): Route {
+  return socket(path, (call, peer) => sendText(peer, stream(call, peer.signal)));
 }
 
 function split(line: string): [Exclude<Route["method"], "SOCKET">, string] {

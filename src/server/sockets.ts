@@ -1,12 +1,28 @@
 import type { ServerWebSocket, WebSocketHandler } from "bun";
-import { abortable, type ByteStream } from "../bytes.ts";
+import { abortable, type ByteStream, type Bytes } from "../bytes.ts";
 import { reasonOf } from "../errors.ts";
+import { Mailbox } from "../mailbox.ts";
 
-/** What a web socket sends: text until its end, or until its reader goes. */
-export interface Outgoing {
-  stream(signal: AbortSignal): ByteStream;
+/** The other end of a web socket. */
+export interface Peer {
+  /** The sub-protocol that was agreed to; empty for none. */
+  protocol: string;
+  received: AsyncIterable<string | Bytes>;
+  /** Resolves when there is room for more. */
+  send(frame: string | Bytes): Promise<void>;
+  /** Aborted when it has gone. */
+  signal: AbortSignal;
+}
+
+/** What is said over a web socket, until its end. */
+export type Talk = (peer: Peer) => Promise<void>;
+
+export interface Connection {
+  talk: Talk;
+  protocol: string;
+  received: Mailbox<string | Bytes>;
   gone: AbortController;
-  drained?: (() => void) | undefined;
+  drained?: PromiseWithResolvers<void> | undefined;
 }
 
 /** Bytes that may wait for a slow reader. */
@@ -14,32 +30,39 @@ const MOST_WAITING = 1024 * 1024;
 /** What readers take for the end of the output. */
 const END = new Uint8Array(0);
 
-export function outgoing(stream: Outgoing["stream"]): Outgoing {
-  return { stream, gone: new AbortController() };
+export function connection(talk: Talk, protocol = ""): Connection {
+  return { talk, protocol, received: new Mailbox(), gone: new AbortController() };
+}
+
+/** Sends a stream in text frames. */
+export async function sendText(peer: Peer, stream: ByteStream): Promise<void> {
+  const text = new TextDecoder();
+  for await (const chunk of abortable(stream, peer.signal))
+    await peer.send(text.decode(chunk, { stream: true }));
 }
 
 /**
- * Sends a stream in text frames and an empty binary frame after it, as the
- * original does: the reader closes the connection. An error is one more line of text.
+ * What is said ends with an empty binary frame, as the original's does: the reader closes
+ * the connection. An error is one more line of text.
  */
-export const sockets: WebSocketHandler<Outgoing> = {
+export const sockets: WebSocketHandler<Connection> = {
   idleTimeout: 120,
   maxPayloadLength: 64 * 1024,
-  open: (socket) => void send(socket),
-  message: () => undefined,
-  drain: ({ data }) => data.drained?.(),
+  open: (socket) => void converse(socket),
+  message: ({ data }, frame) => data.received.put(typeof frame === "string" ? frame : new Uint8Array(frame)),
+  drain: ({ data }) => wake(data),
   close: ({ data }) => {
     data.gone.abort();
-    data.drained?.();
+    data.received.end();
+    wake(data);
   },
 };
 
-async function send(socket: ServerWebSocket<Outgoing>): Promise<void> {
-  const { stream, gone } = socket.data;
-  const text = new TextDecoder();
+async function converse(socket: ServerWebSocket<Connection>): Promise<void> {
+  const { talk, gone, protocol, received } = socket.data;
+  const send = (frame: string | Bytes): Promise<void> => sendFrame(socket, frame);
   try {
-    for await (const chunk of abortable(stream(gone.signal), gone.signal))
-      await frame(socket, text.decode(chunk, { stream: true }));
+    await talk({ ...{ protocol, received, send }, signal: gone.signal });
   } catch (error) {
     if (gone.signal.aborted) return;
     socket.sendText(`ERROR: ${reasonOf(error)}\n`);
@@ -47,10 +70,15 @@ async function send(socket: ServerWebSocket<Outgoing>): Promise<void> {
   if (!gone.signal.aborted) socket.sendBinary(END);
 }
 
-async function frame(socket: ServerWebSocket<Outgoing>, text: string): Promise<void> {
-  if (text !== "") socket.sendText(text);
+async function sendFrame(socket: ServerWebSocket<Connection>, frame: string | Bytes): Promise<void> {
+  if (typeof frame !== "string") socket.sendBinary(frame);
+  else if (frame !== "") socket.sendText(frame);
   if (socket.getBufferedAmount() < MOST_WAITING || socket.data.gone.signal.aborted) return;
-  const { promise, resolve } = Promise.withResolvers<void>();
-  socket.data.drained = resolve;
-  await promise;
+  socket.data.drained ??= Promise.withResolvers();
+  await socket.data.drained.promise;
+}
+
+function wake(data: Connection): void {
+  data.drained?.resolve();
+  data.drained = undefined;
 }

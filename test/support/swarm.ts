@@ -1,4 +1,4 @@
-import { DOCKER, sh } from "./davit.ts";
+import { DOCKER, sandbox, sh } from "./davit.ts";
 import { BASE, project } from "./projects.ts";
 import { tempDir } from "./temp.ts";
 
@@ -43,3 +43,36 @@ export const SHOP = `services:
     termination: {grace: 1}
     ${SMALL}
 `;
+
+export type SwarmRack = Awaited<ReturnType<typeof swarmRack>>;
+
+/** An embedded rack that runs what it promotes. Services of other tests and racks are not its to look at. */
+export async function swarmRack() {
+  const box = sandbox();
+  const rack = `r${crypto.randomUUID().slice(0, 6)}`;
+  await box.ok(["racks", "add", rack]);
+  await box.ok(["rack", "install", "-r", rack]);
+  const env = { DAVIT_RACK: rack };
+  const options = (cwd?: string) => ({ env, ...(cwd ? { cwd } : {}) });
+  const lines = async (command: string[]): Promise<string[]> =>
+    (await sh(command)).split("\n").filter(Boolean);
+  /** What a service's healthy containers answer to one that asks from inside them. */
+  const answer = async (service: string): Promise<string> => {
+    const name = `name=${rack}_shop_${service}.`;
+    const ids = await lines([DOCKER, "ps", "-q", "--filter", name, "--filter", "health=healthy"]);
+    const get = ["/bin/busybox", "wget", "-qO-", "http://127.0.0.1:3000/"];
+    const answers = await Promise.all(ids.map((id) => sh([DOCKER, "exec", id, ...get])));
+    return [...new Set(answers)].join(" ");
+  };
+  return {
+    ...{ box, rack, env, answer },
+    run: (args: string[], cwd?: string) => box.run(args, options(cwd)),
+    ok: (args: string[], cwd?: string) => box.ok(args, options(cwd)),
+    json: (args: string[], cwd?: string) => box.json(args, options(cwd)),
+    async [Symbol.asyncDispose]() {
+      const services = await lines([DOCKER, "service", "ls", "-q", "--filter", `name=${rack}_`]);
+      if (services.length > 0) await sh([DOCKER, "service", "rm", ...services]);
+      box[Symbol.dispose]();
+    },
+  };
+}

@@ -5,9 +5,9 @@ import { type Managed, resolveArgs } from "../../src/build/build-args.ts";
 import { BuildLog } from "../../src/build/build-log.ts";
 import { contextTar, openContext, walkContext } from "../../src/build/context.ts";
 import { developmentStage, parseDockerfile } from "../../src/build/dockerfile.ts";
-import { shellQuote } from "../../src/build/pipeline.ts";
 import { PlainProgress } from "../../src/build/progress.ts";
 import { Redactor } from "../../src/build/redact.ts";
+import { shellQuote } from "../../src/shell-words.ts";
 import { readTar } from "../../src/tar/read.ts";
 import { tempDir } from "../support/temp.ts";
 

@@ -9,8 +9,8 @@ import { environmentOf } from "../../src/runtime/environment.ts";
 import { merged } from "../../src/runtime/merge.ts";
 import { routerConfig } from "../../src/runtime/router-config.ts";
 import { type Place, serviceName, serviceSpec } from "../../src/runtime/service-spec.ts";
-import { shellWords } from "../../src/runtime/shell-words.ts";
 import { sick } from "../../src/runtime/sick.ts";
+import { shellWords } from "../../src/shell-words.ts";
 
 /* How a release becomes services. */
 

@@ -7,7 +7,7 @@ import { checkJson, Type } from "../../schema.ts";
 import { json, ok } from "../answer.ts";
 import { bodyOf } from "../body.ts";
 import type { Form } from "../form.ts";
-import { type RackCall, type Route, route, socket } from "../route.ts";
+import { type RackCall, type Route, route, telling } from "../route.ts";
 
 export const builds: readonly Route[] = [
   route(
@@ -37,7 +37,7 @@ export const builds: readonly Route[] = [
     { event: "build:delete" },
   ),
   route("POST /apps/$app/builds/$id/image", importImage, { deploy: true }),
-  socket("/apps/$app/builds/$id/logs", log),
+  telling("/apps/$app/builds/$id/logs", log),
 ];
 
 async function create(call: RackCall): Promise<Response> {

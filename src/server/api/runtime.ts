@@ -1,9 +1,20 @@
 import type { Bytes } from "../../bytes.ts";
 import { milliseconds } from "../../duration.ts";
-import type { Process } from "../../rack/running.ts";
+import { DavitError } from "../../errors.ts";
+import { CHANNELS } from "../../http/channels.ts";
+import type { EmbeddedRack } from "../../rack/embedded.ts";
+import { ZERO_TIME } from "../../rack/rack.ts";
+import type { Process, RunWanted } from "../../rack/running.ts";
+import { checkJson, Type } from "../../schema.ts";
+import { shellWords } from "../../shell-words.ts";
 import { json, ok, problem } from "../answer.ts";
-import { type RackCall, type Route, route, socket } from "../route.ts";
+import { attachPeer } from "../attached-peer.ts";
+import { type RackCall, type Route, route, socket, telling } from "../route.ts";
+import type { Peer } from "../sockets.ts";
 import { silent } from "./system.ts";
+
+/** What runs with an app's rights is for those who may change it. */
+const INSIDE = { right: "w", deploy: false, protocol: CHANNELS } as const;
 
 /** What runs of each app. */
 export const runtime: readonly Route[] = [
@@ -34,20 +45,60 @@ export const runtime: readonly Route[] = [
     await rack.running.restart(app, service);
     return ok();
   }),
-  route(
-    "POST /apps/$app/services/$service/processes",
-    withApp(async () => problem(501, "this rack runs no processes")),
+  route("POST /apps/$app/services/$service/processes", runDetached, { event: "process:run" }),
+  socket(
+    "/apps/$app/services/$service/run",
+    async ({ rack, request, params }, peer) =>
+      await attachPeer(peer, request.headers, async (to) => {
+        return await rack.running.runOnce(params["app"] ?? "", wantedOf(request, params), to);
+      }),
+    { ...INSIDE, event: "process:run" },
   ),
-  socket("/apps/$app/logs", appLog),
-  socket("/apps/$app/services/$service/logs", appLog),
-  socket("/apps/$app/processes/$pid/logs", appLog),
+  socket("/apps/$app/processes/$pid/exec", exec, { ...INSIDE, event: "process:exec" }),
+  telling("/apps/$app/logs", appLog),
+  telling("/apps/$app/services/$service/logs", appLog),
+  telling("/apps/$app/processes/$pid/logs", appLog),
 ];
 
-function withApp(run: Route["run"]): Route["run"] {
-  return async (call) => {
-    await call.rack.app(call.params["app"] ?? "");
-    return await run(call);
+async function exec({ rack, request, params: { app = "", pid = "" } }: RackCall, peer: Peer): Promise<void> {
+  await attachPeer(peer, request.headers, async (to) => {
+    const entrypoint = request.headers.get("entrypoint") === "true" ? await entrypointOf(rack, app, pid) : [];
+    return await rack.running.exec(app, pid, [...entrypoint, ...commandOf(request)], to);
+  });
+}
+
+/** What the build of a process's release starts its commands with. */
+async function entrypointOf(rack: EmbeddedRack, app: string, pid: string): Promise<string[]> {
+  const process = (await rack.running.processes(app)).find(({ id }) => id === pid);
+  if (!process) return [];
+  const { build } = await rack.release(app, process.release);
+  return shellWords((await rack.build(app, build)).entrypoint);
+}
+
+async function runDetached({ rack, request, params }: RackCall): Promise<Response> {
+  const { app = "" } = params;
+  const id = await rack.running.runDetached(app, wantedOf(request, params));
+  const process = (await rack.running.processes(app)).find((one) => one.id === id);
+  const ended = { id, app, service: params["service"] ?? "", release: "", status: "complete" };
+  return json(wireOf(process ?? { ...ended, command: "", started: ZERO_TIME }));
+}
+
+function wantedOf(request: Request, { service = "" }: RackCall["params"]): RunWanted {
+  const number = (name: string): number | undefined => {
+    const text = request.headers.get(name);
+    if (text === null) return undefined;
+    if (!/^\d{1,9}$/.test(text)) throw new DavitError("invalid", `${name} is not a number: ${text}`);
+    return Number(text);
   };
+  const release = request.headers.get("release") ?? undefined;
+  return { service, command: commandOf(request), release, cpu: number("cpu"), memory: number("memory") };
+}
+
+/** In the words of our own clients, or in one line as the original sends it. */
+function commandOf({ headers }: Request): string[] {
+  const words = headers.get("davit-command");
+  if (words !== null) return checkJson(Type.Array(Type.String()), words, "the command");
+  return shellWords(headers.get("command") ?? "");
 }
 
 async function processes({ rack, form, params: { app = "" } }: RackCall): Promise<Response> {

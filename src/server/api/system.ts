@@ -1,7 +1,7 @@
 import type { Bytes } from "../../bytes.ts";
 import { DavitError } from "../../errors.ts";
 import { json, ok, problem } from "../answer.ts";
-import { type RackCall, type Route, route, socket } from "../route.ts";
+import { type RackCall, type Route, route, telling } from "../route.ts";
 
 /** The version of davit's own part of the API, by which two davits know each other. */
 const API = "1";
@@ -56,7 +56,7 @@ export const system: readonly Route[] = [
     },
     { deploy: true },
   ),
-  socket("/system/logs", silent),
+  telling("/system/logs", silent),
   // What `login`, `racks` and `switch` ask a console for; and what every client asks before a socket.
   route("GET /auth", async () => ok(), { deploy: true }),
   route("GET /machines", async () => json([]), { deploy: true }),

@@ -1,4 +1,4 @@
-import { DavitError } from "../errors.ts";
+import { DavitError } from "./errors.ts";
 
 /** Splits a command as a shell would: quotes and backslashes hold words together; nothing else means anything. */
 export function shellWords(text: string): string[] {
@@ -24,4 +24,9 @@ export function shellWords(text: string): string[] {
     throw new DavitError("invalid", `Cannot run ${JSON.stringify(text)}: a quote is not closed`);
   if (word !== undefined) words.push(word);
   return words;
+}
+
+/** A word as a shell, and `shellWords`, read it back. */
+export function shellQuote(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'"'"'`)}'`;
 }
