@@ -56,6 +56,8 @@ import { releasesInfo } from "./releases-info.ts";
 import { releasesManifest } from "./releases-manifest.ts";
 import { releasesPromote } from "./releases-promote.ts";
 import { releasesRollback } from "./releases-rollback.ts";
+import { resources } from "./resources.ts";
+import { resourcesUrl } from "./resources-url.ts";
 import { restart } from "./restart.ts";
 import { run } from "./run.ts";
 import { scale } from "./scale.ts";
@@ -100,6 +102,8 @@ export const commands: readonly Command[] = [
   ps,
   psInfo,
   psStop,
+  resources,
+  resourcesUrl,
   restart,
   run,
   scale,

@@ -19,9 +19,26 @@ export async function promote(
 ): Promise<void> {
   if (id === "") throw new DavitError("conflict", "no release to promote");
   if ((await rack.app(app)).status === "updating") await untilReady(rack, app, out, context, force);
-  await step(out, `Promoting ${id}`, async () => {
-    await rack.promote(app, id, { signal: context.signal });
-    await settled(rack, app, id, context.signal);
+  try {
+    await step(out, `Promoting ${id}`, async () => {
+      await rack.promote(app, id, { signal: context.signal });
+      await settled(rack, app, id, context.signal);
+    });
+  } catch (error) {
+    throw apart(error, context.stderr);
+  }
+}
+
+/** An error is one line: what a failing process wrote last comes before it. */
+function apart(error: unknown, stderr: Output): unknown {
+  if (!(error instanceof DavitError)) return error;
+  const [message = "", ...lines] = error.message.split("\n");
+  if (lines.length === 0) return error;
+  for (const line of lines) stderr.line(line);
+  const { code, cause, hint } = error;
+  return new DavitError(code, message.replace(/; its last lines:$/, ""), {
+    cause,
+    ...(hint ? { hint } : {}),
   });
 }
 

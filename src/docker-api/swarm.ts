@@ -72,6 +72,15 @@ const Created = Type.Object({ ID: Type.String() });
 const Config = Type.Object({ ID: Type.String(), Spec: Type.Object({ Name: Type.String() }) });
 const Network = Type.Object({ Id: Type.String(), Name: Type.String() });
 
+export interface EngineInfo {
+  /** `x86_64` or `aarch64`, as the kernel says it. */
+  architecture: string;
+  /** Whether it can run services. */
+  isManager: boolean;
+  /** Its node's id in the Swarm. */
+  node: string;
+}
+
 /** Where a single node's Swarm listens: nobody else is meant to join it. */
 const ALONE = "127.0.0.1:2377";
 
@@ -86,14 +95,14 @@ export class EngineSwarm {
     this.#client = client;
   }
 
-  /** Whether this engine can run services. */
-  async isManager(): Promise<boolean> {
-    return (await this.#client.json(Info, "GET", "/info")).Swarm?.ControlAvailable ?? false;
-  }
-
-  /** `x86_64` or `aarch64`, as the kernel says it. */
-  async architecture(): Promise<string> {
-    return (await this.#client.json(Info, "GET", "/info")).Architecture ?? "";
+  /** What this engine is. */
+  async info(): Promise<EngineInfo> {
+    const { Architecture = "", Swarm } = await this.#client.json(Info, "GET", "/info");
+    return {
+      architecture: Architecture,
+      isManager: Swarm?.ControlAvailable ?? false,
+      node: Swarm?.NodeID ?? "",
+    };
   }
 
   /** Makes a Swarm of this node alone. */

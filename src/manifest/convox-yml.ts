@@ -1,6 +1,8 @@
 import type { Node, Pair, YAMLMap } from "yaml";
 import { DavitError } from "../errors.ts";
+import { linkOf, type Resource, readResources } from "./resources.ts";
 import { type Running, readRunning } from "./running.ts";
+import { readTimers, type Timer } from "./timers.ts";
 import { type Mistake, YamlReader } from "./yaml-reader.ts";
 
 export interface Service {
@@ -21,9 +23,8 @@ export interface ConvoxYml {
   text: string;
   services: Service[];
   environment: string[];
-  /** Names of databases and the like, and of what runs by the clock. */
-  resources: string[];
-  timers: string[];
+  resources: Resource[];
+  timers: Timer[];
 }
 
 /**
@@ -91,16 +92,25 @@ function readDocument(reader: YamlReader): Omit<ConvoxYml, "text"> {
   const services = reader.map(root, "services");
   if (!services) reader.mistake(1, "it names no services");
   else if (services.items.length === 0) reader.mistake(reader.line(services), "it names no services");
-  return {
+  const whole = {
     services: (services?.items ?? []).flatMap((pair) => readService(reader, pair)),
     environment: readEnvironment(reader, reader.value(root, "environment")),
-    resources: namesIn(reader, reader.map(root, "resources")),
-    timers: namesIn(reader, reader.map(root, "timers")),
+    resources: readResources(reader, root),
+    timers: readTimers(reader, root),
   };
+  checkNames(reader, whole);
+  return whole;
 }
 
-function namesIn(reader: YamlReader, map: YAMLMap | undefined): string[] {
-  return (map?.items ?? []).map(({ key }) => reader.key(key));
+/** What is spoken of must be there. */
+function checkNames(reader: YamlReader, { services, resources, timers }: Omit<ConvoxYml, "text">): void {
+  for (const { name, line, running } of services)
+    for (const { resource } of running.resources.map(linkOf))
+      if (!resources.some((one) => one.name === resource))
+        reader.mistake(line, `service ${name} wants resource ${resource}, which is not there`);
+  for (const { name, line, service } of timers)
+    if (!services.some((one) => one.name === service))
+      reader.mistake(line, `timer ${name} wants service ${service || '""'}, which is not there`);
 }
 
 function readService(reader: YamlReader, pair: Pair): Service[] {

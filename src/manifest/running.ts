@@ -22,7 +22,7 @@ export interface Running {
   privileged: boolean;
   /** Only one at any time, also while a release replaces another. */
   singleton: boolean;
-  /** Databases and the like, by name. */
+  /** Databases and the like: `NAME` or `NAME:VARIABLE`. */
   resources: string[];
   /** `PATH`, for the service's own, or `SOURCE:PATH`. */
   volumes: string[];

@@ -3,7 +3,15 @@ import type { Attachment } from "../docker-api/attached.ts";
 import { DavitError } from "../errors.ts";
 import type { EmbeddedParts } from "./embedded-parts.ts";
 import type { App } from "./rack.ts";
-import type { LogsWanted, Process, Running, RunWanted, Scaling, ServiceInfo } from "./running.ts";
+import type {
+  LogsWanted,
+  Process,
+  ResourceInfo,
+  Running,
+  RunWanted,
+  Scaling,
+  ServiceInfo,
+} from "./running.ts";
 
 /** What runs of an embedded rack: what its runtime says. Without a runtime nothing does. */
 export class EmbeddedRunning implements Running {
@@ -20,6 +28,12 @@ export class EmbeddedRunning implements Running {
     await this.#app(app);
     const { servicesOf } = await import("./services.ts");
     return await servicesOf(this.#parts, app);
+  }
+
+  async resources(app: string): Promise<ResourceInfo[]> {
+    const processes = await this.processes(app);
+    const { resourcesOf } = await import("./services.ts");
+    return await resourcesOf(this.#parts, app, processes);
   }
 
   async scale(app: string, service: string, change: Scaling): Promise<void> {

@@ -17,7 +17,7 @@ import { followLog } from "./follow-log.ts";
 import { Home, LOCAL, noRack } from "./home.ts";
 import { checkName } from "./ids.ts";
 import { MOVING, type MoveOptions, moveContent } from "./mover.ts";
-import { checkParams, effectiveParams, REGISTRY } from "./params.ts";
+import { checkParams, effectiveParams, isRouterParam, REGISTRY, routerDomain } from "./params.ts";
 import { OWN } from "./place-ledger.ts";
 import type { Promoting } from "./promoting.ts";
 import type {
@@ -85,7 +85,7 @@ export class EmbeddedRack implements Rack {
       provider: "local",
       status: "running",
       version: RACK_VERSION,
-      domain: "",
+      domain: await routerDomain(this.#parts),
       region: "",
       count: 1,
     };
@@ -102,7 +102,10 @@ export class EmbeddedRack implements Rack {
     checkParams(changes);
     const prefix = changes[REGISTRY];
     if (prefix) await this.#claim(prefix);
-    await this.#parts.settings.setParams(changes);
+    const set = (): Promise<void> => this.#parts.settings.setParams(changes);
+    const runtime = Object.keys(changes).some(isRouterParam) ? await this.#parts.runtime() : undefined;
+    if (runtime) await (await import("./reroute.ts")).reroute(this.#parts, runtime, set);
+    else await set();
     if (prefix !== undefined) await this.#parts.ledger.setFact(MOVING, "yes");
   }
 
@@ -220,12 +223,14 @@ export class EmbeddedRack implements Rack {
 
   async apps(): Promise<App[]> {
     await this.#settle();
-    return await this.#parts.ledger.apps.list();
+    const router = await routerDomain(this.#parts);
+    return (await this.#parts.ledger.apps.list()).map((app) => ({ ...app, router }));
   }
 
   async app(name: string): Promise<App> {
     await this.#settle();
-    const app = await this.#parts.ledger.apps.find(name);
+    const router = await routerDomain(this.#parts);
+    const app = { ...(await this.#parts.ledger.apps.find(name)), router };
     const problem = await this.#parts.ledger.known(`unpromoted ${name}`);
     return problem === undefined ? app : { ...app, problem };
   }

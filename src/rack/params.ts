@@ -29,6 +29,16 @@ export const REGISTRY = "Registry";
 /** What promoted releases run on; nothing, or `swarm`. */
 export const RUNTIME = "Runtime";
 
+/** What routed services' names end in; "" where there is no router. */
+export async function routerDomain({ settings }: { settings: Settings }): Promise<string> {
+  return await settings.param("RouterDomain");
+}
+
+/** What the router does depends on these. */
+export function isRouterParam(name: string): boolean {
+  return name.startsWith("Router");
+}
+
 const YES_NO = /^(Yes|No)$/;
 const PORT = /^[1-9]\d{0,4}$/;
 const RULES: Record<string, { like: RegExp; words: string }> = {
@@ -48,7 +58,9 @@ const RULES: Record<string, { like: RegExp; words: string }> = {
   RouterDomain: { like: /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/, words: "a domain, such as apps.example.com" },
   RouterHttpPort: { like: PORT, words: "a port" },
   RouterHttpsPort: { like: PORT, words: "a port" },
-  RouterTls: { like: /^(off|acme|internal)$/, words: "off, acme or internal" },
+  RouterTls: { like: /^(off|acme|internal|given)$/, words: "off, acme, internal or given" },
+  RouterCertificate: { like: /^-----BEGIN CERTIFICATE-----\n/, words: "a chain of certificates in PEM" },
+  RouterKey: { like: /^-----BEGIN [A-Z ]*PRIVATE KEY-----\n/, words: "a private key in PEM" },
   BuildConcurrency: { like: /^([1-9]|[1-5]\d|6[0-4])$/, words: "a number from 1 to 64" },
 };
 const NAME = /^[A-Za-z][A-Za-z0-9_]{0,62}$/;
@@ -71,7 +83,7 @@ export function checkParams(changes: Record<string, string>): void {
     if (value !== "" && rule && !rule.like.test(value))
       throw new DavitError(
         "invalid",
-        `Cannot set ${name}: it is ${rule.words}, not ${JSON.stringify(value.slice(0, 100))}`,
+        `Cannot set ${name}: it is ${rule.words}${isSecretParam(name) ? "" : `, not ${JSON.stringify(value.slice(0, 100))}`}`,
       );
   }
 }
@@ -92,5 +104,5 @@ function checkPrefix(prefix: string): void {
 
 /** Whether a parameter's value is for nobody's eyes on a terminal. */
 export function isSecretParam(name: string): boolean {
-  return /password|secret|token|access_id|private|signing|HttpProxy/i.test(name);
+  return /password|secret|token|access_id|private|signing|HttpProxy|Key$/i.test(name);
 }

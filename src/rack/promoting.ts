@@ -1,11 +1,13 @@
 import { DavitError, reasonOf } from "../errors.ts";
-import { type ConvoxYml, loadConvoxYml } from "../manifest/convox-yml.ts";
+import { loadConvoxYml } from "../manifest/convox-yml.ts";
 import { environmentOf } from "../runtime/environment.ts";
-import type { RunningApp, Runtime } from "../runtime/runtime.ts";
+import type { RunningApp, RunningService, Runtime } from "../runtime/runtime.ts";
+import { timerService } from "../runtime/timers.ts";
 import type { EmbeddedParts } from "./embedded-parts.ts";
 import { parseEnv } from "./env-text.ts";
 import type { Promotion } from "./promotion-ledger.ts";
 import type { PromoteOptions } from "./rack.ts";
+import { AppResources } from "./resources.ts";
 import { publishRoutes, routerSettings } from "./routing.ts";
 import { forgetImages, imagesInEngine } from "./run-images.ts";
 import { scaled } from "./scaling.ts";
@@ -143,15 +145,6 @@ export async function releaseToRun(
   return { runtime, running: await runningApp(parts, runtime, app, id) };
 }
 
-/** What cannot be run is said before anything is touched, and never left out in silence. */
-function requireRunnable({ resources, timers }: ConvoxYml): void {
-  const named = [...resources.map((name) => `resource ${name}`), ...timers.map((name) => `timer ${name}`)];
-  if (named.length > 0)
-    throw new DavitError("unsupported", `this rack does not run ${named.join(", ")}`, {
-      hint: "run it elsewhere, and take it out of convox.yml",
-    });
-}
-
 /** What a release's services are to be, with their images in the engine. */
 async function runningApp(
   parts: EmbeddedParts,
@@ -162,16 +155,24 @@ async function runningApp(
   const release = await parts.releases.read(await parts.ledger.releases.find(app, id));
   const env = parseEnv(release.env);
   const manifest = await loadConvoxYml(release.manifest, "convox.yml", env);
-  requireRunnable(manifest);
   const images = await imagesInEngine(parts, runtime, app, release.build);
   const told = { app, build: release.build, description: release.description, rack: parts.name, release: id };
   const wanted = await Promise.all(manifest.services.map((service) => scaled(parts, app, service)));
-  const services = wanted.map((service) => {
-    const image = images.get(service.name);
-    if (image === undefined)
-      throw new DavitError("not-found", `build ${release.build} has no image for service ${service.name}`);
-    return { service, image, env: environmentOf(manifest, service, env, told) };
+  const resources = new AppResources(parts, app, env);
+  const services = await Promise.all(
+    wanted.map(async (service): Promise<RunningService> => {
+      const image = images.get(service.name);
+      if (image === undefined)
+        throw new DavitError("not-found", `build ${release.build} has no image for service ${service.name}`);
+      const variables = await resources.variables(manifest, service.running);
+      return { service, image, env: { ...variables, ...environmentOf(manifest, service, env, told) } };
+    }),
+  );
+  const timers = manifest.timers.flatMap((timer) => {
+    const base = services.find(({ service }) => service.name === timer.service);
+    return base ? [timerService(timer, base)] : [];
   });
+  const all = [...(await resources.services(runtime, manifest)), ...services, ...timers];
   const routed = (await routerSettings(parts)) !== undefined;
-  return { app, release: id, build: release.build, services, routed };
+  return { app, release: id, build: release.build, services: all, routed };
 }

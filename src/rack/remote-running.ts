@@ -3,8 +3,25 @@ import type { Attachment } from "../docker-api/attached.ts";
 import { DavitError } from "../errors.ts";
 import type { RackClient } from "./rack-client.ts";
 import { commandHeaders, remoteAttach } from "./remote-attach.ts";
-import { list, processOf, segment, serviceOf, WireProcess, WireService } from "./remote-wire.ts";
-import type { LogsWanted, Process, Running, RunWanted, Scaling, ServiceInfo } from "./running.ts";
+import {
+  list,
+  processOf,
+  resourceOf,
+  segment,
+  serviceOf,
+  WireProcess,
+  WireResource,
+  WireService,
+} from "./remote-wire.ts";
+import type {
+  LogsWanted,
+  Process,
+  ResourceInfo,
+  Running,
+  RunWanted,
+  Scaling,
+  ServiceInfo,
+} from "./running.ts";
 
 /** How long a process may take to start, and between looks at it, in milliseconds. */
 const PATIENCE = 5 * 60 * 1000;
@@ -21,6 +38,11 @@ export class RemoteRunning implements Running {
   async services(app: string): Promise<ServiceInfo[]> {
     const path = `/apps/${segment(app)}/services`;
     return ((await this.#client.json(list(WireService), "GET", path)) ?? []).map(serviceOf);
+  }
+
+  async resources(app: string): Promise<ResourceInfo[]> {
+    const path = `/apps/${segment(app)}/resources`;
+    return ((await this.#client.json(list(WireResource), "GET", path)) ?? []).map(resourceOf);
   }
 
   async scale(app: string, service: string, { count, cpu, memory }: Scaling): Promise<void> {

@@ -1,7 +1,7 @@
 import { BuildStep } from "../bundle/record.ts";
 import { type Static, Type } from "../schema.ts";
 import { type App, type Build, BuildStatus, type Release, type System, ZERO_TIME } from "./rack.ts";
-import type { Process, ServiceInfo } from "./running.ts";
+import type { Process, ResourceInfo, ServiceInfo } from "./running.ts";
 
 /* A rack's answers as any rack may give them: an older or newer one leaves some fields out, and adds others. */
 
@@ -63,6 +63,8 @@ export const WireService = Type.Object({
   ),
 });
 
+export const WireResource = Type.Object({ name: Type.String(), type: Text, status: Text, url: Text });
+
 export const WireRelease = Type.Object({
   id: Type.String(),
   app: Text,
@@ -105,6 +107,15 @@ export function serviceOf(wire: Static<typeof WireService>): ServiceInfo {
     domain,
     ports: (ports ?? []).flatMap(({ container }) => container ?? []),
   };
+}
+
+export function resourceOf({
+  name,
+  type = "",
+  status = "",
+  url = "",
+}: Static<typeof WireResource>): ResourceInfo {
+  return { name, type, status, url };
 }
 
 /** A service's name stands in `name` of racks that have no `service`. */

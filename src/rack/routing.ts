@@ -7,15 +7,22 @@ import type { EmbeddedParts } from "./embedded-parts.ts";
 import { parseEnv } from "./env-text.ts";
 import { effectiveParams } from "./params.ts";
 
+const TLS = ["off", "acme", "internal", "given"] as const;
+
 /** How the rack's router is set; undefined where it has none. */
 export async function routerSettings({ settings }: EmbeddedParts): Promise<RouterSettings | undefined> {
   const params = await effectiveParams(settings);
-  const { RouterDomain: domain, RouterImage: image = "", RouterTls: tls = "off" } = params;
+  const { RouterDomain: domain, RouterImage: image = "", RouterTls = "off" } = params;
   if (!domain) return undefined;
-  if (tls !== "off" && tls !== "acme" && tls !== "internal")
-    throw new DavitError("invalid", `RouterTls is ${JSON.stringify(tls)}`);
+  const { RouterCertificate: certificate = "", RouterKey: key = "" } = params;
+  const tls = TLS.find((one) => one === RouterTls);
+  if (tls === undefined || (tls === "given" && (certificate === "" || key === "")))
+    throw new DavitError(
+      "invalid",
+      `RouterTls is ${RouterTls}, and RouterCertificate or RouterKey is not set`,
+    );
   const [http, https] = [Number(params["RouterHttpPort"]), Number(params["RouterHttpsPort"])];
-  return { domain, image, tls, http, https };
+  return { domain, image, tls, http, https, ...(tls === "given" ? { given: { certificate, key } } : {}) };
 }
 
 /** Tells the router what all apps' active releases let the world in to; without a domain there is none. */

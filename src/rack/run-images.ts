@@ -21,8 +21,8 @@ export async function imagesInEngine(
     for (const [service, image] of images) found.set(service, await configOf(store, image, architecture));
     return found;
   });
-  const there = await Promise.all([...ids.values()].map((id) => runtime.hasImage(id)));
-  if (!there.every(Boolean)) await runtime.load((await exportEmbedded(parts, app, [build], {})).stream);
+  const there = await Promise.all([...ids.values()].map((id) => runtime.findImage(id)));
+  if (there.includes(undefined)) await runtime.load((await exportEmbedded(parts, app, [build], {})).stream);
   for (const [service, id] of ids)
     await runtime.nameImage(id, repositoryOf(parts, app), `${service}.${build}`);
   return ids;

@@ -38,6 +38,16 @@ export interface ServiceInfo {
   ports: number[];
 }
 
+/** A database or the like. */
+export interface ResourceInfo {
+  name: string;
+  type: string;
+  /** `running`; `pending`; or `elsewhere`, where the app's env says where. */
+  status: string;
+  /** With its password. */
+  url: string;
+}
+
 /** What is left out stays. */
 export type Scaling = Partial<Pick<ServiceInfo, "count" | "cpu" | "memory">>;
 
@@ -55,6 +65,8 @@ export interface RunWanted {
 export interface Running {
   /** The services of the active release. */
   services(app: string): Promise<ServiceInfo[]>;
+  /** The resources of the active release. */
+  resources(app: string): Promise<ResourceInfo[]>;
   /** Changes how much of a service runs. */
   scale(app: string, service: string, change: Scaling): Promise<void>;
   /** What runs of an app. */

@@ -11,8 +11,10 @@ export interface Route {
 export interface RouterOptions {
   /** Services answer to `SERVICE.APP.DOMAIN`. */
   domain: string;
-  /** `off`; `acme` for certificates of the world's; `internal` for those of the router's own authority. */
-  tls: "off" | "acme" | "internal";
+  /** `off`; `acme` for certificates of the world's; `internal` for those of the router's own authority; `given`. */
+  tls: "off" | "acme" | "internal" | "given";
+  /** PEM: the one certificate, its chain after it, and its key. */
+  given?: { certificate: string; key: string };
 }
 
 /** Where Caddy takes its orders: a socket on its own volume, never a port. */
@@ -34,10 +36,12 @@ export function isRouted({ port, running }: Service): boolean {
 }
 
 /** Caddy's configuration for all routes of a rack: https://caddyserver.com/docs/json/ */
-export function routerConfig(routes: readonly Route[], { domain, tls }: RouterOptions): object {
+export function routerConfig(routes: readonly Route[], { domain, tls, given }: RouterOptions): object {
   const server = {
     listen: tls === "off" ? [":80"] : [":80", ":443"],
     ...(tls === "off" ? { automatic_https: { disable: true } } : {}),
+    // No other is asked for; without a policy it would not be shown.
+    ...(given ? { automatic_https: { disable_certificates: true }, tls_connection_policies: [{}] } : {}),
     routes: [
       ...routes.map((route) => ({
         match: [{ host: hostsOf(route, domain) }],
@@ -47,16 +51,23 @@ export function routerConfig(routes: readonly Route[], { domain, tls }: RouterOp
       { handle: [{ handler: "static_response", status_code: 404, body: "no such service\n" }] },
     ],
   };
+  const certificates = given && { certificates: { load_pem: [given] } };
   const internal = { automation: { policies: [{ issuers: [{ module: "internal" }] }] } };
+  const secure = tls === "internal" ? internal : certificates;
   return {
     admin: { listen: ADMIN },
-    apps: { http: { servers: { davit: server } }, ...(tls === "internal" ? { tls: internal } : {}) },
+    apps: { http: { servers: { davit: server } }, ...(secure ? { tls: secure } : {}) },
   };
+}
+
+/** The name that a service has by itself. */
+export function hostOf({ app, service }: Pick<Route, "app" | "service">, domain: string): string {
+  return `${service.name}.${app}.${domain}`;
 }
 
 function hostsOf({ app, service, wildcard }: Route, domain: string): string[] {
   return [
-    `${service.name}.${app}.${domain}`,
+    hostOf({ app, service }, domain),
     ...service.running.domains,
     ...(wildcard ? [`*.${app}-${service.name}.${domain}`] : []),
   ];

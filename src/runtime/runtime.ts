@@ -1,5 +1,6 @@
 import type { ByteStream } from "../bytes.ts";
 import type { Attachment } from "../docker-api/attached.ts";
+import type { Credentials } from "../http/docker-auth.ts";
 import type { Service } from "../manifest/convox-yml.ts";
 import type { Route } from "./router-config.ts";
 import type { RouterSettings } from "./swarm-router.ts";
@@ -20,6 +21,10 @@ export interface RunningService {
   image: string;
   /** All a container of it is told, app's and ours. */
   env: Record<string, string>;
+  /** It runs on as it is while releases come and go. */
+  lasting?: boolean;
+  /** What starts the image's entrypoint and the command. */
+  before?: readonly string[];
 }
 
 /** A container of an app, as `ps` shows it. */
@@ -86,8 +91,10 @@ export interface Runtime {
   restart(app: string, service: string): Promise<boolean>;
   /** What images are for here, as Go calls it. */
   architecture(): Promise<string>;
-  /** Whether an image of this id can be run. */
-  hasImage(id: string): Promise<boolean>;
+  /** The id of an image that can be run, by its id or name. */
+  findImage(name: string): Promise<string | undefined>;
+  /** Takes an image from its registry. */
+  pullImage(name: string, login: Credentials | undefined): Promise<void>;
   /** Takes images out of an archive, by their ids and names. */
   load(archive: ByteStream): Promise<void>;
   /** Names an image, so that nobody tidies it away. */

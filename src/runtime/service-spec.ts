@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Health } from "../manifest/running.ts";
 import { shellWords } from "../shell-words.ts";
+import { INSIDE } from "./inside/volume.ts";
 import { isRouted, upstreamName } from "./router-config.ts";
 import type { RunningApp, RunningService } from "./runtime.ts";
 
@@ -16,8 +17,7 @@ export const ONE_OFF = "davit.one-off";
 const LONGEST = 63;
 const SECOND = 1_000_000_000;
 const MEGABYTE = 1024 * 1024;
-const PROBE_DIR = "/.davit";
-export const PROBE = `${PROBE_DIR}/probe`;
+const PROBE = `${INSIDE}/probe`;
 /** How long a new task is watched for an early end, in seconds. */
 const MONITOR = 5;
 /** Checks that may fail one after the other. */
@@ -31,8 +31,8 @@ export interface Place {
   network: string;
   /** The id of the network that routed services share with the router, where there is one. */
   router: string | undefined;
-  /** The volume with the program that asks services whether they are well. */
-  probe: string | undefined;
+  /** The volume with our programs for inside of containers. */
+  inside: string | undefined;
 }
 
 /** `RACK_APP_SERVICE`, shortened where it is too long so that no two become one. */
@@ -44,8 +44,10 @@ export function serviceName(...parts: string[]): string {
 }
 
 /** A service as Swarm is told of it: https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Service/operation/ServiceCreate */
-export function serviceSpec(place: Place, { app, release }: RunningApp, running: RunningService): object {
+export function serviceSpec(place: Place, { app, ...of }: RunningApp, running: RunningService): object {
   const { service } = running;
+  // What is to last must not change with each release.
+  const release = running.lasting ? "" : of.release;
   const { scale, agent, singleton } = service.running;
   const labels = { [RACK]: place.rack, [APP]: app, [SERVICE]: service.name };
   const order = agent || singleton || service.running.volumes.length > 0 ? "stop-first" : "start-first";
@@ -55,7 +57,7 @@ export function serviceSpec(place: Place, { app, release }: RunningApp, running:
     TaskTemplate: {
       ContainerSpec: containerSpec(place, { ...labels, [RELEASE]: release }, running),
       Resources: {
-        Limits: { MemoryBytes: scale.memory * MEGABYTE },
+        ...(scale.memory > 0 ? { Limits: { MemoryBytes: scale.memory * MEGABYTE } } : {}),
         Reservations: { NanoCPUs: scale.cpu * 1_000_000, MemoryBytes: scale.memory * MEGABYTE },
       },
       RestartPolicy: { Condition: "any", Delay: 2 * SECOND },
@@ -70,7 +72,8 @@ export function serviceSpec(place: Place, { app, release }: RunningApp, running:
     UpdateConfig: {
       Parallelism: parallelism(running),
       Order: order,
-      FailureAction: "pause",
+      // A command that runs by the clock may end at any moment, well or not.
+      FailureAction: running.before ? "continue" : "pause",
       Monitor: MONITOR * SECOND,
     },
     EndpointSpec: { Mode: "dnsrr", Ports: hostPorts(running) },
@@ -80,20 +83,21 @@ export function serviceSpec(place: Place, { app, release }: RunningApp, running:
 function containerSpec(
   place: Place,
   labels: Record<string, string>,
-  { service, image, env }: RunningService,
+  { service, image, env, before }: RunningService,
 ): object {
   const { running, command, port } = service;
-  const healthcheck = place.probe === undefined ? undefined : healthOf(port, running.health);
+  const health = place.inside === undefined ? undefined : healthOf(port, running.health);
   return {
     Image: image,
+    ...(before ? { Command: before } : {}),
     ...(command === "" ? {} : { Args: shellWords(command) }),
     Env: Object.entries(env).map(([name, value]) => `${name}=${value}`),
     Labels: labels,
     Init: running.init,
     StopGracePeriod: running.grace * SECOND,
-    ...(healthcheck ? { Healthcheck: healthcheck } : {}),
+    ...(health ? { Healthcheck: health } : {}),
     Mounts: [
-      ...(healthcheck ? [{ Type: "volume", Source: place.probe, Target: PROBE_DIR, ReadOnly: true }] : []),
+      ...(health || before ? [{ Type: "volume", Source: place.inside, Target: INSIDE, ReadOnly: true }] : []),
       ...running.volumes.map((volume) => mountOf(labels, volume)),
     ],
   };

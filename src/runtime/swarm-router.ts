@@ -5,6 +5,12 @@ import { DavitError } from "../errors.ts";
 import { ADMIN, type Route, type RouterOptions, routerConfig } from "./router-config.ts";
 import { RACK, serviceName } from "./service-spec.ts";
 
+/** A service as Swarm is told of it. */
+interface Spec {
+  Labels: Record<string, string>;
+  [field: string]: unknown;
+}
+
 export interface RouterSettings extends RouterOptions {
   /** A stock Caddy. */
   image: string;
@@ -15,6 +21,8 @@ export interface RouterSettings extends RouterOptions {
 
 /** What the router's service is known by, beside the rack's label. */
 const ROUTER = "davit.router";
+/** What it was made as. */
+const MARK = "davit.router.spec";
 /** Where its first configuration lies in it. */
 const FIRST_CONFIG = "/etc/davit-router.json";
 /** How often it is told: its socket is there a moment after it runs. */
@@ -50,8 +58,7 @@ export class SwarmRouter {
 
   /** Starts it where it does not run, and tells it all routes. */
   async tell(routes: readonly Route[], settings: RouterSettings): Promise<void> {
-    const [known] = await this.#swarm.services(this.#labels);
-    if (!known) await this.#swarm.create(await this.#spec(settings));
+    await this.#put(await this.#spec(settings));
     const config = encode(JSON.stringify(routerConfig(routes, settings)));
     for (let tries = 1; ; tries++) {
       const problem = await this.#reload(await this.#container(), config);
@@ -59,6 +66,15 @@ export class SwarmRouter {
       if (tries === TRIES) throw new DavitError("engine", `Cannot tell the router its routes: ${problem}`);
       await Bun.sleep(POLL);
     }
+  }
+
+  /** It is left alone where it is as it should be: a change would start it anew. */
+  async #put(spec: Spec): Promise<void> {
+    const [known] = await this.#swarm.services(this.#labels);
+    const mark = new Bun.CryptoHasher("sha256").update(JSON.stringify(spec)).digest("hex").slice(0, 16);
+    const marked = { ...spec, Labels: { ...spec.Labels, [MARK]: mark } };
+    if (!known) await this.#swarm.create(marked);
+    else if (known.Spec.Labels?.[MARK] !== mark) await this.#swarm.update(known, marked);
   }
 
   /** What it knew stays on its volumes. */
@@ -106,12 +122,13 @@ export class SwarmRouter {
     return { ConfigName, ConfigID: await this.#swarm.config(ConfigName, text, this.#labels) };
   }
 
-  async #spec({ image, http, https, tls }: RouterSettings): Promise<object> {
+  async #spec({ image, http, https, tls }: RouterSettings): Promise<Spec> {
     const port = (TargetPort: number, PublishedPort: number): object => ({
       ...{ Protocol: "tcp", TargetPort, PublishedPort, PublishMode: "host" },
     });
     const volume = serviceName(this.#rack.id, "router");
     const [network, first] = [await this.network(), await this.#firstConfig()];
+    const { node } = await this.#swarm.info();
     return {
       Name: serviceName(this.#rack.name, "router"),
       Labels: this.#labels,
@@ -128,7 +145,10 @@ export class SwarmRouter {
         },
         RestartPolicy: { Condition: "any", Delay: 1_000_000_000 },
         Networks: [{ Target: network }],
+        // Its orders come from davit, and its ports are this node's.
+        Placement: { Constraints: [`node.id==${node}`] },
       },
+      UpdateConfig: { Order: "stop-first" },
       Mode: { Replicated: { Replicas: 1 } },
       EndpointSpec: {
         Mode: "dnsrr",

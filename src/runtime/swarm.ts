@@ -5,9 +5,11 @@ import { type EngineContainer, EngineContainers } from "../docker-api/containers
 import { EngineImages } from "../docker-api/images.ts";
 import { EngineSwarm, type SwarmService, type SwarmTask } from "../docker-api/swarm.ts";
 import { DavitError, hasCode } from "../errors.ts";
+import type { Credentials } from "../http/docker-auth.ts";
+import { parseReference } from "../oci/reference.ts";
 import { check, Type } from "../schema.ts";
+import { insideVolume } from "./inside/volume.ts";
 import { merged } from "./merge.ts";
-import { probeVolume } from "./probe/volume.ts";
 import type { Route } from "./router-config.ts";
 import type {
   AppLogOptions,
@@ -69,23 +71,32 @@ export class SwarmRuntime implements Runtime {
   }
 
   async apply(app: RunningApp, events: ApplyEvents, signal: AbortSignal): Promise<void> {
-    const labels = this.#labels(app.app);
     const place = await this.#place(app);
-    const before = await this.#swarm.services(labels);
-    await Promise.all(app.services.map((service) => this.#put(place, app, service, before)));
-    await this.#untilWell(app, events, signal);
+    const before = await this.#swarm.services(this.#labels(app.app));
+    // What others need comes first, and is not touched where it is as it should be.
+    for (const lasting of [true, false]) {
+      const services = app.services.filter((service) => (service.lasting ?? false) === lasting);
+      await Promise.all(services.map((service) => this.#put(place, app, service, before)));
+      await this.#untilWell({ ...app, services }, events, signal);
+    }
     const wanted = new Set(app.services.map(({ service }) => service.name));
     for (const { ID, Spec } of before)
       if (!wanted.has(Spec.Labels?.[SERVICE] ?? "")) await this.#swarm.remove(ID);
   }
 
   async architecture(): Promise<string> {
-    const name = await this.#swarm.architecture();
+    const { architecture: name } = await this.#swarm.info();
     return { x86_64: "amd64", aarch64: "arm64" }[name] ?? name;
   }
 
-  async hasImage(id: string): Promise<boolean> {
-    return (await this.#images.find(id)) !== undefined;
+  async findImage(name: string): Promise<string | undefined> {
+    return (await this.#images.find(name))?.Id;
+  }
+
+  async pullImage(name: string, login: Credentials | undefined): Promise<void> {
+    const { host, repository, tag, digest } = parseReference(name);
+    const auth = login && { username: login.username, password: login.password, serveraddress: host };
+    for await (const _ of this.#images.pull(`${host}/${repository}`, digest ?? tag ?? "", auth));
   }
 
   async load(archive: ByteStream): Promise<void> {
@@ -110,13 +121,13 @@ export class SwarmRuntime implements Runtime {
     const network = await this.#swarm.network(this.#network(app), this.#labels(app));
     const [first] = services;
     const architecture = await this.architecture();
-    const probe = first && (await probeVolume(this.#containers, architecture, this.#rack.id, first.image));
+    const inside = first && (await insideVolume(this.#containers, architecture, this.#rack.id, first.image));
     const router = routed ? await this.#router.network() : undefined;
-    return { rack: this.#rack.id, name: this.#rack.name, network, router, probe };
+    return { rack: this.#rack.id, name: this.#rack.name, network, router, inside };
   }
 
   async #put(place: Place, app: RunningApp, service: RunningService, before: SwarmService[]): Promise<void> {
-    const spec = serviceSpec(place, app, service);
+    const spec = serviceSpec(place, app, await this.#withEntrypoint(service));
     let known = before.find(({ Spec }) => Spec.Labels?.[SERVICE] === service.service.name);
     // Swarm does not turn one on each node into so many, nor back.
     if (known && isGlobal(known) !== service.service.running.agent) {
@@ -135,6 +146,13 @@ export class SwarmRuntime implements Runtime {
     }
   }
 
+  /** What stands before a command stands before the image's entrypoint, too. */
+  async #withEntrypoint(running: RunningService): Promise<RunningService> {
+    if (!running.before) return running;
+    const { Config } = await this.#images.inspect(running.image);
+    return { ...running, before: [...running.before, ...(Config?.Entrypoint ?? [])] };
+  }
+
   /** Every service has all its tasks of this release, and Swarm has nothing left to replace. */
   async #untilWell(app: RunningApp, { onState }: ApplyEvents, signal: AbortSignal): Promise<void> {
     const seen = new Map<string, string>();
@@ -142,7 +160,7 @@ export class SwarmRuntime implements Runtime {
       signal.throwIfAborted();
       const labels = this.#labels(app.app);
       const [services, all] = await Promise.all([this.#swarm.services(labels), this.#swarm.tasks(labels)]);
-      const tasks = all.filter((task) => labelsOf(task)[RELEASE] === app.release);
+      const tasks = all.filter((task) => ["", app.release].includes(labelsOf(task)[RELEASE] ?? ""));
       for (const task of tasks) {
         if (seen.get(task.ID) === task.Status.State) continue;
         seen.set(task.ID, task.Status.State);
@@ -152,7 +170,9 @@ export class SwarmRuntime implements Runtime {
       const waiting = app.services.filter((service) => !isWell(service, services, tasks));
       if (waiting.length === 0) return;
       for (const service of waiting) {
-        const mine = tasks.filter((task) => labelsOf(task)[SERVICE] === service.service.name);
+        const mine = tasks.filter(
+          (task) => labelsOf(task)[SERVICE] === service.service.name && !hasRun(service, task),
+        );
         const why =
           sick(mine, isPaused(service, services)) ?? (late ? "it did not get well in time" : undefined);
         if (why !== undefined) throw await this.#unwell(service.service.name, why, mine);
@@ -301,19 +321,26 @@ function isGlobal({ Spec }: SwarmService): boolean {
   return Spec.Mode?.Replicated === undefined;
 }
 
-function isWell({ service }: RunningService, services: SwarmService[], tasks: SwarmTask[]): boolean {
+/** What runs by the clock has done so, well or not. */
+function hasRun({ before }: RunningService, { Status }: SwarmTask): boolean {
+  return before !== undefined && ["complete", "failed"].includes(Status.State);
+}
+
+function isWell(running: RunningService, services: SwarmService[], tasks: SwarmTask[]): boolean {
+  const { service } = running;
   const found = services.find(({ Spec }) => Spec.Labels?.[SERVICE] === service.name);
   const state = found?.UpdateStatus?.State;
   if (!found || (state !== undefined && state !== "completed")) return false;
   const count = service.running.agent ? 1 : service.running.scale.min;
-  const running = tasks.filter(
+  const well = tasks.filter(
     (task) =>
       labelsOf(task)[SERVICE] === service.name &&
-      task.Status.State === "running" &&
-      task.DesiredState === "running" &&
-      isSteady(service.running.health.disabled ? "" : service.port, task),
+      (hasRun(running, task) ||
+        (task.Status.State === "running" &&
+          task.DesiredState === "running" &&
+          isSteady(service.running.health.disabled ? "" : service.port, task))),
   );
-  return running.length >= count;
+  return well.length >= count;
 }
 
 /** Swarm has met a task that does not get well, and replaces no more. */

@@ -1,6 +1,7 @@
 import { DOCKER, sandbox, sh } from "../support/davit.ts";
+import { caddyImage } from "../support/debian-images.ts";
 import { freePort } from "../support/registry.ts";
-import { caddyImage, SHOP, webProject } from "../support/swarm.ts";
+import { SHOP, webProject } from "../support/swarm.ts";
 import { verdict } from "./verdict.ts";
 
 /* Releases that replace each other under a steady stream of requests through the router. */

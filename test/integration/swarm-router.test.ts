@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, expect, test } from "bun:test";
 import { DOCKER, sh } from "../support/davit.ts";
+import { caddyImage } from "../support/debian-images.ts";
 import { freePort } from "../support/registry.ts";
-import { caddyImage, SHOP, type SwarmRack, swarmRack, webProject } from "../support/swarm.ts";
+import { SHOP, type SwarmRack, swarmRack, webProject } from "../support/swarm.ts";
 
 /* Routed services behind a real Caddy. */
 

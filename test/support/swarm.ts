@@ -1,23 +1,5 @@
 import { DOCKER, sandbox, sh } from "./davit.ts";
 import { BASE, project } from "./projects.ts";
-import { tempDir } from "./temp.ts";
-
-/** Debian's Caddy as an image: the stock one cannot be pulled everywhere. */
-export async function caddyImage(): Promise<string> {
-  using dir = tempDir();
-  const caddy = Bun.which("caddy");
-  if (!caddy) throw new Error("there is no caddy here");
-  const libraries = [...(await sh(["ldd", caddy])).matchAll(/(\/\S+) \(0x/g)].map(([, path = ""]) => path);
-  await project(dir.path, { Dockerfile: "FROM scratch\nCOPY root /\n" });
-  await sh(["mkdir", "-p", dir.join("root/tmp")]);
-  for (const path of [caddy, ...libraries]) {
-    await sh(["mkdir", "-p", dir.join(`root${path.slice(0, path.lastIndexOf("/"))}`)]);
-    await sh(["cp", "-L", path, dir.join(`root${path}`)]);
-  }
-  const name = "davit-test/caddy:2";
-  await sh([DOCKER, "build", "-q", "-t", name, dir.path], { env: { ...process.env, DOCKER_BUILDKIT: "1" } });
-  return name;
-}
 
 /** A project of a web server and a worker; the web server answers with a word. */
 export async function webProject(dir: string, word: string, yml = SHOP): Promise<string> {

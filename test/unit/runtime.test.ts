@@ -34,7 +34,7 @@ services:
     environment: ["*"]
 `;
 
-const PLACE = { rack: "rid", name: "east", network: "net", router: undefined, probe: "probe-volume" };
+const PLACE = { rack: "rid", name: "east", network: "net", router: undefined, inside: "probe-volume" };
 
 async function spec(name: string, yml = YML, place: Place = PLACE) {
   const manifest = await loadConvoxYml(yml, "convox.yml", { SECRET: "s" });

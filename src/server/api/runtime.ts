@@ -4,7 +4,7 @@ import { DavitError } from "../../errors.ts";
 import { CHANNELS } from "../../http/channels.ts";
 import type { EmbeddedRack } from "../../rack/embedded.ts";
 import { ZERO_TIME } from "../../rack/rack.ts";
-import type { Process, RunWanted } from "../../rack/running.ts";
+import type { Process, ResourceInfo, RunWanted } from "../../rack/running.ts";
 import { checkJson, Type } from "../../schema.ts";
 import { shellWords } from "../../shell-words.ts";
 import { json, ok, problem } from "../answer.ts";
@@ -30,6 +30,13 @@ export const runtime: readonly Route[] = [
   route("DELETE /apps/$app/processes/$pid", async ({ rack, params: { app = "", pid = "" } }) => {
     await rack.running.stop(app, pid);
     return ok();
+  }),
+  route("GET /apps/$app/resources", async ({ rack, params: { app = "" } }) =>
+    json((await rack.running.resources(app)).map(resourceWire)),
+  ),
+  route("GET /apps/$app/resources/$name", async ({ rack, params: { app = "", name = "" } }) => {
+    const found = (await rack.running.resources(app)).find((one) => one.name === name);
+    return found ? json(resourceWire(found)) : problem(404, `no such resource: ${name}`);
   }),
   route("GET /apps/$app/services", services, { deploy: true }),
   route("PUT /apps/$app/services/$service", async ({ rack, form, params: { app = "", service = "" } }) => {
@@ -114,6 +121,11 @@ async function processes({ rack, form, params: { app = "" } }: RackCall): Promis
 function wireOf(process: Process): object {
   const rest = { cpu: 0, gpu: 0, host: "", image: "", instance: "", memory: 0, ports: [] };
   return { ...rest, ...process, name: process.service };
+}
+
+/** With all the fields that the original's clients look for. */
+function resourceWire(resource: ResourceInfo): object {
+  return { ...resource, parameters: {} };
 }
 
 /** With all the fields that the original's clients look for. */

@@ -8,26 +8,7 @@
  * an answer of 2xx or 3xx. Without a request it is enough that somebody listens.
  */
 
-#if defined(__x86_64__)
-enum { READ = 0, WRITE = 1, SOCKET = 41, CONNECT = 42, GETSOCKNAME = 51, EXIT = 60 };
-__asm__(".globl _start\n_start: mov %rsp, %rdi\n and $-16, %rsp\n call begin\n");
-static long call(long number, long a, long b, long c) {
-  long result;
-  __asm__ volatile("syscall" : "=a"(result) : "a"(number), "D"(a), "S"(b), "d"(c) : "rcx", "r11", "memory");
-  return result;
-}
-#elif defined(__aarch64__)
-enum { READ = 63, WRITE = 64, SOCKET = 198, CONNECT = 203, GETSOCKNAME = 204, EXIT = 93 };
-__asm__(".globl _start\n_start: mov x0, sp\n bl begin\n");
-static long call(long number, long a, long b, long c) {
-  register long x8 __asm__("x8") = number;
-  register long x0 __asm__("x0") = a;
-  register long x1 __asm__("x1") = b;
-  register long x2 __asm__("x2") = c;
-  __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2) : "memory");
-  return x0;
-}
-#endif
+#include "kernel.h"
 
 enum { INET = 2, STREAM = 1, DATAGRAM = 2, HEAD = 12 };
 
@@ -37,10 +18,6 @@ struct address {
   unsigned char host[4];
   char zero[8];
 };
-
-static void end(long code) {
-  for (;;) call(EXIT, code, 0, 0);
-}
 
 /* The address packets to the world leave from; loopback where none do. */
 static void own(struct address *at) {

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { chmod, writeFile } from "node:fs/promises";
-import { PROBES } from "../../src/runtime/probe/programs.ts";
+import { PROGRAMS } from "../../src/runtime/inside/programs.ts";
 import { tempDir } from "../support/temp.ts";
 
 /* The program that asks a service whether it is well. */
@@ -11,7 +11,7 @@ async function probe(...args: string[]): Promise<number> {
   using dir = tempDir();
   await writeFile(
     dir.join("probe"),
-    Buffer.from(PROBES[process.arch === "arm64" ? "arm64" : "amd64"] ?? "", "base64"),
+    Buffer.from(PROGRAMS[process.arch === "arm64" ? "arm64" : "amd64"]?.probe ?? "", "base64"),
   );
   await chmod(dir.join("probe"), 0o755);
   return await Bun.spawn([dir.join("probe"), ...args]).exited;
@@ -42,14 +42,15 @@ test("a service without HTTP is well when it listens, and one that does not list
   expect(await probe()).toBe(2);
 });
 
-test("both programs are small, static ELF", () => {
-  for (const [machine, program] of [
-    [62, PROBES["amd64"]],
-    [183, PROBES["arm64"]],
-  ] as const) {
-    const bytes = Buffer.from(program ?? "", "base64");
-    expect(bytes.subarray(0, 4).toString("latin1")).toBe("\x7fELF");
-    expect(bytes.readUInt16LE(18)).toBe(machine);
-    expect(bytes.byteLength).toBeLessThan(2000);
-  }
+test("all programs are small, static ELF, and run here", async () => {
+  for (const [machine, name] of [
+    [62, "amd64"],
+    [183, "arm64"],
+  ] as const)
+    for (const program of Object.values(PROGRAMS[name] ?? {})) {
+      const bytes = Buffer.from(program, "base64");
+      expect(bytes.subarray(0, 4).toString("latin1")).toBe("\x7fELF");
+      expect(bytes.readUInt16LE(18)).toBe(machine);
+      expect(bytes.byteLength).toBeLessThan(2000);
+    }
 });
