@@ -13,6 +13,8 @@ export interface RouterOptions {
   domain: string;
   /** `off`; `acme` for certificates of the world's; `internal` for those of the router's own authority; `given`. */
   tls: "off" | "acme" | "internal" | "given";
+  /** The node's port for HTTPS. */
+  https: number;
   /** PEM: the one certificate, its chain after it, and its key. */
   given?: { certificate: string; key: string };
 }
@@ -35,11 +37,12 @@ export function isRouted({ port, running }: Service): boolean {
   return port !== "" && !running.internal && !running.agent;
 }
 
+const PLAIN = { listen: [":80"], automatic_https: { disable: true } };
+
 /** Caddy's configuration for all routes of a rack: https://caddyserver.com/docs/json/ */
-export function routerConfig(routes: readonly Route[], { domain, tls, given }: RouterOptions): object {
+export function routerConfig(routes: readonly Route[], { domain, tls, https, given }: RouterOptions): object {
   const server = {
-    listen: tls === "off" ? [":80"] : [":80", ":443"],
-    ...(tls === "off" ? { automatic_https: { disable: true } } : {}),
+    ...(tls === "off" ? PLAIN : { listen: [":443"] }),
     // No other is asked for; without a policy it would not be shown.
     ...(given ? { automatic_https: { disable_certificates: true }, tls_connection_policies: [{}] } : {}),
     routes: [
@@ -56,8 +59,18 @@ export function routerConfig(routes: readonly Route[], { domain, tls, given }: R
   const secure = tls === "internal" ? internal : certificates;
   return {
     admin: { listen: ADMIN },
-    apps: { http: { servers: { davit: server } }, ...(secure ? { tls: secure } : {}) },
+    apps: {
+      http: { servers: { davit: server, ...(tls === "off" ? {} : { plain: elsewhere(https) }) } },
+      ...(secure ? { tls: secure } : {}),
+    },
   };
+}
+
+/** Whoever asks without TLS is sent to where it is. */
+function elsewhere(https: number): object {
+  const place = `https://{http.request.host}${https === 443 ? "" : `:${https}`}{http.request.uri}`;
+  const handler = { handler: "static_response", status_code: 308, headers: { Location: [place] } };
+  return { ...PLAIN, routes: [{ handle: [handler] }] };
 }
 
 /** The name that a service has by itself. */

@@ -14,9 +14,8 @@ interface Spec {
 export interface RouterSettings extends RouterOptions {
   /** A stock Caddy. */
   image: string;
-  /** Ports of the node: for HTTP, and for HTTPS where there is TLS. */
+  /** The node's port for HTTP. */
   http: number;
-  https: number;
 }
 
 /** What the router's service is known by, beside the rack's label. */

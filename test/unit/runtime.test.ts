@@ -98,14 +98,14 @@ test("the router answers for a service's names, and finds its processes by DNS",
     "services:\n  web:\n    build: .\n    port: https:8443\n    domain: shop.example.com,www.example.com\n";
   const { services } = await loadConvoxYml(yml, "convox.yml", {});
   const routes = services.map((service) => ({ app: "shop", service, wildcard: true }));
-  const config = routerConfig(routes, { domain: "apps.test", tls: "internal" });
+  const config = routerConfig(routes, { domain: "apps.test", tls: "internal", https: 8443 });
   expect(config).toMatchObject({
     admin: { listen: "unix//config/admin.sock" },
     apps: {
       http: {
         servers: {
           davit: {
-            listen: [":80", ":443"],
+            listen: [":443"],
             routes: [
               {
                 match: [
@@ -129,12 +129,25 @@ test("the router answers for a service's names, and finds its processes by DNS",
               { handle: [{ handler: "static_response", status_code: 404 }] },
             ],
           },
+          plain: {
+            listen: [":80"],
+            routes: [
+              {
+                handle: [
+                  {
+                    status_code: 308,
+                    headers: { Location: ["https://{http.request.host}:8443{http.request.uri}"] },
+                  },
+                ],
+              },
+            ],
+          },
         },
       },
       tls: { automation: { policies: [{ issuers: [{ module: "internal" }] }] } },
     },
   });
-  const off = routerConfig([], { domain: "apps.test", tls: "off" });
+  const off = routerConfig([], { domain: "apps.test", tls: "off", https: 443 });
   expect(off).toMatchObject({
     apps: { http: { servers: { davit: { listen: [":80"], automatic_https: { disable: true } } } } },
   });
