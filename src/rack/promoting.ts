@@ -44,13 +44,14 @@ async function carryOver(
   parts: EmbeddedParts,
   runtime: Runtime,
   promotion: Promotion,
-  { signal, ...events }: PromoteOptions,
+  { signal, onState, ...wanted }: PromoteOptions,
   cancelled: AbortSignal,
 ): Promise<void> {
   const { app, release } = promotion;
   try {
     const either = signal ? AbortSignal.any([signal, cancelled]) : cancelled;
-    await runtime.apply(await runningApp(parts, runtime, app, release), events, either);
+    const running = withOptions(await runningApp(parts, runtime, app, release), wanted);
+    await runtime.apply(running, onState ? { onState } : {}, either);
   } catch (error) {
     const failure = unhappy(promotion, error, signal?.aborted ?? false);
     // Said before the app is running again: who waits for that looks for the reason next.
@@ -61,6 +62,15 @@ async function carryOver(
   await parts.ledger.promotions.end(promotion, release);
   await publishRoutes(parts, runtime);
   await tidy(parts, runtime, promotion).catch(() => undefined);
+}
+
+function withOptions(app: RunningApp, { minimum, maximum, timeout }: PromoteOptions): RunningApp {
+  const services = app.services.map((one) => {
+    const { deployment } = one.service.running;
+    const wanted = { minimum: minimum ?? deployment.minimum, maximum: maximum ?? deployment.maximum };
+    return { ...one, service: { ...one.service, running: { ...one.service.running, deployment: wanted } } };
+  });
+  return { ...app, services, patience: timeout };
 }
 
 /** The images of this release and the one before stay in the engine, for a way back that needs no rack. */

@@ -175,6 +175,11 @@ export interface NewRelease {
 
 export interface PromoteOptions {
   signal?: AbortSignal;
+  /** How many run while it goes on, in percent, instead of what services say. */
+  minimum?: number | undefined;
+  maximum?: number | undefined;
+  /** How long services may take to get well, in milliseconds. */
+  timeout?: number | undefined;
   /** A process of the release has another state now. */
   onState?(process: Process): void;
 }

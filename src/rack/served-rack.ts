@@ -13,7 +13,7 @@ import { logOf, pinImage, pinPushed, requireImage, servicesOf } from "./external
 import { newId } from "./ids.ts";
 import { whileLeading } from "./leading.ts";
 import { MOVING, moveContent } from "./mover.ts";
-import type { Build, BuildOptions } from "./rack.ts";
+import type { Build, BuildOptions, PromoteOptions } from "./rack.ts";
 import { type BuildRow, buildOf } from "./rows.ts";
 import { findSource, type ServedSource } from "./served-source.ts";
 import { SourceMirrors } from "./source-mirrors.ts";
@@ -191,9 +191,14 @@ export class ServedRack {
   }
 
   /** Begins to promote; how it ends is on record, and a stop of the server ends it. */
-  async promote(rack: EmbeddedRack, app: string, id: string, force: boolean): Promise<void> {
+  async promote(
+    rack: EmbeddedRack,
+    app: string,
+    id: string,
+    { force, ...options }: Omit<PromoteOptions, "signal"> & { force: boolean },
+  ): Promise<void> {
     if (force) await this.#makeWay(rack, app);
-    const { done } = await rack.startPromotion(app, id, { signal: this.#stopping.signal });
+    const { done } = await rack.startPromotion(app, id, { ...options, signal: this.#stopping.signal });
     const ended = done.catch(() => undefined).then(() => void this.#promotions.delete(ended));
     this.#promotions.add(ended);
   }

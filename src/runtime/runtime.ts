@@ -13,6 +13,8 @@ export interface RunningApp {
   services: RunningService[];
   /** Whether the world is let in to its services. */
   routed: boolean;
+  /** How long they may take to get well, in milliseconds; by their health checks when left out. */
+  patience?: number | undefined;
 }
 
 export interface RunningService {

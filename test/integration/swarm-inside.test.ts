@@ -61,6 +61,9 @@ test(
     for (const line of past) expect(line).toMatch(/^20\S+Z service\/worker\/worker-\w{12} (tick|tock)$/);
     expect(await shop.ok(["logs", "-a", "shop", "--no-follow", "-s", "web"])).toBe("");
     expect(await shop.ok(["logs", "-a", "shop", "--no-follow", "--filter", "tock"])).not.toContain("tick");
+    expect(
+      await shop.ok(["logs", "-a", "shop", "--no-follow", "--since", "1h", "--filter", "system/"]),
+    ).toMatch(/^20\S+Z system\/worker\/worker-\w{12} running R[A-Z]{10}$/m);
     const following = shop.box.spawn(["logs", "-a", "shop", "--since", "1s"], { env: shop.env });
     await Bun.sleep(3000);
     following.kill("SIGINT");

@@ -202,7 +202,8 @@ test(
     const convox = convoxCli(shop.box, { RACK_URL: served.rackUrl });
     if (!convox) return;
     await webProject(dir, "three");
-    await convox.ok(["deploy", "-a", "shop"], { cwd: dir });
+    const said = await convox.ok(["deploy", "-a", "shop"], { cwd: dir });
+    expect(said).toMatch(/^20\S+Z system\/web\/web-\w{12} running R[A-Z]{10}$/m);
     expect(await shop.answer("web")).toBe("three");
     expect(await convox.ok(["ps", "-a", "shop"])).toMatch(/^web-\w+ +web +running +R[A-Z]{10} /m);
   },

@@ -39,6 +39,13 @@ function wanted(form: Form) {
 
 /** Answers when it has begun; the app's status says how it goes on. */
 async function promote({ rack, served, form, params: { app = "", id = "" } }: RackCall): Promise<Response> {
-  await served.promote(rack, app, id, form.on("force"));
+  const timeout = form.int("timeout");
+  await served.promote(rack, app, id, {
+    force: form.on("force"),
+    minimum: form.int("min"),
+    maximum: form.int("max"),
+    // Seconds.
+    timeout: timeout && timeout * 1000,
+  });
   return ok();
 }
