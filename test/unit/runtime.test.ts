@@ -277,7 +277,7 @@ test("merged streams lose nothing, keep their own order, and end together when l
   async function* each<T>(items: T[]): AsyncGenerator<T> {
     yield* items;
   }
-  const all = await Array.fromAsync(merged(each([stream("a", 1), stream("b", 3), stream("c", 0)])));
+  const all = await Array.fromAsync(merged<string>(each([stream("a", 1), stream("b", 3), stream("c", 0)])));
   expect(all.toSorted()).toEqual(["a0", "a1", "a2", "b0", "b1", "b2", "c0", "c1", "c2"]);
   expect(all.filter((item) => item.startsWith("a"))).toEqual(["a0", "a1", "a2"]);
   ended = 0;
