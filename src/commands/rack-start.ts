@@ -26,21 +26,23 @@ export const rackStart: Command = {
   },
   examples: ["davit rack start --listen 127.0.0.1:5443"],
   async run(input, context) {
-    const [{ EmbeddedRack }, { Home }, { serveRack }, { parseAddress }] = await Promise.all([
-      import("../rack/embedded.ts"),
-      import("../rack/home.ts"),
-      import("../server/rack-server.ts"),
-      import("../server/listen.ts"),
-    ]);
+    const [{ EmbeddedRack }, { Home }, { serveRack }, { parseAddress }, { REGISTRY_HOST }] =
+      await Promise.all([
+        import("../rack/embedded.ts"),
+        import("../rack/home.ts"),
+        import("../server/rack-server.ts"),
+        import("../server/listen.ts"),
+        import("../rack/params.ts"),
+      ]);
     const name = await context.rackName();
     const address = parseAddress(input.text("listen") ?? "127.0.0.1:5443");
     await using rack = await EmbeddedRack.open(name, rackOptions(context.env));
     const dir = new Home(context.env).rackDir(name);
     const password = (await passwordFrom(input)) ?? (await ownPassword(rack, dir, context));
-    const { BuildConcurrency = "2" } = (await rack.system()).parameters;
+    const { BuildConcurrency = "2", [REGISTRY_HOST]: registry = "" } = (await rack.system()).parameters;
     const server = await serveRack({
       ...{ rack, dir, address, password },
-      hosts: input.texts("host"),
+      hosts: [...input.texts("host"), registry.replace(/:\d+$/, "").toLowerCase()],
       tls: await tlsOf(input, dir, address, context),
       limits: { running: Number(BuildConcurrency), waiting: WAITING },
       ...(input.on("log-requests") ? { onRequest: (line: string) => context.stderr.line(line) } : {}),

@@ -2,6 +2,7 @@ import { type ByteStream, type Bytes, lines, streamOf } from "../bytes.ts";
 import { DavitError, hasCode } from "../errors.ts";
 import { type Static, Type } from "../schema.ts";
 import type { EngineClient, EngineRequest } from "./client.ts";
+import { encodeHeader, type RegistryAuth } from "./images.ts";
 import { frames } from "./multiplexed.ts";
 
 /** https://docs.docker.com/reference/api/engine/version/v1.41/#tag/System/operation/SystemInfo */
@@ -67,6 +68,17 @@ export const SwarmTask = Type.Object({
 });
 export type SwarmTask = Static<typeof SwarmTask>;
 
+const Node = Type.Object({
+  ID: Type.String(),
+  Description: Type.Object({ Hostname: Type.String() }),
+  Spec: Type.Object({ Labels: Type.Optional(Type.Record(Type.String(), Type.String())) }),
+});
+
+export interface NodeInfo {
+  hostname: string;
+  labels: Record<string, string>;
+}
+
 const AnySpec = Type.Record(Type.String(), Type.Unknown());
 const Created = Type.Object({ ID: Type.String() });
 const Config = Type.Object({ ID: Type.String(), Spec: Type.Object({ Name: Type.String() }) });
@@ -116,14 +128,34 @@ export class EngineSwarm {
     return await this.#client.json(Type.Array(SwarmService), "GET", "/services", { query });
   }
 
-  async create(spec: object): Promise<string> {
-    return (await this.#client.json(Created, "POST", "/services/create", { json: spec })).ID;
+  /** Its nodes, by id. */
+  async nodes(): Promise<Map<string, NodeInfo>> {
+    const nodes = await this.#client.json(Type.Array(Node), "GET", "/nodes");
+    return new Map(
+      nodes.map(({ ID, Description, Spec }) => [
+        ID,
+        { hostname: Description.Hostname, labels: Spec.Labels ?? {} },
+      ]),
+    );
+  }
+
+  /** `auth` is whoever pulls the image, on whatever node. */
+  async create(spec: object, auth?: RegistryAuth): Promise<string> {
+    return (await this.#client.json(Created, "POST", "/services/create", { json: spec, ...asHeader(auth) }))
+      .ID;
   }
 
   /** Throws `outdated` where somebody else has changed it since it was read. */
-  async update(service: Pick<SwarmService, "ID" | "Version">, spec: object): Promise<void> {
+  async update(
+    service: Pick<SwarmService, "ID" | "Version">,
+    spec: object,
+    auth?: RegistryAuth,
+  ): Promise<void> {
     const query = { version: String(service.Version.Index) };
-    const sent = this.#client.call("POST", `/services/${service.ID}/update`, { query, json: spec });
+    const sent = this.#client.call("POST", `/services/${service.ID}/update`, {
+      ...{ query, json: spec },
+      ...asHeader(auth),
+    });
     await sent.catch((error: unknown) => {
       if (error instanceof DavitError && /update out of sequence/.test(error.message))
         throw new DavitError("outdated", "the service has changed meanwhile", { cause: error });
@@ -207,6 +239,10 @@ export interface LogOptions {
   /** Lines of each process, at most. */
   tail?: number | undefined;
   signal: AbortSignal;
+}
+
+function asHeader(auth: RegistryAuth | undefined): EngineRequest {
+  return auth ? { headers: { "x-registry-auth": encodeHeader(auth) } } : {};
 }
 
 function filters(labels: Labels): string {

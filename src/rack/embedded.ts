@@ -20,6 +20,7 @@ import { MOVING, type MoveOptions, moveContent } from "./mover.ts";
 import { checkParams, effectiveParams, isRouterParam, REGISTRY, routerDomain } from "./params.ts";
 import { OWN } from "./place-ledger.ts";
 import type { Promoting } from "./promoting.ts";
+import { pullsOf } from "./pull-login.ts";
 import type {
   App,
   AppUpdate,
@@ -219,6 +220,11 @@ export class EmbeddedRack implements Rack {
     const { ledger, collector } = this.#parts;
     const changed = async (): Promise<void> => undefined;
     return new Registry({ ledger, collector, createsRepositories: false, sparse: true, changed });
+  }
+
+  /** The app whose images a node's login may pull; undefined where it is no such login. */
+  async pullsOf(login: { user: string; password: string }): Promise<string | undefined> {
+    return await pullsOf(this.#parts, login);
   }
 
   async apps(): Promise<App[]> {

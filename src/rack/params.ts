@@ -26,6 +26,9 @@ const ROUTER_DEFAULTS: Record<string, string> = {
 /** Where images are kept: a prefix in a registry, or nothing for the rack itself. */
 export const REGISTRY = "Registry";
 
+/** Where a Swarm's nodes pull images from: a name of this rack's server that all of them know. */
+export const REGISTRY_HOST = "RegistryHost";
+
 /** What promoted releases run on; nothing, or `swarm`. */
 export const RUNTIME = "Runtime";
 
@@ -54,6 +57,10 @@ const RULES: Record<string, { like: RegExp; words: string }> = {
     words: "addresses like unix:///path or tcp://host:port, joined with commas",
   },
   BuildFromUrls: { like: YES_NO, words: "Yes or No" },
+  [REGISTRY_HOST]: {
+    like: /^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:\d{1,5})?$/,
+    words: "a host, such as rack.example.com:5443",
+  },
   [RUNTIME]: { like: /^swarm$/, words: "swarm" },
   RouterDomain: { like: /^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/, words: "a domain, such as apps.example.com" },
   RouterHttpPort: { like: PORT, words: "a port" },

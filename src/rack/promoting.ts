@@ -9,7 +9,7 @@ import type { Promotion } from "./promotion-ledger.ts";
 import type { PromoteOptions } from "./rack.ts";
 import { AppResources } from "./resources.ts";
 import { publishRoutes, routerSettings } from "./routing.ts";
-import { forgetImages, imagesInEngine } from "./run-images.ts";
+import { forgetImages, imagesToRun } from "./run-images.ts";
 import { scaled } from "./scaling.ts";
 
 /** Between signs of life of a promotion, in milliseconds: so long a cancel waits at most. */
@@ -165,7 +165,7 @@ async function runningApp(
   const release = await parts.releases.read(await parts.ledger.releases.find(app, id));
   const env = parseEnv(release.env);
   const manifest = await loadConvoxYml(release.manifest, "convox.yml", env);
-  const images = await imagesInEngine(parts, runtime, app, release.build);
+  const { images, inside } = await imagesToRun(parts, runtime, app, release.build);
   const told = { app, build: release.build, description: release.description, rack: parts.name, release: id };
   const wanted = await Promise.all(manifest.services.map((service) => scaled(parts, app, service)));
   const resources = new AppResources(parts, app, env);
@@ -175,7 +175,7 @@ async function runningApp(
       if (image === undefined)
         throw new DavitError("not-found", `build ${release.build} has no image for service ${service.name}`);
       const variables = await resources.variables(manifest, service.running);
-      return { service, image, env: { ...variables, ...environmentOf(manifest, service, env, told) } };
+      return { service, ...image, env: { ...variables, ...environmentOf(manifest, service, env, told) } };
     }),
   );
   const timers = manifest.timers.flatMap((timer) => {
@@ -184,5 +184,5 @@ async function runningApp(
   });
   const all = [...(await resources.services(runtime, manifest)), ...services, ...timers];
   const routed = (await routerSettings(parts)) !== undefined;
-  return { app, release: id, build: release.build, services: all, routed };
+  return { app, release: id, build: release.build, services: all, routed, inside };
 }

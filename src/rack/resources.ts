@@ -41,17 +41,22 @@ export class AppResources {
     return await Promise.all(
       own.map(async (resource) => {
         const { service, env } = resourceService(resource, await this.#password(resource));
-        return { service, env, image: await this.#image(runtime, resource), lasting: true };
+        return { service, env, ...(await this.#image(runtime, resource)), lasting: true };
       }),
     );
   }
 
-  async #image(runtime: Runtime, resource: Resource): Promise<string> {
+  /** By its id where there is one node only; others pull it by its name. */
+  async #image(runtime: Runtime, resource: Resource): Promise<Pick<RunningService, "image" | "login">> {
     const name = resourceImage(resource);
+    const { host: serveraddress } = parseReference(name);
+    const known = await this.#parts.logins.find(serveraddress);
+    const login = known && { ...known, serveraddress };
+    if ((await runtime.countNodes()) > 1) return { image: name, login };
     const there = await runtime.findImage(name);
-    if (there !== undefined) return there;
+    if (there !== undefined) return { image: there };
     try {
-      await runtime.pullImage(name, await this.#parts.logins.find(parseReference(name).host));
+      await runtime.pullImage(name, login);
     } catch (cause) {
       throw new DavitError(
         "unavailable",
@@ -62,7 +67,7 @@ export class AppResources {
         },
       );
     }
-    return (await runtime.findImage(name)) ?? name;
+    return { image: (await runtime.findImage(name)) ?? name };
   }
 
   /** What a service is told of those it uses. */

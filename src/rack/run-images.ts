@@ -1,20 +1,86 @@
+import type { RegistryAuth } from "../docker-api/images.ts";
 import { DavitError } from "../errors.ts";
 import { readManifest } from "../oci/copy.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { Digest } from "../oci/digest.ts";
-import type { ReadStore } from "../oci/store.ts";
-import type { Runtime } from "../runtime/runtime.ts";
+import { parseReference } from "../oci/reference.ts";
+import { contentOf, type ReadStore } from "../oci/store.ts";
+import type { RunningApp, RunningService, Runtime } from "../runtime/runtime.ts";
 import { exportEmbedded, readEmbedded } from "./embedded-export.ts";
 import type { EmbeddedParts } from "./embedded-parts.ts";
+import { REGISTRY, REGISTRY_HOST } from "./params.ts";
+import { pullLogin } from "./pull-login.ts";
 
-/** The ids of a build's images in the engine, by service. What the engine lacks it is given. */
-export async function imagesInEngine(
+type RunImage = Pick<RunningService, "image" | "login">;
+
+/** What a build's services run: images by service, and ours where there are more nodes than this one. */
+export interface RunImages {
+  images: Map<string, RunImage>;
+  inside?: RunningApp["inside"];
+}
+
+export async function imagesToRun(
   parts: EmbeddedParts,
   runtime: Runtime,
   app: string,
   build: string,
-): Promise<Map<string, string>> {
+): Promise<RunImages> {
   if (build === "") throw new DavitError("invalid", "the release has no build");
+  const registry = await registryForNodes(parts, runtime, app);
+  if (!registry) return { images: await imagesInEngine(parts, runtime, app, build) };
+  const named = ({ digest }: Descriptor): RunImage => ({
+    image: `${registry.repository}@${digest}`,
+    login: registry.login,
+  });
+  const images = await readEmbedded(parts, app, build, async (source) => source.images);
+  return {
+    images: new Map([...images].map(([service, image]) => [service, named(image)])),
+    inside: named(await storeInside(parts, app)),
+  };
+}
+
+/** Where all nodes can pull an app's images; undefined where the engine's own will do. */
+async function registryForNodes(
+  parts: EmbeddedParts,
+  runtime: Runtime,
+  app: string,
+): Promise<{ repository: string; login: RegistryAuth | undefined } | undefined> {
+  const { settings, logins } = parts;
+  const [host, prefix] = [await settings.param(REGISTRY_HOST), await settings.param(REGISTRY)];
+  if (host !== "") return { repository: `${host}/${app}`, login: await pullLogin(parts, app, host) };
+  const nodes = await runtime.countNodes();
+  if (nodes < 2) return undefined;
+  if (prefix === "")
+    throw new DavitError(
+      "unsupported",
+      `the Swarm has ${nodes} nodes, and the rack no name they could pull from`,
+      {
+        hint: `davit rack params set ${REGISTRY_HOST}=HOST:PORT, where \`davit rack start\` serves this rack`,
+      },
+    );
+  const { host: serveraddress } = parseReference(`${prefix}/${app}`);
+  const login = await logins.find(serveraddress);
+  return { repository: `${prefix}/${app}`, login: login && { ...login, serveraddress } };
+}
+
+/** Our programs' image, beside the app's own. */
+async function storeInside(parts: EmbeddedParts, app: string): Promise<Descriptor> {
+  const { insideImage } = await import("../runtime/inside/image.ts");
+  const { index, below } = await insideImage();
+  await parts.store(app).lease(async (store) => {
+    for (const { descriptor, bytes } of [...below, index]) await store.push(descriptor, contentOf(bytes));
+    await store.tag(index.descriptor, "davit-inside");
+  });
+  return index.descriptor;
+}
+
+/** The ids of a build's images in the engine, by service. What the engine lacks it is given. */
+async function imagesInEngine(
+  parts: EmbeddedParts,
+  runtime: Runtime,
+  app: string,
+  build: string,
+): Promise<Map<string, RunImage>> {
   const architecture = await runtime.architecture();
   const ids = await readEmbedded(parts, app, build, async ({ store, images }) => {
     const found = new Map<string, string>();
@@ -25,7 +91,7 @@ export async function imagesInEngine(
   if (there.includes(undefined)) await runtime.load((await exportEmbedded(parts, app, [build], {})).stream);
   for (const [service, id] of ids)
     await runtime.nameImage(id, repositoryOf(parts, app), `${service}.${build}`);
-  return ids;
+  return new Map([...ids].map(([service, image]) => [service, { image }]));
 }
 
 /** As archives of the rack name its images. */

@@ -1,8 +1,9 @@
 import type { EngineSwarm, Labels, SwarmTask } from "../docker-api/swarm.ts";
+import { INSIDE_SERVICE } from "./inside/service.ts";
 import { merged } from "./merge.ts";
 import type { AppLogOptions } from "./runtime.ts";
 import { SERVICE } from "./service-spec.ts";
-import { processId, processOf } from "./tasks.ts";
+import { processId, processOf, serviceOf } from "./tasks.ts";
 
 /** Between looks for what is new, in milliseconds. */
 const POLL = 1000;
@@ -68,7 +69,7 @@ async function* states(
 ): AsyncGenerator<Line> {
   const told = new Set<string>();
   for (let first = true; ; first = false) {
-    const tasks = (await swarm.tasks(labels)).filter(({ Status }) => TOLD.includes(Status.State));
+    const tasks = (await swarm.tasks(labels)).filter(isTold);
     for (const task of tasks.sort((a, b) => timeOf(a) - timeOf(b))) {
       const key = `${task.ID} ${task.Status.State}`;
       if (told.has(key)) continue;
@@ -82,6 +83,10 @@ async function* states(
 
 /** What Swarm wants of tasks on their way is nobody's business. */
 const TOLD = ["starting", "running", "complete", "shutdown", "failed", "rejected"];
+
+function isTold(task: SwarmTask): boolean {
+  return TOLD.includes(task.Status.State) && serviceOf(task) !== INSIDE_SERVICE;
+}
 
 function stateLine(task: SwarmTask): string {
   const { id, service, release } = processOf(task);

@@ -1,6 +1,7 @@
 import type { EngineImages } from "../docker-api/images.ts";
 import type { EngineSwarm, SwarmService, SwarmTask } from "../docker-api/swarm.ts";
 import { DavitError, hasCode } from "../errors.ts";
+import { insideService } from "./inside/service.ts";
 import type { ApplyEvents, RunningApp, RunningService } from "./runtime.ts";
 import { APP, type Place, RACK, RELEASE, SERVICE, serviceSpec } from "./service-spec.ts";
 import { sick } from "./sick.ts";
@@ -33,7 +34,8 @@ export class Rollout {
   }
 
   async run(events: ApplyEvents, signal: AbortSignal): Promise<void> {
-    const { services } = this.#app;
+    const { inside } = this.#app;
+    const services = [...(inside ? [insideService(inside)] : []), ...this.#app.services];
     const before = await this.#services();
     // What others need comes first, and is not touched where it is as it should be.
     for (const lasting of [true, false]) {
@@ -63,9 +65,9 @@ export class Rollout {
       known = undefined;
     }
     for (let tries = 1; ; tries++) {
-      if (!known) return void (await this.#swarm.create(spec));
+      if (!known) return void (await this.#swarm.create(spec, service.login));
       try {
-        return await this.#swarm.update(known, spec);
+        return await this.#swarm.update(known, spec, service.login);
       } catch (error) {
         if (!hasCode(error, "outdated") || tries === TRIES) throw error;
         known = named(await this.#services(), service);

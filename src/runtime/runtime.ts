@@ -1,6 +1,6 @@
 import type { ByteStream } from "../bytes.ts";
 import type { Attachment } from "../docker-api/attached.ts";
-import type { Credentials } from "../http/docker-auth.ts";
+import type { RegistryAuth } from "../docker-api/images.ts";
 import type { Service } from "../manifest/convox-yml.ts";
 import type { Route } from "./router-config.ts";
 import type { RouterSettings } from "./swarm-router.ts";
@@ -15,12 +15,16 @@ export interface RunningApp {
   routed: boolean;
   /** How long they may take to get well, in milliseconds; by their health checks when left out. */
   patience?: number | undefined;
+  /** Where there are more nodes than davit's own: the image with our programs. */
+  inside?: Pick<RunningService, "image" | "login"> | undefined;
 }
 
 export interface RunningService {
   service: Service;
-  /** The image's id in the engine. */
+  /** The image's id in the engine; or a name and digest that every node can pull it by. */
   image: string;
+  /** Who pulls it. */
+  login?: RegistryAuth | undefined;
   /** All a container of it is told, app's and ours. */
   env: Record<string, string>;
   /** It runs on as it is while releases come and go. */
@@ -91,12 +95,14 @@ export interface Runtime {
   stop(app: string, id: string): Promise<boolean>;
   /** Replaces a service's processes, and says whether there is such a service. */
   restart(app: string, service: string): Promise<boolean>;
+  /** How many nodes there are. */
+  countNodes(): Promise<number>;
   /** What images are for here, as Go calls it. */
   architecture(): Promise<string>;
   /** The id of an image that can be run, by its id or name. */
   findImage(name: string): Promise<string | undefined>;
   /** Takes an image from its registry. */
-  pullImage(name: string, login: Credentials | undefined): Promise<void>;
+  pullImage(name: string, login: RegistryAuth | undefined): Promise<void>;
   /** Takes images out of an archive, by their ids and names. */
   load(archive: ByteStream): Promise<void>;
   /** Names an image, so that nobody tidies it away. */

@@ -1,6 +1,8 @@
 import { createHash } from "node:crypto";
+import type { Service } from "../manifest/convox-yml.ts";
 import type { Health } from "../manifest/running.ts";
 import { shellWords } from "../shell-words.ts";
+import { INSIDE_SERVICE } from "./inside/service.ts";
 import { INSIDE } from "./inside/volume.ts";
 import { isRouted, upstreamName } from "./router-config.ts";
 import type { RunningApp, RunningService } from "./runtime.ts";
@@ -97,10 +99,16 @@ function containerSpec(
     StopGracePeriod: running.grace * SECOND,
     ...(health ? { Healthcheck: health } : {}),
     Mounts: [
-      ...(health || before ? [{ Type: "volume", Source: place.inside, Target: INSIDE, ReadOnly: true }] : []),
+      ...insideMount(place.inside, service, health !== undefined || before !== undefined),
       ...running.volumes.map((volume) => mountOf(labels, volume)),
     ],
   };
+}
+
+/** Whoever fills it may write there. */
+function insideMount(volume: string | undefined, { name }: Service, isUsed: boolean): object[] {
+  const fills = name === INSIDE_SERVICE;
+  return isUsed || fills ? [{ Type: "volume", Source: volume, Target: INSIDE, ReadOnly: !fills }] : [];
 }
 
 /** Asked from inside the container, by a program of ours: an image need not hold anything for it. */

@@ -1,25 +1,30 @@
 import type { ByteStream } from "../bytes.ts";
 import type { Attachment } from "../docker-api/attached.ts";
-import type { EngineClient } from "../docker-api/client.ts";
+import { EngineClient } from "../docker-api/client.ts";
 import { EngineContainers } from "../docker-api/containers.ts";
-import { EngineImages } from "../docker-api/images.ts";
-import { EngineSwarm } from "../docker-api/swarm.ts";
-import type { Credentials } from "../http/docker-auth.ts";
+import { parseHost } from "../docker-api/host.ts";
+import { EngineImages, type RegistryAuth } from "../docker-api/images.ts";
+import { EngineSwarm, type SwarmTask } from "../docker-api/swarm.ts";
+import { DavitError } from "../errors.ts";
 import { parseReference } from "../oci/reference.ts";
 import { check, Type } from "../schema.ts";
 import { appLog } from "./app-log.ts";
-import { insideVolume } from "./inside/volume.ts";
+import { INSIDE_SERVICE } from "./inside/service.ts";
+import { insideVolume, insideVolumeName } from "./inside/volume.ts";
 import { type OneOffPlace, OneOffs } from "./one-offs.ts";
 import { Rollout } from "./rollout.ts";
 import type { Route } from "./router-config.ts";
 import type { AppLogOptions, ApplyEvents, OneOff, Process, RunningApp, Runtime } from "./runtime.ts";
 import { APP, type Place, RACK, SERVICE, serviceName } from "./service-spec.ts";
 import { type RouterSettings, SwarmRouter } from "./swarm-router.ts";
-import { processOf } from "./tasks.ts";
+import { processOf, serviceOf } from "./tasks.ts";
 
 /** Between looks at tasks that are to end, and how long they may take, in milliseconds. */
 const POLL = 500;
 const PATIENCE = 5 * 60 * 1000;
+
+/** A node's label that says where its engine listens. */
+const ENDPOINT = "davit.endpoint";
 
 const Template = Type.Object({ ForceUpdate: Type.Optional(Type.Integer()) });
 
@@ -54,13 +59,28 @@ export class SwarmRuntime implements Runtime {
     await new Rollout(engine, app, await this.#place(app)).run(events, signal);
   }
 
-  async #place({ app, services, routed }: RunningApp): Promise<Place> {
+  async #place(running: RunningApp): Promise<Place> {
+    const { app, routed } = running;
     const network = await this.#swarm.network(this.#network(app), this.#labels(app));
-    const [first] = services;
-    const architecture = await this.architecture();
-    const inside = first && (await insideVolume(this.#containers, architecture, this.#rack.id, first.image));
     const router = routed ? await this.#router.network() : undefined;
-    return { rack: this.#rack.id, name: this.#rack.name, network, router, inside };
+    return {
+      rack: this.#rack.id,
+      name: this.#rack.name,
+      network,
+      router,
+      inside: await this.#inside(running),
+    };
+  }
+
+  /** On this node alone davit fills it itself: no registry need serve for that. */
+  async #inside({ inside, services: [first] }: RunningApp): Promise<string | undefined> {
+    const { id } = this.#rack;
+    if (inside) return insideVolumeName(id);
+    return first && (await insideVolume(this.#containers, await this.architecture(), id, first.image));
+  }
+
+  async countNodes(): Promise<number> {
+    return (await this.#swarm.nodes()).size;
   }
 
   async architecture(): Promise<string> {
@@ -72,10 +92,9 @@ export class SwarmRuntime implements Runtime {
     return (await this.#images.find(name))?.Id;
   }
 
-  async pullImage(name: string, login: Credentials | undefined): Promise<void> {
+  async pullImage(name: string, login: RegistryAuth | undefined): Promise<void> {
     const { host, repository, tag, digest } = parseReference(name);
-    const auth = login && { username: login.username, password: login.password, serveraddress: host };
-    for await (const _ of this.#images.pull(`${host}/${repository}`, digest ?? tag ?? "", auth));
+    for await (const _ of this.#images.pull(`${host}/${repository}`, digest ?? tag ?? "", login));
   }
 
   async load(archive: ByteStream): Promise<void> {
@@ -122,35 +141,55 @@ export class SwarmRuntime implements Runtime {
     command: readonly string[],
     to: Attachment,
   ): Promise<number | undefined> {
-    const container = await this.#container(app, id);
-    return container === undefined ? undefined : await this.#containers.exec(container, command, to);
+    const found = await this.#find(app, id);
+    return found && (await found.containers.exec(found.container, command, to));
   }
 
-  async #container(app: string, id: string): Promise<string | undefined> {
+  /** A process's container, and the engine that has it. */
+  async #find(
+    app: string,
+    id: string,
+  ): Promise<{ containers: EngineContainers; container: string } | undefined> {
     const tasks = await this.#swarm.tasks(this.#labels(app));
-    const container = tasks.find((task) => processOf(task).id === id)?.Status.ContainerStatus?.ContainerID;
-    if (container) return container;
-    return (await this.#oneOffs.list(this.#labels(app))).find(({ process }) => process.id === id)?.container;
+    const task = tasks.find((one) => processOf(one).id === id);
+    const container = task?.Status.ContainerStatus?.ContainerID;
+    if (task && container) return { containers: await this.#containersOf(task, id), container };
+    const oneOffs = await this.#oneOffs.list(this.#labels(app));
+    const own = oneOffs.find(({ process }) => process.id === id);
+    return own && { containers: this.#containers, container: own.container };
+  }
+
+  /** Swarm carries no commands to other nodes: their engines are asked, where somebody has said how. */
+  async #containersOf({ NodeID = "" }: SwarmTask, id: string): Promise<EngineContainers> {
+    if (NodeID === (await this.#swarm.info()).node) return this.#containers;
+    const node = (await this.#swarm.nodes()).get(NodeID);
+    const endpoint = node?.labels[ENDPOINT];
+    if (endpoint) return new EngineContainers(new EngineClient(parseHost(endpoint)));
+    const name = node?.hostname ?? NodeID;
+    throw new DavitError("unsupported", `Cannot reach process ${id}: it is on node ${name}`, {
+      hint: `say where its engine is: docker node update --label-add ${ENDPOINT}=tcp://HOST:PORT ${name}`,
+    });
   }
 
   async run(app: RunningApp, one: OneOff, to: Attachment): Promise<number> {
-    return await this.#oneOffs.run(app, one, await this.#oneOffPlace(app), to);
+    return await this.#oneOffs.run(app, one, await this.#oneOffPlace(app, one), to);
   }
 
   async runDetached(app: RunningApp, one: OneOff): Promise<string> {
-    return await this.#oneOffs.runDetached(app, one, await this.#oneOffPlace(app));
+    return await this.#oneOffs.runDetached(app, one, await this.#oneOffPlace(app, one));
   }
 
-  async #oneOffPlace({ app }: RunningApp): Promise<OneOffPlace> {
+  async #oneOffPlace({ app, services }: RunningApp, { service: name }: OneOff): Promise<OneOffPlace> {
+    const running = services.find(({ service }) => service.name === name);
+    if (running && !(await this.findImage(running.image))) await this.pullImage(running.image, running.login);
     const labels = this.#labels(app);
     return { labels, network: await this.#swarm.network(this.#network(app), labels) };
   }
 
   async stop(app: string, id: string): Promise<boolean> {
-    const container = await this.#container(app, id);
-    if (!container) return false;
-    await this.#containers.stop(container);
-    return true;
+    const found = await this.#find(app, id);
+    await found?.containers.stop(found.container);
+    return found !== undefined;
   }
 
   /** By Swarm's own counter for it, so the spec stays what the release says. */
@@ -173,7 +212,9 @@ export class SwarmRuntime implements Runtime {
     const labels = this.#labels(app);
     const [tasks, others] = await Promise.all([this.#swarm.tasks(labels), this.#oneOffs.list(labels)]);
     const running = tasks.filter(
-      ({ DesiredState, Status }) => DesiredState === "running" || Status.State === "running",
+      (task) =>
+        (task.DesiredState === "running" || task.Status.State === "running") &&
+        serviceOf(task) !== INSIDE_SERVICE,
     );
     const all = [...running.map(processOf), ...others.map(({ process }) => process)];
     return all.sort((a, b) => (a.id < b.id ? -1 : 1));

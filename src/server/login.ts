@@ -5,7 +5,7 @@ import { type Claims, readToken } from "../rack/tokens.ts";
 import { problem } from "./answer.ts";
 import { type Basic, basicOf, PasswordGate } from "./password.ts";
 
-export type Role = Claims["role"];
+export type Role = Claims["role"] | "pull";
 
 /** Who is asking, and what for: a login of the whole rack, or of some apps, or of one build's images. */
 export interface Visitor {
@@ -25,7 +25,7 @@ export interface LoginOptions {
   now?: () => Date;
 }
 
-/** Finds out who sends a request: by the rack's password, by a token of ours, or by a build's push secret. */
+/** Finds out who sends a request: by the rack's password, a token of ours, a build's push secret, or nodes' pull login. */
 export class Login {
   readonly #options: LoginOptions;
   readonly #gate: PasswordGate;
@@ -64,6 +64,8 @@ export class Login {
   }
 
   async #granted({ user, password }: Basic): Promise<Visitor | undefined> {
+    const pulls = await this.#options.rack.pullsOf({ user, password });
+    if (pulls !== undefined) return { name: user, role: "pull", apps: [pulls] };
     if (!/^B[A-Z]{10}$/.test(user)) return undefined;
     const found = await this.#options.served.granted(password);
     if (!found || found.build !== user) return undefined;

@@ -97,14 +97,15 @@ function accept(
 
 /**
  * What a role holds; a key that may only deploy holds what such routes need, for its
- * apps. A build's push secret is for its images, and holds nothing here.
+ * apps. A build's push secret and a node's login are for images, and hold nothing here.
  */
 function requireRight(
   { right, deploy }: Route,
   { role, apps, build }: Visitor,
   { app }: Record<string, string>,
 ): void {
-  const allowed = build === undefined && (role === "deploy" ? deploy : role.includes(right));
+  const allowed =
+    build === undefined && role !== "pull" && (role === "deploy" ? deploy : role.includes(right));
   const known = app === undefined || apps === undefined || apps.includes(app);
   if (!allowed || !known) throw new DavitError("denied", "you are unauthorized to access this");
 }

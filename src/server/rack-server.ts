@@ -62,7 +62,7 @@ export async function serveRack(options: RackServerOptions): Promise<RegistrySer
     if (pathname === "/metrics") {
       const visitor = await login.visitor(request, from);
       if (visitor instanceof Response) return visitor;
-      return visitor.role === "deploy"
+      return visitor.role === "deploy" || visitor.role === "pull"
         ? problem(403, "you are unauthorized to access this")
         : metrics.answer();
     }
@@ -110,6 +110,7 @@ function inRegistry(visitor: Visitor, rack: EmbeddedRack): RegistryVisitor {
     name: visitor.name,
     may: (right, repository) => {
       if (apps && !apps.includes(repository)) return false;
+      if (role === "pull") return right === "pull";
       if (role === "deploy") return right === "pull" || right === "push";
       return role.includes(right === "pull" ? "r" : right === "admin" ? "a" : "w");
     },

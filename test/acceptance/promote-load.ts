@@ -14,10 +14,10 @@ const rack = `p${crypto.randomUUID().slice(0, 6)}`;
 const env = { DAVIT_RACK: rack };
 const http = await freePort();
 await box.ok(["racks", "add", rack]);
-await box.ok(["rack", "install", "--domain", "apps.test"], { env });
 await box.ok(["rack", "params", "set", `RouterHttpPort=${http}`, `RouterImage=${await caddyImage()}`], {
   env,
 });
+await box.ok(["rack", "install", "--domain", "apps.test"], { env });
 const dir = await webProject(box.join("shop"), "0", SHOP.replace("scale: {", "scale: {count: 2, "));
 await box.ok(["deploy"], { cwd: dir, env });
 

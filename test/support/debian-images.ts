@@ -9,6 +9,7 @@ async function debianImage(
   programs: string[],
   others: string[],
   dockerfile: string,
+  host = process.env["DOCKER_HOST"],
 ): Promise<string> {
   using dir = tempDir();
   const ldd = (program: string): Promise<string> => sh(["ldd", program]);
@@ -21,7 +22,8 @@ async function debianImage(
     await sh(["mkdir", "-p", dir.join(`root${path.slice(0, path.lastIndexOf("/"))}`)]);
     await sh(["cp", "-rL", path, dir.join(`root${path}`)]);
   }
-  await sh([DOCKER, "build", "-q", "-t", name, dir.path], { env: { ...process.env, DOCKER_BUILDKIT: "1" } });
+  const env = { ...process.env, DOCKER_BUILDKIT: "1", DOCKER_HOST: host };
+  await sh([DOCKER, "build", "-q", "-t", name, dir.path], { env });
   return name;
 }
 
@@ -31,8 +33,8 @@ function program(name: string): string {
   return path;
 }
 
-export async function caddyImage(): Promise<string> {
-  return await debianImage("davit-test/caddy:2", [program("caddy")], [], "");
+export async function caddyImage(host?: string): Promise<string> {
+  return await debianImage("davit-test/caddy:2", [program("caddy")], [], "", host);
 }
 
 export async function redisImage(): Promise<string> {

@@ -6,6 +6,13 @@ import { PROGRAMS } from "./programs.ts";
 /** Where the volume lies in containers that need it. */
 export const INSIDE = "/.davit";
 
+/** The volume has another name when the programs are others: an engine fills one only once. */
+export function insideVolumeName(rack: string): string {
+  return `davit_${rack}_inside_${VERSION}`;
+}
+
+const VERSION = new Bun.CryptoHasher("sha256").update(JSON.stringify(PROGRAMS)).digest("hex").slice(0, 8);
+
 /** Puts our programs into a volume, through a container that never runs; `image` may be any. Undefined where there are none for this processor. */
 export async function insideVolume(
   containers: EngineContainers,
@@ -15,7 +22,7 @@ export async function insideVolume(
 ): Promise<string | undefined> {
   const programs = PROGRAMS[architecture];
   if (programs === undefined) return undefined;
-  const volume = `davit_${rack}_inside`;
+  const volume = insideVolumeName(rack);
   const id = await containers.create({
     Image: image,
     Cmd: ["none"],

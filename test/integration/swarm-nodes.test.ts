@@ -1,0 +1,69 @@
+import { expect, test } from "bun:test";
+import { PASSWORD } from "../support/convox.ts";
+import { DOCKER, sandbox, sh } from "../support/davit.ts";
+import { caddyImage } from "../support/debian-images.ts";
+import { twoNodes } from "../support/nodes.ts";
+import { freePort } from "../support/registry.ts";
+import { SHOP, webProject } from "../support/swarm.ts";
+
+/* A Swarm of two nodes, of which davit's is one. */
+
+test("services run on nodes that davit does not reach, with images of the rack, behind the one router", async () => {
+  await using nodes = await twoNodes();
+  using box = sandbox();
+  const env = { DOCKER_HOST: nodes.first };
+  const on = (host: string, ...args: string[]): Promise<string> => sh([DOCKER, "-H", host, ...args]);
+  const [port, http] = [await freePort(), await freePort()];
+  expect(await box.ok(["rack", "install"], { env })).toMatch(/^This engine is a Swarm manager already\n/);
+  const dir = await webProject(box.join("shop"), "one", SHOP.replace("scale: {", "scale: {count: 2, "));
+  const alone = await box.run(["deploy"], { env, cwd: dir });
+  expect(alone.stderr).toContain("the Swarm has 2 nodes, and the rack no name they could pull from");
+
+  const listen = ["--listen", `${nodes.here}:${port}`, "--tls-self-signed", "--password-stdin"];
+  const server = box.spawn(["rack", "start", ...listen], { env, stdin: `${PASSWORD}\n` });
+  await server.stdout.getReader().read();
+  const params = [`RegistryHost=${nodes.here}:${port}`, `RouterImage=${await caddyImage(nodes.first)}`];
+  await box.ok(["rack", "params", "set", ...params, `RouterHttpPort=${http}`], { env });
+  await box.ok(["rack", "install", "--domain", "apps.test"], { env });
+  await box.ok(["deploy"], { env, cwd: dir });
+  const processes: { id: string; service: string; status: string }[] = await box.json(["ps", "-a", "shop"], {
+    env,
+  });
+  expect(processes.map(({ service, status }) => `${service} ${status}`)).toEqual([
+    "web running",
+    "web running",
+    "worker running",
+  ]);
+  const elsewhere = (await on(nodes.second, "ps", "--format", "{{.Names}}"))
+    .split("\n")
+    .filter((name) => /_web\./.test(name));
+  expect(elsewhere.length).toBe(1);
+
+  const ask = (): Promise<string> =>
+    sh(["curl", "-s", "-H", "Host: web.shop.apps.test", `http://${nodes.firstAddress}:${http}/`]);
+  for (let tries = 0; tries < 20; tries++) expect(await ask()).toBe("one");
+
+  const [, task = ""] = /\.\d+\.(\w{12})/.exec(elsewhere[0] ?? "") ?? [];
+  const there = ["exec", `web-${task}`, "-a", "shop", "--", "cat", "/www/index.html"];
+  const name = (
+    await on(nodes.first, "node", "ls", "-f", "role=worker", "--format", "{{.Hostname}} {{.ID}}")
+  ).trim();
+  const [hostname = "", id = ""] = name.split(" ");
+  expect(await box.run(there, { env })).toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(
+      new RegExp(`^error: Cannot reach process web-${task}: it is on node ${hostname}\nhint: `),
+    ),
+  });
+  await on(nodes.first, "node", "update", "--label-add", `davit.endpoint=${nodes.second}`, id);
+  expect(await box.ok(there, { env })).toBe("one");
+  expect(await box.ok(["run", "web", "-a", "shop", "--", "cat", "/www/index.html"], { env })).toBe("one");
+
+  await webProject(dir, "two", SHOP.replace("scale: {", "scale: {count: 2, "));
+  await box.ok(["deploy"], { env, cwd: dir });
+  for (let tries = 0; tries < 20; tries++) expect(await ask()).toBe("two");
+  await box.ok(["apps", "delete", "shop", "--yes"], { env });
+  expect((await on(nodes.first, "service", "ls", "--format", "{{.Name}}")).trim()).toBe("local_router");
+  server.kill();
+  await server.exited;
+}, 240_000);
