@@ -56,7 +56,9 @@ async function carryOver(
     const failure = unhappy(promotion, error, signal?.aborted ?? false);
     // Said before the app is running again: who waits for that looks for the reason next.
     await parts.ledger.setFact(failedFact(app), failure.message);
-    await goBack(parts, runtime, promotion);
+    await goBack(parts, runtime, promotion).catch((cause: unknown) => {
+      throw stuck(promotion, error, cause);
+    });
     throw failure;
   }
   await parts.ledger.promotions.end(promotion, release);
@@ -124,6 +126,15 @@ function unhappy({ app, release, before }: Promotion, error: unknown, interrupte
   return new DavitError("conflict", `Cannot promote ${release}, so ${back}: ${reasonOf(error)}`, {
     cause: error,
     hint: `davit logs -a ${app}`,
+  });
+}
+
+/** Neither forth nor back. */
+function stuck({ app, release }: Promotion, error: unknown, cause: unknown): DavitError {
+  const both = `${reasonOf(error)}; and what ran before could not be brought back: ${reasonOf(cause)}`;
+  return new DavitError("conflict", `Cannot promote ${release}: ${both}`, {
+    cause,
+    hint: `the next command tries again; see \`davit ps -a ${app}\``,
   });
 }
 

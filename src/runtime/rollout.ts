@@ -24,7 +24,8 @@ export class Rollout {
   readonly #images: EngineImages;
   readonly #app: RunningApp;
   readonly #place: Place;
-  readonly #began = Date.now();
+  /** Tasks that had ended before: what became of them says nothing about now. */
+  readonly #past = new Set<string>();
 
   constructor(engine: { swarm: EngineSwarm; images: EngineImages }, app: RunningApp, place: Place) {
     this.#swarm = engine.swarm;
@@ -37,6 +38,8 @@ export class Rollout {
     const { inside } = this.#app;
     const services = [...(inside ? [insideService(inside)] : []), ...this.#app.services];
     const before = await this.#services();
+    for (const task of await this.#swarm.tasks(this.#labels))
+      if (task.DesiredState !== "running") this.#past.add(task.ID);
     // What others need comes first, and is not touched where it is as it should be.
     for (const lasting of [true, false]) {
       const some = services.filter((service) => (service.lasting ?? false) === lasting);
@@ -106,11 +109,10 @@ export class Rollout {
     }
   }
 
-  /** Of this release; and of what lasts all but what ended before. */
+  /** Of this release, or of what lasts. */
   #isOfNow(task: SwarmTask): boolean {
     const { [RELEASE]: release = "" } = labelsOf(task);
-    if (release !== "") return release === this.#app.release;
-    return task.DesiredState === "running" || Date.parse(task.Status.Timestamp ?? "") > this.#began;
+    return (release === "" || release === this.#app.release) && !this.#past.has(task.ID);
   }
 
   async #unwell(service: string, why: string, tasks: SwarmTask[]): Promise<DavitError> {

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { PASSWORD } from "../support/convox.ts";
 import { DOCKER, sandbox, sh } from "../support/davit.ts";
 import { caddyImage } from "../support/debian-images.ts";
-import { twoNodes } from "../support/nodes.ts";
+import { engineApart, twoNodes } from "../support/nodes.ts";
 import { freePort } from "../support/registry.ts";
 import { SHOP, webProject } from "../support/swarm.ts";
 
@@ -67,3 +67,26 @@ test("services run on nodes that davit does not reach, with images of the rack, 
   server.kill();
   await server.exited;
 }, 240_000);
+
+test("after a restart of the engine an app's processes come back by themselves", async () => {
+  await using engine = await engineApart();
+  using box = sandbox();
+  const env = { DOCKER_HOST: engine.host };
+  await box.ok(["rack", "install"], { env });
+  await box.ok(["deploy"], { env, cwd: await webProject(box.join("shop"), "one") });
+  const healthy = async (): Promise<string> => {
+    const list = ["ps", "-q", "--filter", "name=local_shop_web", "--filter", "health=healthy"];
+    return (await sh([DOCKER, "-H", engine.host, ...list])).trim();
+  };
+  const before = await healthy();
+  await engine.restart();
+  let now = "";
+  for (let tries = 0; tries < 600 && now === ""; tries++) {
+    now = await healthy();
+    await Bun.sleep(100);
+  }
+  expect([before, now]).toEqual([expect.stringMatching(/^\w{12}$/), expect.stringMatching(/^\w{12}$/)]);
+  expect(now).not.toBe(before);
+  const get = ["/bin/busybox", "wget", "-qO-", "http://127.0.0.1:3000/"];
+  expect(await sh([DOCKER, "-H", engine.host, "exec", now, ...get])).toBe("one");
+}, 120_000);

@@ -209,3 +209,62 @@ test(
   },
   LONG,
 );
+
+test(
+  "env set, create-from and rollback promote what they make",
+  async () => {
+    const yml = SHOP.replace("    port: 3000\n", "    port: 3000\n    environment: [GREETING=none]\n");
+    const first = await shop.json(["deploy"], await webProject(shop.box.join("shop"), "one", yml));
+    const greeting = async (): Promise<string> => {
+      const [{ id }] = await shop.json(["ps", "-a", "shop", "-s", "web"]);
+      return (await shop.ok(["exec", id, "-a", "shop", "--", "sh", "-c", "echo $GREETING"])).trim();
+    };
+    expect(await greeting()).toBe("none");
+    await shop.ok(["env", "set", "GREETING=hello", "--promote", "-a", "shop"]);
+    expect(await greeting()).toBe("hello");
+    await shop.ok(["releases", "rollback", first.release, "-a", "shop"]);
+    expect(await greeting()).toBe("none");
+    const releases: { id: string; description: string }[] = await shop.json(["releases", "-a", "shop"]);
+    const hello = releases.find(({ description }) => description === "env add:GREETING")?.id ?? "";
+    const wanted = ["--use-active-release-build", "--env-from", hello, "--promote", "-a", "shop"];
+    await shop.ok(["releases", "create-from", ...wanted]);
+    expect(await greeting()).toBe("hello");
+  },
+  LONG,
+);
+
+test(
+  "an image that cannot be pulled brings the release before back, and says so",
+  async () => {
+    const dir = await webProject(shop.box.join("shop"), "one");
+    let first: { release: string };
+    let host: string;
+    {
+      await using served = await startRack(shop.box, shop.rack);
+      host = served.host;
+      await shop.ok(["rack", "params", "set", `RegistryHost=${host}`]);
+      first = await shop.json(["deploy"], dir);
+      expect(await shop.answer("web")).toBe("one");
+    }
+    await webProject(dir, "two");
+    const failed = await shop.run(["deploy"], dir);
+    const why = `so ${first.release} runs: service (web|worker): No such image: ${host}/shop@sha256:`;
+    expect([failed.code, failed.stderr]).toEqual([1, expect.stringMatching(new RegExp(why))]);
+    expect(await shop.answer("web")).toBe("one");
+    // Where the image of what ran before has another name now there is no way back, until that is mended.
+    await shop.ok(["rack", "params", "set", "RegistryHost=127.0.0.1:1"]);
+    const stuck = await shop.run(["releases", "promote", "-a", "shop"]);
+    expect(stuck.stderr).toMatch(
+      /error: Cannot promote R[A-Z]{10}: .*; and what ran before could not be brought back: /,
+    );
+    expect(await shop.answer("web")).toBe("one");
+    await shop.ok(["rack", "params", "set", "RegistryHost="]);
+    expect(await shop.json(["apps", "info", "shop"])).toMatchObject({
+      release: first.release,
+      status: "running",
+    });
+    await shop.ok(["releases", "promote", "-a", "shop"]);
+    expect(await shop.answer("web")).toBe("two");
+  },
+  LONG,
+);

@@ -58,18 +58,41 @@ export async function twoNodes() {
         await sh(["ip", "netns", "del", space(node)]);
         await sh(["ip", "link", "del", `dv${id}h${node}`]).catch(() => "");
       }
-      await sh([
-        "sh",
-        "-c",
-        `grep -F ${dir.path} /proc/self/mounts | cut -d' ' -f2 | sort -r | xargs -r umount -l`,
-      ]);
+      await unmountBelow(dir.path);
       dir[Symbol.dispose]();
     },
   };
 }
 
+/** An engine in a network of its own, which can be restarted. */
+export async function engineApart() {
+  const dir = tempDir();
+  const space = `davit${crypto.randomUUID().slice(0, 5)}`;
+  await sh(["ip", "netns", "add", space]);
+  await sh(["ip", "netns", "exec", space, "ip", "link", "set", "lo", "up"]);
+  let engine = await startEngine(dir.join("engine"), space);
+  return {
+    host: engine.host,
+    async restart(): Promise<void> {
+      await engine.stop();
+      engine = await startEngine(dir.join("engine"), space);
+    },
+    async [Symbol.asyncDispose]() {
+      await sh([DOCKER, "-H", engine.host, "swarm", "leave", "--force"]).catch(() => "");
+      await engine.stop();
+      await sh(["ip", "netns", "del", space]);
+      await unmountBelow(dir.path);
+      dir[Symbol.dispose]();
+    },
+  };
+}
+
+async function unmountBelow(dir: string): Promise<void> {
+  await sh(["sh", "-c", `grep -F ${dir} /proc/self/mounts | cut -d' ' -f2 | sort -r | xargs -r umount -l`]);
+}
+
 async function startEngine(dir: string, space: string) {
-  await mkdir(dir);
+  await mkdir(dir, { recursive: true });
   const host = `unix://${dir}/docker.sock`;
   const places = ["--data-root", `${dir}/data`, "--exec-root", `${dir}/exec`, "--pidfile", `${dir}/pid`];
   const child = Bun.spawn(
