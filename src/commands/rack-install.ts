@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import type { EngineSwarm } from "../docker-api/swarm.ts";
 import { DavitError, systemError } from "../errors.ts";
 import type { Command, Input } from "./command.ts";
 import { rackOptions } from "./context.ts";
@@ -23,7 +24,7 @@ export const rackInstall: Command = {
     await using rack = await EmbeddedRack.open(await context.rackName(), rackOptions(context.env));
     const swarm = new EngineSwarm(await EngineClient.fromEnv(context.env));
     if ((await swarm.info()).isManager) context.stdout.line("This engine is a Swarm manager already");
-    else await step(context.stdout, "Making a Swarm of this engine alone", () => swarm.init());
+    else await step(context.stdout, "Making a Swarm of this engine alone", () => makeSwarm(swarm));
     const params = { Runtime: "swarm", ...(await routerParams(input)) };
     await step(context.stdout, `Installing rack ${rack.name}`, async () => {
       await rack.setParams({ Runtime: "swarm" });
@@ -31,6 +32,15 @@ export const rackInstall: Command = {
     });
   },
 };
+
+/** Another davit may be at it too. */
+async function makeSwarm(swarm: EngineSwarm): Promise<void> {
+  try {
+    await swarm.init();
+  } catch (error) {
+    if (!(await swarm.info()).isManager) throw error;
+  }
+}
 
 async function routerParams(input: Input): Promise<Record<string, string>> {
   const [domain, tls] = [input.text("domain"), input.text("tls")];

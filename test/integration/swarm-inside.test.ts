@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { writeFile } from "node:fs/promises";
 import { shellQuote } from "../../src/shell-words.ts";
 import { convoxCli, startRack } from "../support/convox.ts";
@@ -10,15 +10,10 @@ import { tmux } from "../support/tmux.ts";
 
 const LONG = 120_000;
 
-let shop: SwarmRack;
-beforeEach(async () => {
-  shop = await swarmRack();
-});
-afterEach(async () => await shop[Symbol.asyncDispose]());
-
-test(
+test.concurrent(
   "a stopped process is replaced, a restart replaces all, and deleting an app ends them",
   async () => {
+    await using shop = await swarmRack();
     await shop.ok(["deploy"], await webProject(shop.box.join("shop"), "one"));
     const ids = async (): Promise<string[]> =>
       (await shop.json(["ps", "-a", "shop"]))
@@ -48,9 +43,10 @@ test(
   LONG,
 );
 
-test(
+test.concurrent(
   "logs are of each process, of one service, filtered, of the last lines, and go on",
   async () => {
+    await using shop = await swarmRack();
     const says = SHOP.replace(
       "/bin/busybox sleep 100000",
       `/bin/busybox sh -c "while :; do echo tick; echo tock; sleep 1; done"`,
@@ -89,7 +85,7 @@ interface From {
   env: Record<string, string | undefined>;
 }
 
-function everyone(served: { rackUrl: string }): From[] {
+function everyone(shop: SwarmRack, served: { rackUrl: string }): From[] {
   const { box } = shop;
   const davit = (name: string, env: Record<string, string>): From => ({
     name,
@@ -116,13 +112,14 @@ function said(from: From, words: string[]): string[] {
   return from.name === "convox" ? [words.map(shellQuote).join(" ")] : ["--", ...words];
 }
 
-test(
+test.concurrent(
   "exec and run bring output, exit codes and errors back",
   async () => {
+    await using shop = await swarmRack();
     await shop.ok(["deploy"], await webProject(shop.box.join("shop"), "one"));
     const [{ id }] = await shop.json(["ps", "-a", "shop", "-s", "web"]);
     await using served = await startRack(shop.box, shop.rack);
-    for (const from of everyone(served)) {
+    for (const from of everyone(shop, served)) {
       const original = from.name === "convox";
       const inside = (...words: string[]) => from.run(["exec", id, "-a", "shop", ...said(from, words)]);
       expect(await inside("cat", "/www/index.html")).toEqual({ code: 0, stdout: "one", stderr: "" });
@@ -162,9 +159,10 @@ test(
   LONG,
 );
 
-test(
+test.concurrent(
   "exec and run carry 100 MB through pipes, whole",
   async () => {
+    await using shop = await swarmRack();
     await shop.ok(["deploy"], await webProject(shop.box.join("shop"), "one"));
     const [{ id }] = await shop.json(["ps", "-a", "shop", "-s", "web"]);
     await using served = await startRack(shop.box, shop.rack);
@@ -187,13 +185,14 @@ test(
   LONG,
 );
 
-test(
+test.concurrent(
   "a terminal of tmux is a terminal inside: its size, its keys, and the exit code 130",
   async () => {
+    await using shop = await swarmRack();
     await shop.ok(["deploy"], await webProject(shop.box.join("shop"), "one"));
     const [{ id }] = await shop.json(["ps", "-a", "shop", "-s", "web"]);
     await using served = await startRack(shop.box, shop.rack);
-    for (const from of everyone(served))
+    for (const from of everyone(shop, served))
       for (const args of [
         ["exec", id],
         ["run", "web"],

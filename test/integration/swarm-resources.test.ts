@@ -1,18 +1,12 @@
-import { afterEach, beforeEach, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { convoxCli, startRack } from "../support/convox.ts";
 import { DOCKER, sh } from "../support/davit.ts";
 import { postgresImage, redisImage } from "../support/debian-images.ts";
-import { SHOP, type SwarmRack, swarmRack, webProject } from "../support/swarm.ts";
+import { SHOP, swarmRack, webProject } from "../support/swarm.ts";
 
 /* Databases beside an app, and commands that run by the clock. */
 
 const LONG = 150_000;
-
-let shop: SwarmRack;
-beforeEach(async () => {
-  shop = await swarmRack();
-});
-afterEach(async () => await shop[Symbol.asyncDispose]());
 
 async function withData(): Promise<string> {
   const [postgres, redis] = await Promise.all([postgresImage(), redisImage()]);
@@ -32,9 +26,10 @@ async function withData(): Promise<string> {
 `;
 }
 
-test(
+test.concurrent(
   "resources run beside an app, tell it where they are, and keep their data over releases and even the app",
   async () => {
+    await using shop = await swarmRack();
     const dir = await webProject(shop.box.join("shop"), "one", await withData());
     const deploy = async (): Promise<void> => {
       await shop.ok(["apps", "create", "shop"]);
@@ -79,9 +74,10 @@ test(
   LONG,
 );
 
-test(
+test.concurrent(
   "a resource whose image cannot be had, or whose type is unknown, leaves the release before running",
   async () => {
+    await using shop = await swarmRack();
     const dir = await webProject(shop.box.join("shop"), "one");
     const first = await shop.json(["deploy"], dir);
     const broken: [string, RegExp][] = [
@@ -102,9 +98,10 @@ test(
   LONG,
 );
 
-test(
+test.concurrent(
   "a timer's command runs each time in a container of its own, with its service's env",
   async () => {
+    await using shop = await swarmRack();
     const timers = `timers:
   tick:
     service: web

@@ -1,22 +1,17 @@
-import { afterEach, beforeEach, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { DOCKER, sh } from "../support/davit.ts";
 import { caddyImage } from "../support/debian-images.ts";
 import { freePort } from "../support/registry.ts";
-import { SHOP, type SwarmRack, swarmRack, webProject } from "../support/swarm.ts";
+import { SHOP, swarmRack, webProject } from "../support/swarm.ts";
 
 /* Routed services behind a real Caddy. */
 
 const LONG = 120_000;
 
-let shop: SwarmRack;
-beforeEach(async () => {
-  shop = await swarmRack();
-});
-afterEach(async () => await shop[Symbol.asyncDispose]());
-
-test(
+test.concurrent(
   "the world reaches routed services by name, and misses nothing while a release replaces another",
   async () => {
+    await using shop = await swarmRack();
     const [http, image] = [await freePort(), await caddyImage()];
     await shop.ok([
       "rack",
@@ -60,9 +55,10 @@ test(
   LONG,
 );
 
-test(
+test.concurrent(
   "apps that run are brought behind a router that comes later, with a certificate that is given",
   async () => {
+    await using shop = await swarmRack();
     const [http, https, image] = [await freePort(), await freePort(), await caddyImage()];
     const dir = await webProject(shop.box.join("shop"), "one");
     await shop.ok(["deploy", "--wildcard-domain"], dir);

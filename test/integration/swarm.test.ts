@@ -1,23 +1,18 @@
-import { afterEach, beforeEach, expect, test } from "bun:test";
+import { expect, test } from "bun:test";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { convoxCli, startRack } from "../support/convox.ts";
 import { DOCKER, sh } from "../support/davit.ts";
-import { SHOP, type SwarmRack, swarmRack, webProject } from "../support/swarm.ts";
+import { SHOP, swarmRack, webProject } from "../support/swarm.ts";
 
 /* Promoted releases on a real Swarm of one node. */
 
 const LONG = 120_000;
 
-let shop: SwarmRack;
-beforeEach(async () => {
-  shop = await swarmRack();
-});
-afterEach(async () => await shop[Symbol.asyncDispose]());
-
-test(
+test.concurrent(
   "deploy runs the services of a release, healthy, and the next one takes their place",
   async () => {
+    await using shop = await swarmRack();
     const dir = await webProject(shop.box.join("shop"), "one");
     const first = await shop.json(["deploy"], dir);
     expect(await shop.answer("web")).toBe("one");
@@ -55,9 +50,10 @@ const broken: [string, string, string, RegExp][] = [
   ],
 ];
 for (const [what, from, to, why] of broken)
-  test(
+  test.concurrent(
     `${what} brings all services back to the release before, which served on`,
     async () => {
+      await using shop = await swarmRack();
       const dir = await webProject(shop.box.join("shop"), "one");
       const first = await shop.json(["deploy"], dir);
       const [before] = await shop.json(["ps", "-a", "shop", "-s", "web"]);
@@ -79,9 +75,10 @@ for (const [what, from, to, why] of broken)
     LONG,
   );
 
-test(
+test.concurrent(
   "a port of the node that is in use brings the release before back, and says so",
   async () => {
+    await using shop = await swarmRack();
     const dir = await webProject(shop.box.join("shop"), "one");
     const first = await shop.json(["deploy"], dir);
     using taken = Bun.listen({ hostname: "0.0.0.0", port: 0, socket: { data: () => undefined } });
@@ -99,9 +96,10 @@ test(
   LONG,
 );
 
-test(
+test.concurrent(
   "the first release of an app that fails leaves nothing running",
   async () => {
+    await using shop = await swarmRack();
     const dir = await webProject(shop.box.join("shop"), "one", SHOP.replace("port: 3000", "port: 3001"));
     const failed = await shop.run(["deploy"], dir);
     expect(failed.stderr).toMatch(/error: Cannot promote R[A-Z]{10}, so nothing runs: service web: /);
@@ -111,9 +109,10 @@ test(
   LONG,
 );
 
-test(
+test.concurrent(
   "a promotion that was killed is brought back by whoever looks next",
   async () => {
+    await using shop = await swarmRack();
     const dir = await webProject(shop.box.join("shop"), "one");
     const first = await shop.json(["deploy"], dir);
     await webProject(dir, "two", SHOP.replace("port: 3000", "port: 3001"));
@@ -135,9 +134,10 @@ test(
   LONG,
 );
 
-test(
+test.concurrent(
   "a promotion that is cancelled goes back, and the next waits for it",
   async () => {
+    await using shop = await swarmRack();
     const dir = await webProject(shop.box.join("shop"), "one");
     const first = await shop.json(["deploy"], dir);
     expect((await shop.run(["apps", "cancel", "shop"])).stderr).toMatch(/^error: app is not updating\n/);
@@ -161,9 +161,10 @@ test(
   LONG,
 );
 
-test(
+test.concurrent(
   "a service is scaled, keeps that over the next release, and its other processes run on",
   async () => {
+    await using shop = await swarmRack();
     const dir = await webProject(shop.box.join("shop"), "one");
     await shop.ok(["deploy"], dir);
     const [before] = await shop.json(["ps", "-a", "shop", "-s", "worker"]);
@@ -186,9 +187,10 @@ test(
   LONG,
 );
 
-test(
+test.concurrent(
   "davit and the real convox deploy to a served rack, and hear of what fails",
   async () => {
+    await using shop = await swarmRack();
     await using served = await startRack(shop.box, shop.rack);
     const dir = await webProject(shop.box.join("shop"), "one");
     const remote = { cwd: dir, env: { RACK_URL: served.rackUrl } };
@@ -210,9 +212,10 @@ test(
   LONG,
 );
 
-test(
+test.concurrent(
   "env set, create-from and rollback promote what they make",
   async () => {
+    await using shop = await swarmRack();
     const yml = SHOP.replace("    port: 3000\n", "    port: 3000\n    environment: [GREETING=none]\n");
     const first = await shop.json(["deploy"], await webProject(shop.box.join("shop"), "one", yml));
     const greeting = async (): Promise<string> => {
@@ -233,9 +236,10 @@ test(
   LONG,
 );
 
-test(
+test.concurrent(
   "an image that cannot be pulled brings the release before back, and says so",
   async () => {
+    await using shop = await swarmRack();
     const dir = await webProject(shop.box.join("shop"), "one");
     let first: { release: string };
     let host: string;
