@@ -1,5 +1,5 @@
 import { type ByteStream, collect, decode } from "../bytes.ts";
-import { DavitError, type ErrorCode, hasCode } from "../errors.ts";
+import { DavitError, type ErrorCode } from "../errors.ts";
 import { discard, type Method, request, type Trust } from "../http/request.ts";
 import { bodyOf } from "../http/response-body.ts";
 import { isPassing, Retries } from "../http/retry.ts";
@@ -123,29 +123,16 @@ export class RackClient {
     });
   }
 
-  /** A socket of the rack, for both to speak; undefined where it has none there. */
+  /** A socket of the rack, for both to speak. */
   async open(
     path: string,
-    options: { signal: AbortSignal; headers: Record<string, string>; protocol: string },
-  ): Promise<Socket | undefined> {
-    const { headers, ...rest } = options;
-    try {
-      return await openSocket(this.#url(path), {
-        ...rest,
-        headers: { ...headers, authorization: this.#authorization },
-        trust: this.address.trust,
-      });
-    } catch (error) {
-      options.signal.throwIfAborted();
-      // A handshake that is refused does not say why: the path as such does.
-      try {
-        await this.done("GET", path, { signal: options.signal });
-      } catch (reason) {
-        if (hasCode(reason, "not-found")) return undefined;
-        if (!hasCode(reason, "rack")) throw reason;
-      }
-      throw error;
-    }
+    { headers, ...options }: { signal: AbortSignal; headers: Record<string, string>; protocol?: string },
+  ): Promise<Socket> {
+    return await openSocket(this.#url(path), {
+      ...options,
+      headers: { ...headers, authorization: this.#authorization },
+      trust: this.address.trust,
+    });
   }
 
   #url(path: string, query: Wanted["query"] = {}): string {

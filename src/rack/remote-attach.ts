@@ -11,25 +11,28 @@ const EXIT = /^F1E49A85-0AD7-4AEF-A618-C249C6E6568D:(\d+)\n$/;
 /** Bytes that may wait to be sent to who cannot say what it has taken. */
 const MOST_WAITING = 1024 * 1024;
 
-/** Joins our streams with a command that a rack runs; returns its exit code. Undefined where the rack has no such socket. */
+/** A rack whose commands we join. */
+export interface Speaker {
+  client: RackClient;
+  /** Whether it is one of davit's: the original takes no sub-protocol, not even to decline it. */
+  isDavit: boolean;
+}
+
+/** Joins our streams with a command that a rack runs; returns its exit code. */
 export async function remoteAttach(
-  client: RackClient,
+  { client, isDavit }: Speaker,
   path: string,
   command: readonly string[],
   to: Attachment,
   more: Record<string, string> = {},
-): Promise<number | undefined> {
+): Promise<number> {
   const headers = { ...commandHeaders(command), ...terminalHeaders(to), ...more };
-  const socket = await client.open(path, { signal: to.signal, headers, protocol: CHANNELS });
-  if (!socket) return undefined;
+  if (!isDavit && headers["command"] === undefined)
+    throw new DavitError("unsupported", `Rack ${client.address.name} takes no such command: it has no line`);
+  const protocol = isDavit ? { protocol: CHANNELS } : {};
+  const socket = await client.open(path, { signal: to.signal, headers, ...protocol });
   try {
-    if (socket.protocol === CHANNELS) return await byChannels(client, socket, to);
-    if (headers["command"] === undefined)
-      throw new DavitError(
-        "unsupported",
-        `Rack ${client.address.name} takes no such command: it has no line`,
-      );
-    return await byText(client, socket, to);
+    return await (socket.protocol === CHANNELS ? byChannels : byText)(client, socket, to);
   } finally {
     socket.close();
   }

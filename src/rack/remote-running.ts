@@ -2,7 +2,7 @@ import type { ByteStream } from "../bytes.ts";
 import type { Attachment } from "../docker-api/attached.ts";
 import { DavitError } from "../errors.ts";
 import type { RackClient } from "./rack-client.ts";
-import { commandHeaders, remoteAttach } from "./remote-attach.ts";
+import { commandHeaders, remoteAttach, type Speaker } from "./remote-attach.ts";
 import {
   list,
   processOf,
@@ -30,9 +30,16 @@ const POLL = 1000;
 /** What runs of a rack over HTTP. */
 export class RemoteRunning implements Running {
   readonly #client: RackClient;
+  readonly #isDavit: () => Promise<boolean>;
 
-  constructor(client: RackClient) {
+  /** `isDavit` says whether the rack is one of davit's. */
+  constructor(client: RackClient, isDavit: () => Promise<boolean>) {
     this.#client = client;
+    this.#isDavit = isDavit;
+  }
+
+  async #speaker(): Promise<Speaker> {
+    return { client: this.#client, isDavit: await this.#isDavit() };
   }
 
   async services(app: string): Promise<ServiceInfo[]> {
@@ -72,31 +79,23 @@ export class RemoteRunning implements Running {
   }
 
   async exec(app: string, id: string, command: readonly string[], to: Attachment): Promise<number> {
-    const code = await remoteAttach(this.#client, `${processPath(app, id)}/exec`, command, to);
-    if (code !== undefined) return code;
-    throw new DavitError("unsupported", `Rack ${this.#client.address.name} runs no commands`);
+    return await remoteAttach(await this.#speaker(), `${processPath(app, id)}/exec`, command, to);
   }
 
   async runOnce(app: string, wanted: RunWanted, to: Attachment): Promise<number> {
+    const speaker = await this.#speaker();
+    if (!speaker.isDavit) return await this.#runAsOriginal(app, wanted, to);
     const path = `/apps/${segment(app)}/services/${segment(wanted.service)}/run`;
-    const code = await remoteAttach(this.#client, path, wanted.command, to, wantedHeaders(wanted));
-    return code ?? (await this.#runAsOriginal(app, wanted, to));
+    return await remoteAttach(speaker, path, wanted.command, to, wantedHeaders(wanted));
   }
 
-  /** The original has no such socket: there a process waits while the command runs beside it. */
+  /** The original has no socket for that: a process waits while the command runs beside it. */
   async #runAsOriginal(app: string, wanted: RunWanted, to: Attachment): Promise<number> {
     const id = await this.runDetached(app, { ...wanted, command: ["sleep", "3600"] });
     try {
       await this.#untilRunning(app, id, to.signal);
-      const entrypoint = { entrypoint: "true" };
-      const code = await remoteAttach(
-        this.#client,
-        `${processPath(app, id)}/exec`,
-        wanted.command,
-        to,
-        entrypoint,
-      );
-      return code ?? 1;
+      const path = `${processPath(app, id)}/exec`;
+      return await remoteAttach(await this.#speaker(), path, wanted.command, to, { entrypoint: "true" });
     } finally {
       await this.stop(app, id);
     }

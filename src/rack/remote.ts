@@ -66,7 +66,7 @@ export class RemoteRack implements Rack {
   constructor(address: RackAddress, options: RemoteOptions) {
     this.name = address.name;
     this.#client = new RackClient(address);
-    this.running = new RemoteRunning(this.#client);
+    this.running = new RemoteRunning(this.#client, () => this.#isDavit());
     this.#options = options;
   }
 

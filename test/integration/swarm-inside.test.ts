@@ -155,6 +155,12 @@ test.concurrent(
       await shop.ok(["ps", "stop", started, "-a", "shop"]);
     }
     expect((await shop.json(["ps", "-a", "shop"])).length).toBe(2);
+    for (const role of [[], ["--for-app", "shop"]]) {
+      const key = (await shop.ok(["rack", "token", ...role])).trim();
+      const RACK_URL = served.at(`jwt:${key}`);
+      const refused = await shop.box.run(["exec", id, "-a", "shop", "ls"], { env: { RACK_URL } });
+      expect(refused).toMatchObject({ code: 1, stderr: "error: you are unauthorized to access this\n" });
+    }
   },
   LONG,
 );
