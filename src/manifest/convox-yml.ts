@@ -10,7 +10,10 @@ export interface Service {
   /** How to build it; undefined for a service that names an image. */
   build: { path: string; manifest: string; args: Record<string, string> } | undefined;
   image: string | undefined;
+  /** As a shell would read it; "" is the image's own. */
   command: string;
+  /** The same; with it, the image's command counts no more. */
+  entrypoint: string;
   port: string;
   /** Variables as declared: `NAME`, `NAME=default` or `*`. */
   environment: string[];
@@ -136,6 +139,7 @@ function readService(reader: YamlReader, pair: Pair): Service[] {
       image,
       build: image === undefined ? readBuild(reader, map) : undefined,
       command: reader.text(map, "command") ?? "",
+      entrypoint: reader.text(map, "entrypoint") ?? "",
       port: readPort(reader, map),
       environment: readEnvironment(reader, map && reader.value(map, "environment")),
       running: readRunning(reader, map),

@@ -1,4 +1,5 @@
 import type { Document, LineCounter, Node, YAMLMap } from "yaml";
+import { shellQuote } from "../shell-words.ts";
 
 /** One mistake in a project's files. */
 export interface Mistake {
@@ -6,6 +7,9 @@ export interface Mistake {
   line: number;
   message: string;
 }
+
+/** What a list of words may stand for, too. */
+const COMMANDS = ["command", "entrypoint"];
 
 type Yaml = typeof import("yaml");
 
@@ -66,7 +70,7 @@ export class YamlReader {
     const node = map && this.value(map, key);
     if (node === undefined || this.isNull(node)) return undefined;
     if (this.#yaml.isScalar(node)) return String(node.value);
-    if (key === "command" && this.#yaml.isSeq(node)) return this.texts(node).join(" ");
+    if (COMMANDS.includes(key) && this.#yaml.isSeq(node)) return this.texts(node).map(shellQuote).join(" ");
     this.mistake(this.line(node), `${key} is not plain text`);
     return undefined;
   }

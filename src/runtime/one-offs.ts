@@ -1,6 +1,7 @@
 import type { Attachment } from "../docker-api/attached.ts";
 import type { EngineContainer, EngineContainers } from "../docker-api/containers.ts";
 import { DavitError } from "../errors.ts";
+import { shellWords } from "../shell-words.ts";
 import type { OneOff, Process, RunningApp } from "./runtime.ts";
 import { APP, ONE_OFF, RELEASE, SERVICE } from "./service-spec.ts";
 import { processId } from "./tasks.ts";
@@ -42,9 +43,11 @@ export class OneOffs {
   ): Promise<string> {
     const running = app.services.find((each) => each.service.name === service);
     if (!running) throw new DavitError("not-found", `no such service: ${service}`);
+    const { entrypoint } = running.service;
     const { init, scale } = running.service.running;
     return await this.#containers.create({
       Image: running.image,
+      ...(entrypoint === "" ? {} : { Entrypoint: shellWords(entrypoint) }),
       Cmd: command,
       Env: Object.entries(running.env).map(([name, value]) => `${name}=${value}`),
       Labels: { ...labels, [SERVICE]: service, [RELEASE]: app.release, [ONE_OFF]: "yes" },

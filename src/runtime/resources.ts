@@ -92,6 +92,7 @@ export function resourceService(
     build: undefined,
     image: resourceImage(resource),
     command,
+    entrypoint: "",
     port: `tcp:${port}`,
     environment: [],
     line: resource.line,

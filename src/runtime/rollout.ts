@@ -80,7 +80,7 @@ export class Rollout {
 
   /** What stands before a command stands before the image's entrypoint, too. */
   async #withEntrypoint(running: RunningService): Promise<RunningService> {
-    if (!running.before) return running;
+    if (!running.before || running.service.entrypoint !== "") return running;
     const { Config } = await this.#images.inspect(running.image);
     return { ...running, before: [...running.before, ...(Config?.Entrypoint ?? [])] };
   }

@@ -87,11 +87,11 @@ function containerSpec(
   labels: Record<string, string>,
   { service, image, env, before }: RunningService,
 ): object {
-  const { running, command, port } = service;
+  const { running, command, entrypoint, port } = service;
   const health = place.inside === undefined ? undefined : healthOf(port, running.health);
   return {
     Image: image,
-    ...(before ? { Command: before } : {}),
+    ...(before || entrypoint !== "" ? { Command: [...(before ?? []), ...shellWords(entrypoint)] } : {}),
     ...(command === "" ? {} : { Args: shellWords(command) }),
     Env: Object.entries(env).map(([name, value]) => `${name}=${value}`),
     Labels: labels,

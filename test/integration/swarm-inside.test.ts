@@ -221,3 +221,33 @@ test.concurrent(
   },
   LONG,
 );
+
+test.concurrent(
+  "the real convox scales, restarts, stops, looks, sets env and rolls back",
+  async () => {
+    await using shop = await swarmRack();
+    const yml = SHOP.replace("    port: 3000\n", "    port: 3000\n    environment: [GREETING=none]\n");
+    const first = await shop.json(["deploy"], await webProject(shop.box.join("shop"), "one", yml));
+    await using served = await startRack(shop.box, shop.rack);
+    const convox = convoxCli(shop.box, { RACK_URL: served.rackUrl });
+    if (!convox) return;
+    const ok = (...args: string[]): Promise<string> => convox.ok([...args, "-a", "shop"]);
+    await ok("scale", "web", "--count", "2");
+    expect(await ok("scale")).toMatch(/^web +2 +2 +10 +32/m);
+    expect(await ok("services")).toMatch(/^web +3000$/m);
+    const [{ id }] = await shop.json(["ps", "-a", "shop", "-s", "worker"]);
+    expect(await ok("ps", "info", id)).toMatch(/^Id +worker-\w{12}\nApp +shop\n/);
+    expect(await ok("ps", "stop", id)).toBe(`Stopping ${id}... OK\n`);
+    expect(await ok("restart")).toBe("Restarting web... OK\nRestarting worker... OK\n");
+    await ok("env", "set", "GREETING=hello", "-p");
+    expect(await ok("env")).toBe("GREETING=hello\n");
+    expect(await ok("run", "web", "echo $GREETING $SERVICE")).toBe("$GREETING $SERVICE\n");
+    expect(await ok("run", "web", "sh -c 'echo $GREETING'")).toBe("hello\n");
+    await ok("releases", "rollback", first.release);
+    const [{ id: active }] = await shop.json(["releases", "-a", "shop"]);
+    expect(await ok("releases")).toMatch(new RegExp(`^${active} +active `, "m"));
+    expect(await ok("run", "web", "sh -c 'echo $GREETING'")).toBe("none\n");
+    expect(await convox.run(["apps", "cancel", "shop"])).toMatchObject({ code: 1 });
+  },
+  LONG,
+);

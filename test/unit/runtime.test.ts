@@ -4,12 +4,19 @@ import { collect, streamOf } from "../../src/bytes.ts";
 import { frames } from "../../src/docker-api/multiplexed.ts";
 import type { SwarmTask } from "../../src/docker-api/swarm.ts";
 import { milliseconds } from "../../src/duration.ts";
-import { loadConvoxYml } from "../../src/manifest/convox-yml.ts";
+import { loadConvoxYml, parseConvoxYml } from "../../src/manifest/convox-yml.ts";
 import { environmentOf } from "../../src/runtime/environment.ts";
 import { merged } from "../../src/runtime/merge.ts";
+import {
+  resourceImage,
+  resourceService,
+  resourceUrl,
+  resourceVariables,
+} from "../../src/runtime/resources.ts";
 import { routerConfig } from "../../src/runtime/router-config.ts";
 import { type Place, serviceName, serviceSpec } from "../../src/runtime/service-spec.ts";
 import { sick } from "../../src/runtime/sick.ts";
+import { timerService } from "../../src/runtime/timers.ts";
 import { shellWords } from "../../src/shell-words.ts";
 
 /* How a release becomes services. */
@@ -151,6 +158,108 @@ test("the router answers for a service's names, and finds its processes by DNS",
   expect(off).toMatchObject({
     apps: { http: { servers: { davit: { listen: [":80"], automatic_https: { disable: true } } } } },
   });
+});
+
+test("commands and entrypoints are words of a shell, or lists", async () => {
+  const yml = `services:
+  web:
+    build: .
+    entrypoint: [/bin/sh, -c]
+    command: ["echo a  b", "it's"]
+`;
+  const { spec: web } = await spec("web", yml);
+  expect(web).toMatchObject({
+    TaskTemplate: { ContainerSpec: { Command: ["/bin/sh", "-c"], Args: ["echo a  b", "it's"] } },
+  });
+});
+
+const TIMED = `services:
+  web:
+    build: .
+    command: serve
+    port: 3000
+    volumes: [/data]
+    resources: [main-db, cache:QUEUE]
+    scale: {count: 3, memory: 64}
+timers:
+  nightly:
+    service: web
+    schedule: "30 3 * * ?"
+    command: clean up
+resources:
+  main-db: {type: postgres, options: {version: 15}}
+  cache: {type: redis}
+`;
+
+test("a timer is a service of one process that waits for its time and then becomes the command", async () => {
+  const { timers, services } = await loadConvoxYml(TIMED, "convox.yml", {});
+  const [[timer], [service]] = [timers, services];
+  if (!timer || !service) throw new Error("they are not there");
+  const running = timerService(timer, { service, image: "sha256:1", env: { SERVICE: "web", A: "1" } });
+  const app = { app: "shop", release: "R1", build: "B1", services: [], routed: true };
+  expect(serviceSpec({ ...PLACE, router: "edge" }, app, running)).toMatchObject({
+    Name: "east_shop_timer-nightly",
+    Mode: { Replicated: { Replicas: 1 } },
+    UpdateConfig: { FailureAction: "continue" },
+    TaskTemplate: {
+      ContainerSpec: {
+        Command: ["/.davit/timer", "40000000:8:fffffffe:1ffe:7f:0"],
+        Args: ["clean", "up"],
+        Env: ["SERVICE=timer-nightly", "A=1"],
+        Mounts: [{ Source: "probe-volume", Target: "/.davit", ReadOnly: true }],
+      },
+      Networks: [{ Target: "net" }],
+    },
+  });
+  for (const concurrency of ["allow", "replace"])
+    expect(() => timerService({ ...timer, concurrency }, running)).toThrow("its concurrency is");
+});
+
+test("a resource is the same service in every release, and tells its parts in variables", async () => {
+  const { resources } = await loadConvoxYml(TIMED, "convox.yml", {});
+  const [database, cache] = resources;
+  if (!database || !cache) throw new Error("they are not there");
+  expect([database, cache].map(resourceImage)).toEqual(["postgres:15", "redis:7"]);
+  const specs = ["R1", "R2"].map((release) => {
+    const app = { app: "shop", release, build: "B1", services: [], routed: true };
+    return serviceSpec(PLACE, app, { ...resourceService(database, "pw"), image: "sha256:1", lasting: true });
+  });
+  expect(specs[0]).toEqual(specs[1] ?? {});
+  expect(specs[0]).toMatchObject({
+    Name: "east_shop_resource-main-db",
+    UpdateConfig: { Order: "stop-first" },
+    TaskTemplate: {
+      ContainerSpec: {
+        Env: ["POSTGRES_USER=app", "POSTGRES_DB=app", "POSTGRES_PASSWORD=pw"],
+        Healthcheck: { Test: ["CMD", "/.davit/probe", "5432"] },
+        Mounts: [{}, { Source: "rid_shop_resource-main-db_var-lib-postgresql-data" }],
+      },
+      Networks: [{ Target: "net", Aliases: ["resource-main-db"] }],
+    },
+  });
+  expect(resourceVariables("MAIN_DB_URL", resourceUrl(database, "pw"))).toEqual({
+    MAIN_DB_URL: "postgres://app:pw@resource-main-db:5432/app",
+    MAIN_DB_USER: "app",
+    MAIN_DB_PASS: "pw",
+    MAIN_DB_HOST: "resource-main-db",
+    MAIN_DB_PORT: "5432",
+    MAIN_DB_NAME: "app",
+  });
+  expect(resourceVariables("QUEUE", resourceUrl(cache, "pw"))).toEqual({
+    QUEUE: "redis://resource-cache:6379/0",
+  });
+});
+
+test("what a service or a timer speaks of must be there", async () => {
+  const { mistakes } = await parseConvoxYml(
+    TIMED.replace("  cache: {type: redis}", "").replace("service: web", "service: none"),
+    "convox.yml",
+    {},
+  );
+  expect(mistakes.map(({ message }) => message)).toEqual([
+    "service web wants resource cache, which is not there",
+    "timer nightly wants service none, which is not there",
+  ]);
 });
 
 test("an agent runs on every node, at the node's own ports", async () => {

@@ -14,7 +14,7 @@ export function insideService(image: Pick<RunningService, "image" | "login">): R
     lasting: true,
     service: {
       ...{ name: INSIDE_SERVICE, build: undefined, image: undefined, environment: [], line: 0 },
-      ...{ command: `${INSIDE}/timer ${NEVER} none`, port: "" },
+      ...{ command: `${INSIDE}/timer ${NEVER} none`, entrypoint: "", port: "" },
       running: {
         ...{ agent: true, internal: true, singleton: true, init: true, privileged: false },
         ...{ domains: [], ports: [], resources: [], volumes: [] },

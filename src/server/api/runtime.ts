@@ -135,7 +135,11 @@ async function services({ rack, params: { app = "" } }: RackCall): Promise<Respo
   return json(
     found.map(({ ports, ...service }) => ({
       ...{ ...service, ...rest },
-      ports: ports.map((container) => ({ balancer: 443, certificate: "", container })),
+      ports: ports.map((container) => ({
+        balancer: service.domain === "" ? 0 : 443,
+        certificate: "",
+        container,
+      })),
     })),
   );
 }
