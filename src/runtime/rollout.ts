@@ -13,6 +13,8 @@ const POLL = 500;
 const PATIENCE = 5 * 60 * 1000;
 /** How long a service without a health check has to run, in milliseconds. */
 const STEADY = 5000;
+/** How long processes of the release before are waited for, in milliseconds. */
+const FAREWELL = 3000;
 /** Lines of a failing task that are told. */
 const LAST_LINES = 10;
 /** Times a service is read and written again, where another has changed it in between. */
@@ -49,6 +51,7 @@ export class Rollout {
     const wanted = new Set(services.map(({ service }) => service.name));
     for (const { ID, Spec } of before)
       if (!wanted.has(Spec.Labels?.[SERVICE] ?? "")) await this.#swarm.remove(ID);
+    await this.#untilOthersEnd();
   }
 
   get #labels(): Record<string, string> {
@@ -106,6 +109,14 @@ export class Rollout {
         const why = sick(mine, isPaused) ?? (late ? "it did not get well in time" : undefined);
         if (why !== undefined) throw await this.#unwell(service.service.name, why, mine);
       }
+    }
+  }
+
+  /** Whoever asks next should meet this release; but what takes its time to end is not waited for. */
+  async #untilOthersEnd(): Promise<void> {
+    for (const end = performance.now() + FAREWELL; performance.now() < end; await Bun.sleep(POLL)) {
+      const tasks = await this.#swarm.tasks(this.#labels);
+      if (!tasks.some((task) => !this.#isOfNow(task) && task.Status.State === "running")) return;
     }
   }
 

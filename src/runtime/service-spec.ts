@@ -20,8 +20,8 @@ const LONGEST = 63;
 const SECOND = 1_000_000_000;
 const MEGABYTE = 1024 * 1024;
 const PROBE = `${INSIDE}/probe`;
-/** How long a new task is watched for an early end, in seconds. */
-const MONITOR = 5;
+/** How long Swarm watches a new task for an early end, in seconds, before it goes on with the next: it is well already then. */
+const MONITOR = 1;
 /** Checks that may fail one after the other. */
 const RETRIES = 3;
 
@@ -122,6 +122,8 @@ function healthOf(port: string, { path, grace, interval, timeout, disabled }: He
     Interval: interval * SECOND,
     Timeout: timeout * SECOND,
     StartPeriod: Math.max(grace, interval) * SECOND,
+    // Engines before 25 do not know it, and ask first after a whole interval.
+    StartInterval: SECOND,
     Retries: RETRIES,
   };
 }
