@@ -3,6 +3,8 @@ import { appsCancel } from "./apps-cancel.ts";
 import { appsCreate } from "./apps-create.ts";
 import { appsDelete } from "./apps-delete.ts";
 import { appsInfo } from "./apps-info.ts";
+import { appsLock, appsUnlock } from "./apps-lock.ts";
+import { appsParams } from "./apps-params.ts";
 import { build } from "./build.ts";
 import { builds } from "./builds.ts";
 import { buildsCopy } from "./builds-copy.ts";
@@ -95,6 +97,9 @@ export const commands: readonly Command[] = [
   apps,
   appsCreate,
   appsInfo,
+  appsLock,
+  appsUnlock,
+  appsParams,
   appsDelete,
   appsCancel,
   exec,

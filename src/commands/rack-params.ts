@@ -3,6 +3,7 @@ import { isSecretParam, REGISTRY } from "../rack/params.ts";
 import type { Progress } from "../rack/rack.ts";
 import { fields } from "../terminal/table.ts";
 import type { Command, Context, Input } from "./command.ts";
+import { namedValues } from "./named-values.ts";
 import { json, step } from "./show.ts";
 
 const MASK = "**********";
@@ -38,17 +39,12 @@ async function show(input: Input, context: Context): Promise<void> {
 }
 
 async function set(changes: string[], context: Context): Promise<void> {
-  const parsed = changes.map((change): [string, string] => {
-    const equals = change.indexOf("=");
-    if (equals > 0) return [change.slice(0, equals), change.slice(equals + 1)];
-    throw new DavitError("usage", `Cannot set ${JSON.stringify(change)}: it is not like NAME=VALUE`);
-  });
-  if (parsed.length === 0) throw new DavitError("usage", "Cannot set nothing: give NAME=VALUE");
+  const parsed = namedValues(changes);
   const rack = await context.rack();
-  await step(context.stdout, "Updating parameters", () => rack.setParams(Object.fromEntries(parsed)));
+  await step(context.stdout, "Updating parameters", () => rack.setParams(parsed));
   const { signal, progress } = context;
   const onProgress = (done: Progress) => progress.show(done);
-  if (parsed.some(([name]) => name === REGISTRY))
+  if (Object.hasOwn(parsed, REGISTRY))
     await step(context.stdout, "Moving content", () =>
       rack.settle({ signal, onProgress }).finally(() => progress.clear()),
     );

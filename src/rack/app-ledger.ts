@@ -47,21 +47,34 @@ export class AppLedger {
     });
   }
 
+  /** Says that it goes, before anything of it does: from here on nothing of it begins. */
+  async beginRemoval(name: string): Promise<void> {
+    await this.#db.write(function* () {
+      yield* requireRemovable(name);
+      yield* run("UPDATE apps SET status = 'deleting' WHERE name = ?", name);
+    });
+  }
+
   async remove(name: string): Promise<void> {
     await this.#db.write(function* () {
-      if ((yield* findApp(name)).locked) throw new DavitError("conflict", `app is locked: ${name}`);
-      const busy = yield* first(
-        "SELECT id FROM builds WHERE app = ? AND status IN ('created', 'running')",
-        name,
-      );
-      if (busy !== undefined)
-        throw new DavitError("conflict", `Cannot delete app ${name}: a build of it is running`, {
-          hint: "wait for it, or stop it",
-        });
+      yield* requireRemovable(name);
       yield* forgetMembers(name);
       yield* run("DELETE FROM apps WHERE name = ?", name);
     });
   }
+}
+
+function* requireRemovable(name: string): Steps<void> {
+  if ((yield* findApp(name)).locked) throw new DavitError("conflict", `app is locked: ${name}`);
+  const busy = yield* first("SELECT id FROM builds WHERE app = ? AND status IN ('created', 'running')", name);
+  if (busy !== undefined)
+    throw new DavitError("conflict", `Cannot delete app ${name}: a build of it is running`, {
+      hint: "wait for it, or stop it",
+    });
+  if ((yield* first("SELECT app FROM promotions WHERE app = ?", name)) !== undefined)
+    throw new DavitError("conflict", `Cannot delete app ${name}: it is currently updating`, {
+      hint: `wait for it, or davit apps cancel ${name}`,
+    });
 }
 
 export function* findApp(name: string): Steps<App> {

@@ -17,8 +17,7 @@ import { followLog } from "./follow-log.ts";
 import { Home, LOCAL, noRack } from "./home.ts";
 import { checkName } from "./ids.ts";
 import { MOVING, type MoveOptions, moveContent } from "./mover.ts";
-import { checkParams, effectiveParams, isRouterParam, REGISTRY, routerDomain } from "./params.ts";
-import { OWN } from "./place-ledger.ts";
+import { routerDomain } from "./params.ts";
 import type { Promoting } from "./promoting.ts";
 import { pullsOf } from "./pull-login.ts";
 import type {
@@ -44,10 +43,9 @@ import { buildOf } from "./rows.ts";
 import type { Running } from "./running.ts";
 import { ServedRack } from "./served-rack.ts";
 import type { RegistryLogin, Settings } from "./settings.ts";
+import { changeParams, describeRack } from "./system.ts";
 import { claimsFor, signToken } from "./tokens.ts";
 
-/** The version the rack reports: what `convox` clients expect of a current one. */
-const RACK_VERSION = "3.24.6";
 const GENERATION = "3";
 const DEFAULT_LIMIT = 10;
 
@@ -81,40 +79,11 @@ export class EmbeddedRack implements Rack {
   }
 
   async system(): Promise<System> {
-    const { name } = this;
-    const rest = {
-      provider: "local",
-      status: "running",
-      version: RACK_VERSION,
-      domain: await routerDomain(this.#parts),
-      region: "",
-      count: 1,
-    };
-    const parameters = await effectiveParams(this.#parts.settings);
-    const moving = await this.#parts.ledger.known(MOVING);
-    const left = moving
-      ? await this.#parts.ledger.places.countElsewhere(parameters[REGISTRY] ?? OWN)
-      : undefined;
-    const outputs: Record<string, string> = left ? { moving: `${left.blobs} ${left.bytes}` } : {};
-    return { name, ...rest, parameters, outputs };
+    return await describeRack(this.#parts);
   }
 
   async setParams(changes: Record<string, string>): Promise<void> {
-    checkParams(changes);
-    const prefix = changes[REGISTRY];
-    if (prefix) await this.#claim(prefix);
-    const set = (): Promise<void> => this.#parts.settings.setParams(changes);
-    const runtime = Object.keys(changes).some(isRouterParam) ? await this.#parts.runtime() : undefined;
-    if (runtime) await (await import("./reroute.ts")).reroute(this.#parts, runtime, set);
-    else await set();
-    if (prefix !== undefined) await this.#parts.ledger.setFact(MOVING, "yes");
-  }
-
-  /** A registry is tried before anything is sent to it, and a prefix is one rack's. */
-  async #claim(prefix: string): Promise<void> {
-    const { claimPrefix } = await import("./registry-claim.ts");
-    const { id, name, env, logins } = this.#parts;
-    await claimPrefix(prefix, { id, name }, { env, login: (host) => logins.find(host) });
+    await changeParams(this.#parts, changes);
   }
 
   async settle(options: MoveOptions): Promise<void> {
@@ -248,6 +217,8 @@ export class EmbeddedRack implements Rack {
 
   async deleteApp(name: string): Promise<void> {
     const runtime = await this.#parts.runtime();
+    await this.#settle();
+    if (runtime) await this.#parts.ledger.apps.beginRemoval(name);
     await runtime?.remove(name);
     await this.#parts.ledger.apps.remove(name);
     if (runtime) await (await import("./routing.ts")).publishRoutes(this.#parts, runtime);

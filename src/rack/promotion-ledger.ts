@@ -44,7 +44,8 @@ export class PromotionLedger {
       until: this.#now() + LEASE,
     };
     return await this.#db.write(function* () {
-      const { release: before } = yield* findApp(app);
+      const { release: before, status } = yield* findApp(app);
+      if (status === "deleting") throw new DavitError("conflict", `app ${app} is being deleted`);
       yield* requirePromotable(app, release, before);
       if ((yield* first("SELECT app FROM promotions WHERE app = ?", app)) !== undefined)
         throw new DavitError("denied", "app is currently updating", { hint: "wait until it is running" });

@@ -37,6 +37,11 @@ test.concurrent(
     expect((await shop.run(["ps", "stop", "web-none", "-a", "shop"])).stderr).toMatch(
       /^error: no such process: web-none\n/,
     );
+    await shop.ok(["apps", "lock", "shop"]);
+    const locked = await shop.run(["apps", "delete", "shop", "--yes"]);
+    expect(locked.stderr).toMatch(/^error: app is locked: shop\n/);
+    expect((await ids()).length).toBe(2);
+    await shop.ok(["apps", "unlock", "shop"]);
     await shop.ok(["apps", "delete", "shop", "--yes"]);
     expect(await sh([DOCKER, "service", "ls", "-q", "--filter", `name=${shop.rack}_`])).toBe("");
   },
