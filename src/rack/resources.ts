@@ -41,22 +41,20 @@ export class AppResources {
     return await Promise.all(
       own.map(async (resource) => {
         const { service, env } = resourceService(resource, await this.#password(resource));
-        return { service, env, ...(await this.#image(runtime, resource)), lasting: true };
+        return { service, env, image: await this.#image(runtime, resource), lasting: true, here: true };
       }),
     );
   }
 
-  /** By its id where there is one node only; others pull it by its name. */
-  async #image(runtime: Runtime, resource: Resource): Promise<Pick<RunningService, "image" | "login">> {
+  /** The id of its image in the engine, which pulls it once. */
+  async #image(runtime: Runtime, resource: Resource): Promise<string> {
     const name = resourceImage(resource);
-    const { host: serveraddress } = parseReference(name);
-    const known = await this.#parts.logins.find(serveraddress);
-    const login = known && { ...known, serveraddress };
-    if ((await runtime.countNodes()) > 1) return { image: name, login };
     const there = await runtime.findImage(name);
-    if (there !== undefined) return { image: there };
+    if (there !== undefined) return there;
+    const { host: serveraddress } = parseReference(name);
+    const login = await this.#parts.logins.find(serveraddress);
     try {
-      await runtime.pullImage(name, login);
+      await runtime.pullImage(name, login && { ...login, serveraddress });
     } catch (cause) {
       throw new DavitError(
         "unavailable",
@@ -67,7 +65,7 @@ export class AppResources {
         },
       );
     }
-    return { image: (await runtime.findImage(name)) ?? name };
+    return (await runtime.findImage(name)) ?? name;
   }
 
   /** What a service is told of those it uses. */

@@ -29,6 +29,8 @@ export interface RunningService {
   env: Record<string, string>;
   /** It runs on as it is while releases come and go. */
   lasting?: boolean;
+  /** Only on davit's own node: its image is there. */
+  here?: boolean;
   /** What starts the image's entrypoint and the command. */
   before?: readonly string[];
 }

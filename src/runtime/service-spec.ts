@@ -29,6 +29,8 @@ export interface Place {
   /** The rack's id, and its name. */
   rack: string;
   name: string;
+  /** The id of davit's own node. */
+  node: string;
   /** The id of the app's own network. */
   network: string;
   /** The id of the network that routed services share with the router, where there is one. */
@@ -63,6 +65,7 @@ export function serviceSpec(place: Place, { app, ...of }: RunningApp, running: R
         Reservations: { NanoCPUs: scale.cpu * 1_000_000, MemoryBytes: scale.memory * MEGABYTE },
       },
       RestartPolicy: { Condition: "any", Delay: 2 * SECOND },
+      ...(isHere(running) ? { Placement: { Constraints: [`node.id==${place.node}`] } } : {}),
       Networks: [
         { Target: place.network, Aliases: [service.name] },
         ...(place.router !== undefined && isRouted(service)
@@ -80,6 +83,14 @@ export function serviceSpec(place: Place, { app, ...of }: RunningApp, running: R
     },
     EndpointSpec: { Mode: "dnsrr", Ports: hostPorts(running) },
   };
+}
+
+/** What has a volume of its own is where that is; other nodes would give it an empty one. */
+function isHere({ here, service }: RunningService): boolean {
+  const { agent, volumes } = service.running;
+  return (
+    here === true || (!agent && volumes.some((volume) => !volume.startsWith("/") || !volume.includes(":")))
+  );
 }
 
 function containerSpec(

@@ -63,13 +63,8 @@ export class SwarmRuntime implements Runtime {
     const { app, routed } = running;
     const network = await this.#swarm.network(this.#network(app), this.#labels(app));
     const router = routed ? await this.#router.network() : undefined;
-    return {
-      rack: this.#rack.id,
-      name: this.#rack.name,
-      network,
-      router,
-      inside: await this.#inside(running),
-    };
+    const [{ node }, inside] = [await this.#swarm.info(), await this.#inside(running)];
+    return { rack: this.#rack.id, name: this.#rack.name, node, network, router, inside };
   }
 
   /** On this node alone davit fills it itself: no registry need serve for that. */

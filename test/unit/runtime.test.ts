@@ -41,7 +41,14 @@ services:
     environment: ["*"]
 `;
 
-const PLACE = { rack: "rid", name: "east", network: "net", router: undefined, inside: "probe-volume" };
+const PLACE = {
+  rack: "rid",
+  name: "east",
+  node: "n1",
+  network: "net",
+  router: undefined,
+  inside: "probe-volume",
+};
 
 async function spec(name: string, yml = YML, place: Place = PLACE) {
   const manifest = await loadConvoxYml(yml, "convox.yml", { SECRET: "s" });
@@ -80,6 +87,7 @@ test("convox.yml becomes a service's spec, with the rack's labels on all of it",
       },
       Resources: { Limits: { MemoryBytes: 64 * 1024 * 1024 }, Reservations: { NanoCPUs: 1e8 } },
       Networks: [{ Target: "net", Aliases: ["web"] }],
+      Placement: { Constraints: ["node.id==n1"] },
     },
     Mode: { Replicated: { Replicas: 4 } },
     // What holds a volume cannot run twice at once.
