@@ -185,6 +185,11 @@ async function runningApp(
       const image = images.get(service.name);
       if (image === undefined)
         throw new DavitError("not-found", `build ${release.build} has no image for service ${service.name}`);
+      if (service.running.privileged)
+        throw new DavitError(
+          "unsupported",
+          `service ${service.name} is privileged: Swarm runs none that are`,
+        );
       const variables = await resources.variables(manifest, service.running);
       return { service, ...image, env: { ...variables, ...environmentOf(manifest, service, env, told) } };
     }),

@@ -83,7 +83,10 @@ export class Rollout {
 
   /** What stands before a command stands before the image's entrypoint, too. */
   async #withEntrypoint(running: RunningService): Promise<RunningService> {
-    if (!running.before || running.service.entrypoint !== "") return running;
+    if (!running.before) return running;
+    if (this.#place.inside === undefined)
+      throw new DavitError("unsupported", `there is no ${running.service.name} for this processor`);
+    if (running.service.entrypoint !== "") return running;
     const { Config } = await this.#images.inspect(running.image);
     return { ...running, before: [...running.before, ...(Config?.Entrypoint ?? [])] };
   }

@@ -28,7 +28,10 @@ async function byChannels(
   run: (to: Attachment) => Promise<number>,
 ): Promise<void> {
   const channels = new Channels((frame) => void peer.send(frame), peer.signal);
-  const reading = listen(peer, channels).catch((error: DavitError) => channels.end(error));
+  void listen(peer, channels).catch((error: DavitError) => {
+    channels.end(error);
+    peer.ignore();
+  });
   try {
     const exit = await run({
       stdin: contentOf(channels),
@@ -42,7 +45,6 @@ async function byChannels(
     const more = known ? { code: error.code, ...(error.hint ? { hint: error.hint } : {}) } : {};
     channels.tell(Channel.status, { error: reasonOf(error), ...more });
   }
-  void reading;
 }
 
 async function listen(peer: Peer, channels: Channels): Promise<void> {

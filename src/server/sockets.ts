@@ -8,6 +8,8 @@ export interface Peer {
   /** The sub-protocol that was agreed to; empty for none. */
   protocol: string;
   received: AsyncIterable<string | Bytes>;
+  /** Keeps nothing of what it says from now on. */
+  ignore(): void;
   /** Resolves when there is room for more. */
   send(frame: string | Bytes): Promise<void>;
   /** Aborted when it has gone. */
@@ -34,8 +36,9 @@ export function connection(talk: Talk, protocol = ""): Connection {
   return { talk, protocol, received: new Mailbox(), gone: new AbortController() };
 }
 
-/** Sends a stream in text frames. */
+/** Sends a stream in text frames, and listens to nothing. */
 export async function sendText(peer: Peer, stream: ByteStream): Promise<void> {
+  peer.ignore();
   const text = new TextDecoder();
   for await (const chunk of abortable(stream, peer.signal))
     await peer.send(text.decode(chunk, { stream: true }));
@@ -62,10 +65,13 @@ async function converse(socket: ServerWebSocket<Connection>): Promise<void> {
   const { talk, gone, protocol, received } = socket.data;
   const send = (frame: string | Bytes): Promise<void> => sendFrame(socket, frame);
   try {
-    await talk({ ...{ protocol, received, send }, signal: gone.signal });
+    await talk({ ...{ protocol, received, send }, ignore: () => received.end(), signal: gone.signal });
   } catch (error) {
     if (gone.signal.aborted) return;
     socket.sendText(`ERROR: ${reasonOf(error)}\n`);
+  } finally {
+    // Nobody reads on: what still comes is not kept.
+    received.end();
   }
   if (!gone.signal.aborted) socket.sendBinary(END);
 }

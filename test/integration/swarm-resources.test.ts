@@ -75,20 +75,34 @@ test.concurrent(
 );
 
 test.concurrent(
-  "a resource whose image cannot be had, or whose type is unknown, leaves the release before running",
+  "what cannot be run is named, and leaves the release before running",
   async () => {
     await using shop = await swarmRack();
     const dir = await webProject(shop.box.join("shop"), "one");
     const first = await shop.json(["deploy"], dir);
+    const timer = (line: string): string =>
+      `${SHOP}timers:\n  tick: {service: web, command: date, ${line}}\n`;
     const broken: [string, RegExp][] = [
       [
-        "type: redis\n    image: 127.0.0.1:1/none:1",
+        `${SHOP}resources:\n  cache: {type: redis, image: "127.0.0.1:1/none:1"}\n`,
         /Cannot pull 127\.0\.0\.1:1\/none:1 for resource cache: .*refused/,
       ],
-      ["type: oracle", /this rack does not run resource cache: its type is "oracle"/],
+      [
+        `${SHOP}resources:\n  cache: {type: oracle}\n`,
+        /this rack does not run resource cache: its type is "oracle"/,
+      ],
+      [timer('schedule: "* * *"'), /Cannot read the schedule "\* \* \*": it has not five fields/],
+      [
+        timer('schedule: "* * * * *", concurrency: Allow'),
+        /does not run timer tick: its concurrency is allow/,
+      ],
+      [
+        SHOP.replace("port: 3000", "port: 3000\n    privileged: true"),
+        /service web is privileged: Swarm runs none/,
+      ],
     ];
-    for (const [resource, why] of broken) {
-      await webProject(dir, "two", `${SHOP}resources:\n  cache:\n    ${resource}\n`);
+    for (const [yml, why] of broken) {
+      await webProject(dir, "two", yml);
       const failed = await shop.run(["deploy"], dir);
       expect([failed.code, failed.stderr]).toEqual([1, expect.stringMatching(why)]);
       expect(failed.stderr).toContain(`so ${first.release} runs`);
