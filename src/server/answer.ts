@@ -36,8 +36,14 @@ export function failure(error: unknown, request: Request): Response {
   const status = (known ? STATUSES[error.code] : undefined) ?? 500;
   const message = printable(reasonOf(error), request);
   const wantsJson = /\bapplication\/json\b/.test(request.headers.get("accept") ?? "");
-  const more = known ? { code: error.code, ...(error.hint ? { hint: error.hint } : {}) } : {};
-  return wantsJson ? json({ error: message, ...more }, status) : problem(status, message);
+  return wantsJson ? json({ ...told(error), error: message }, status) : problem(status, message);
+}
+
+/** An error as other davits are told it. */
+export function told(error: unknown): { error: string; code?: ErrorCode; hint?: string } {
+  const text = { error: reasonOf(error) };
+  if (!(error instanceof DavitError)) return text;
+  return { ...text, code: error.code, ...(error.hint ? { hint: error.hint } : {}) };
 }
 
 export function problem(status: number, message: string, headers: Record<string, string> = {}): Response {

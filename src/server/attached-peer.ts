@@ -3,6 +3,7 @@ import type { Attachment, TerminalSize } from "../docker-api/attached.ts";
 import { DavitError, reasonOf } from "../errors.ts";
 import { CHANNELS, Channel, Channels } from "../http/channels.ts";
 import { Mailbox } from "../mailbox.ts";
+import { told } from "./answer.ts";
 import type { Peer } from "./sockets.ts";
 
 /** Before a command's exit code, in the original's dialect. */
@@ -27,7 +28,7 @@ async function byChannels(
   headers: Headers,
   run: (to: Attachment) => Promise<number>,
 ): Promise<void> {
-  const channels = new Channels((frame) => void peer.send(frame), peer.signal);
+  const channels = new Channels((frame) => void peer.send(frame).catch(() => undefined), peer.signal);
   void listen(peer, channels).catch((error: DavitError) => {
     channels.end(error);
     peer.ignore();
@@ -41,9 +42,7 @@ async function byChannels(
     });
     channels.tell(Channel.status, { exit });
   } catch (error) {
-    const known = error instanceof DavitError;
-    const more = known ? { code: error.code, ...(error.hint ? { hint: error.hint } : {}) } : {};
-    channels.tell(Channel.status, { error: reasonOf(error), ...more });
+    channels.tell(Channel.status, told(error));
   }
 }
 
