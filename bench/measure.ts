@@ -44,19 +44,20 @@ export class Memory {
   }
 
   sample(): void {
-    const pending = [this.#root];
-    for (let pid = pending.pop(); pid !== undefined; pid = pending.pop()) {
+    const pending: { pid: number; parent?: Look }[] = [{ pid: this.#root }];
+    for (let next = pending.pop(); next; next = pending.pop()) {
+      const { pid, parent } = next;
       try {
-        const kib = Number(/^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0);
-        this.#programs.set(pid, readlinkSync(`/proc/${pid}/exe`));
-        this.#peaks.set(pid, Math.max(this.#peaks.get(pid) ?? 0, kib));
+        const look = lookAt(pid);
+        if (!isStill(look, parent)) {
+          this.#programs.set(pid, look.program);
+          this.#peaks.set(pid, Math.max(this.#peaks.get(pid) ?? 0, look.peak));
+        }
         for (const task of readdirSync(`/proc/${pid}/task`))
-          pending.push(
-            ...readFileSync(`/proc/${pid}/task/${task}/children`, "utf8")
-              .split(" ")
-              .filter(Boolean)
-              .map(Number),
-          );
+          for (const child of readFileSync(`/proc/${pid}/task/${task}/children`, "utf8")
+            .split(" ")
+            .filter(Boolean))
+            pending.push({ pid: Number(child), parent: look });
       } catch {
         // It has ended meanwhile.
       }
@@ -70,4 +71,22 @@ export class Memory {
     );
     return counted.reduce((sum, [, kib]) => sum + kib, 0) / 1024;
   }
+}
+
+interface Look {
+  program: string;
+  /** In KiB. */
+  size: number;
+  peak: number;
+}
+
+function lookAt(pid: number): Look {
+  const status = readFileSync(`/proc/${pid}/status`, "utf8");
+  const kib = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+)`, "m").exec(status)?.[1] ?? 0);
+  return { program: readlinkSync(`/proc/${pid}/exe`), size: kib("VmSize"), peak: kib("VmHWM") };
+}
+
+/** Between vfork and exec a child *is* its parent: the same memory, which must not be counted twice. */
+function isStill(look: Look, parent: Look | undefined): boolean {
+  return parent !== undefined && look.program === parent.program && look.size === parent.size;
 }
