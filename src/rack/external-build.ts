@@ -1,5 +1,5 @@
 import { Redactor } from "../build/redact.ts";
-import { BUILD_LOG, putBuild } from "../bundle/record.ts";
+import { BUILD_LOG, type BuildStep, putBuild } from "../bundle/record.ts";
 import { DavitError, hasCode, reasonOf } from "../errors.ts";
 import type { Credentials } from "../http/docker-auth.ts";
 import { loadConvoxYml } from "../manifest/convox-yml.ts";
@@ -21,7 +21,12 @@ const WIDTH = 2;
 const LONGEST_REASON = 500;
 
 /** Completes a build whose images a client has pushed: every service's must be here, whole. */
-export async function pinPushed(parts: EmbeddedParts, app: string, id: string): Promise<void> {
+export async function pinPushed(
+  parts: EmbeddedParts,
+  app: string,
+  id: string,
+  steps: BuildStep[] = [],
+): Promise<void> {
   await parts.store(app).lease(async (store) => {
     const images = new Map<string, Descriptor>();
     for (const service of await servicesOf(parts, app, id)) {
@@ -39,7 +44,7 @@ export async function pinPushed(parts: EmbeddedParts, app: string, id: string): 
       await requireWhole(store, image, `Cannot complete build ${id}`);
       images.set(service.name, image);
     }
-    await pin(parts, store, app, id, images, "external");
+    await pin(parts, store, app, id, images, "external", steps);
   });
   await parts.publish();
 }
@@ -122,6 +127,7 @@ async function pin(
   id: string,
   images: Map<string, Descriptor>,
   engine: string,
+  steps: BuildStep[] = [],
 ): Promise<void> {
   const row = await parts.ledger.builds.find(app, id);
   const ended = parts.now().toISOString();
@@ -129,6 +135,7 @@ async function pin(
   const record = {
     ...{ id, app, description: row.description, "git-sha": row.git_sha, entrypoint: row.entrypoint },
     ...{ "wildcard-domain": row.wildcard_domain === 1, started: row.started, ended, engine },
+    ...(steps.length > 0 ? { steps } : {}),
   };
   const index = await putBuild(store, record, row.manifest, log, images);
   await store.nameBuild(id, index, images);

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BuildLog } from "../build/build-log.ts";
 import type { Engine, EngineWish, ImageTarget } from "../build/engine.ts";
-import { runPipeline } from "../build/pipeline.ts";
+import { type Built, runPipeline } from "../build/pipeline.ts";
 import { encode, streamOf } from "../bytes.ts";
 import { DavitError, reasonOf } from "../errors.ts";
 import { registryCredentials } from "../http/credentials.ts";
@@ -93,7 +93,7 @@ class ExternalBuild {
   async run(text: string[]): Promise<Build> {
     const { client } = this.#parts;
     const { log, signal } = this.#run;
-    const { manifest, images, entrypoint } = await this.#pipeline();
+    const { manifest, images, entrypoint, built } = await this.#pipeline();
     const repository = this.#repository();
     for (const [service, image] of images) {
       await repository.tag(image, `${service}.${this.#build.id}`);
@@ -102,16 +102,29 @@ class ExternalBuild {
     const logs = await this.#sendLog(text);
     const ended = goTime(new Date());
     await client.done("PUT", this.#path, { form: { manifest, entrypoint, logs, ended }, signal });
-    return await this.#finish();
+    return await this.#finish(await this.#steps(built));
+  }
+
+  /** What was cached and why not, for a davit: the original has no place for it. */
+  async #steps(built: readonly Built[]): Promise<Record<string, string>> {
+    const { client, isDavit, state } = this.#parts;
+    if (!isDavit) return {};
+    const { explainSteps } = await import("./step-notes.ts");
+    const rack = client.address.url.host.replaceAll(":", "_");
+    const redact = (text: string): string => this.#run.log.redactor.redact(text);
+    const { noCache } = this.#options;
+    const options = { dir: join(state, "notes", rack, this.#app), build: this.#build.id, noCache, redact };
+    const steps = (await Promise.all(built.map((one) => explainSteps(one, options)))).flat();
+    return steps.length === 0 ? {} : { steps: JSON.stringify(steps) };
   }
 
   /** A davit refuses a build that is not whole, and then there must be no release of it. The original wants the release first. */
-  async #finish(): Promise<Build> {
+  async #finish(steps: Record<string, string>): Promise<Build> {
     const { client, isDavit } = this.#parts;
     const { signal } = this.#run;
     const update = (form: Record<string, string>) =>
       client.json(WireBuild, "PUT", this.#path, { form, signal });
-    if (isDavit) await update({ status: "complete" });
+    if (isDavit) await update({ status: "complete", ...steps });
     const wanted = { build: this.#build.id, description: this.#options.description };
     const releases = `/apps/${this.#app}/releases`;
     const made = await client.json(WireRelease, "POST", releases, { form: wanted, signal });

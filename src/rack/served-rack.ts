@@ -1,5 +1,6 @@
 import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
+import type { BuildStep } from "../bundle/record.ts";
 import type { ByteStream } from "../bytes.ts";
 import { DavitError, reasonOf, systemError } from "../errors.ts";
 import type { Credentials } from "../http/docker-auth.ts";
@@ -46,6 +47,8 @@ export interface BuildUpdate {
   started?: string;
   release?: string;
   status?: string;
+  /** What its engine did; for the record, with `complete`. */
+  steps?: BuildStep[];
 }
 
 /** What a rack does for clients that reach it through its server: it keeps their uploads, and runs their builds. */
@@ -273,13 +276,13 @@ export class ServedRack {
   /** What a client says of its build. Complete is refused until every image is here. */
   async updateBuild(app: string, id: string, update: BuildUpdate): Promise<Build> {
     const { builds } = this.#parts.ledger;
-    const { status, release, ...note } = update;
+    const { status, release, steps, ...note } = update;
     if (Object.keys(note).length > 0) await builds.note(app, id, note);
     if (release !== undefined) await builds.setRelease(app, id, release);
     const now = (await builds.find(app, id)).status;
     const open = now === "created" || now === "running";
     if (status === "running" && open) await builds.note(app, id, { status });
-    if (status === "complete" && now !== "complete") await pinPushed(this.#parts, app, id);
+    if (status === "complete" && now !== "complete") await pinPushed(this.#parts, app, id, steps);
     if (status === "failed" && open) await this.#failed(app, id);
     return buildOf(await builds.find(app, id));
   }

@@ -107,8 +107,13 @@ test(
     await remote.there.ok(["builds", "export", build.id, "-a", "shop", "-f", remote.there.join("b.tar")]);
     await remote.there.ok(["verify", remote.there.join("b.tar")]);
     const again = await remote.json(["build", "--external"], { cwd: dir });
-    const images = async (id: string) => (await remote.json(["builds", "info", id, "-a", "shop"])).images;
-    expect(await images(again.id)).toEqual(await images(build.id));
+    const info = async (id: string) => await remote.json(["builds", "info", id, "-a", "shop"]);
+    expect((await info(again.id)).images).toEqual((await info(build.id)).images);
+    const steps: { cached: boolean }[] = (await info(again.id)).steps;
+    expect(steps.map(({ cached }) => cached)).toEqual([true, true, true]);
+    const other = await remote.json(["build", "--external", "--build-args", "VERSION=2"], { cwd: dir });
+    const causes = (await info(other.id)).steps.flatMap(({ cause }: { cause?: string }) => cause ?? []);
+    expect(causes).toEqual(['was RUN echo "shop none $BUILD_RACK $BUILD_ID"; build arg VERSION changed']);
   },
   LONG,
 );

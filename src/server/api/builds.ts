@@ -1,3 +1,4 @@
+import { BuildStep } from "../../bundle/record.ts";
 import { type Bytes, collect, decode, toReadable } from "../../bytes.ts";
 import { DavitError } from "../../errors.ts";
 import { parseDescriptor, WireDescriptor } from "../../oci/descriptor.ts";
@@ -133,12 +134,15 @@ async function update({ served, form, params: { app = "", id = "" } }: RackCall)
     form.text("release"),
   ];
   const started = form.time("started");
+  const steps = form.text("steps");
   const build = await served.updateBuild(app, id, {
     ...(manifest === undefined ? {} : { manifest }),
     ...(entrypoint === undefined ? {} : { entrypoint }),
     ...(started === undefined ? {} : { started }),
     ...(release ? { release } : {}),
     ...(status === undefined ? {} : { status }),
+    // davit's own.
+    ...(steps === undefined ? {} : { steps: checkJson(Type.Array(BuildStep), steps, "the build's steps") }),
   });
   return json(build);
 }
