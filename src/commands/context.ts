@@ -93,7 +93,8 @@ export function rackOptions(env: Env) {
         import("../runtime/swarm.ts"),
         import("../docker-api/client.ts"),
       ]);
-      return new SwarmRuntime(await EngineClient.fromEnv(env), rack);
+      const engineAt = (host: string) => EngineClient.fromEnv({ ...env, DOCKER_HOST: host });
+      return new SwarmRuntime(await EngineClient.fromEnv(env), rack, engineAt);
     },
     engine: async ({ app, buildkit }: EngineWish): Promise<Engine> => {
       const addresses = buildkit || env["BUILDKIT_HOST"];

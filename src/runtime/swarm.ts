@@ -1,8 +1,7 @@
 import type { ByteStream } from "../bytes.ts";
 import type { Attachment } from "../docker-api/attached.ts";
-import { EngineClient } from "../docker-api/client.ts";
+import type { EngineClient } from "../docker-api/client.ts";
 import { EngineContainers } from "../docker-api/containers.ts";
-import { parseHost } from "../docker-api/host.ts";
 import { EngineImages, type RegistryAuth } from "../docker-api/images.ts";
 import { EngineSwarm, type SwarmTask } from "../docker-api/swarm.ts";
 import { DavitError } from "../errors.ts";
@@ -36,14 +35,21 @@ export class SwarmRuntime implements Runtime {
   readonly #oneOffs: OneOffs;
   readonly #router: SwarmRouter;
   readonly #rack: { id: string; name: string };
+  readonly #engineAt: (host: string) => Promise<EngineClient>;
 
-  constructor(client: EngineClient, rack: { id: string; name: string }) {
+  /** `engineAt` opens the engines of other nodes. */
+  constructor(
+    client: EngineClient,
+    rack: { id: string; name: string },
+    engineAt: (host: string) => Promise<EngineClient>,
+  ) {
     this.#swarm = new EngineSwarm(client);
     this.#containers = new EngineContainers(client);
     this.#images = new EngineImages(client);
     this.#oneOffs = new OneOffs(this.#containers);
     this.#router = new SwarmRouter(this.#swarm, this.#containers, rack);
     this.#rack = rack;
+    this.#engineAt = engineAt;
   }
 
   #labels(app: string): Record<string, string> {
@@ -159,7 +165,7 @@ export class SwarmRuntime implements Runtime {
     if (NodeID === (await this.#swarm.info()).node) return this.#containers;
     const node = (await this.#swarm.nodes()).get(NodeID);
     const endpoint = node?.labels[ENDPOINT];
-    if (endpoint) return new EngineContainers(new EngineClient(parseHost(endpoint)));
+    if (endpoint) return new EngineContainers(await this.#engineAt(endpoint));
     const name = node?.hostname ?? NodeID;
     throw new DavitError("unsupported", `Cannot reach process ${id}: it is on node ${name}`, {
       hint: `say where its engine is: docker node update --label-add ${ENDPOINT}=tcp://HOST:PORT ${name}`,
