@@ -26,10 +26,7 @@ export const rackInstall: Command = {
     if ((await swarm.info()).isManager) context.stdout.line("This engine is a Swarm manager already");
     else await step(context.stdout, "Making a Swarm of this engine alone", () => makeSwarm(swarm));
     const params = { Runtime: "swarm", ...(await routerParams(input)) };
-    await step(context.stdout, `Installing rack ${rack.name}`, async () => {
-      await rack.setParams({ Runtime: "swarm" });
-      await rack.setParams(params);
-    });
+    await step(context.stdout, `Installing rack ${rack.name}`, () => rack.setParams(params));
   },
 };
 

@@ -11,6 +11,9 @@ import { checkJson, type Static, type TSchema, Type } from "../schema.ts";
  */
 export const CHANNELS = "v1.channel.davit";
 
+/** What stands before the exit code in the original's dialect, a text frame of its own. */
+export const EXIT_MARK = "F1E49A85-0AD7-4AEF-A618-C249C6E6568D";
+
 export const Channel = {
   stdin: 0,
   stdout: 1,
@@ -103,7 +106,7 @@ export class Channels {
       this.#room += said(Taken, content).bytes;
       this.#hasRoom?.();
     } else if (channel === Channel.resize) this.resizes.put(said(Resize, content));
-    else if (channel === Channel.close) this.end();
+    else if (channel === Channel.close) this.#content.end();
     else {
       this.#untaken += content.byteLength;
       if (this.#untaken > 2 * ROOM) throw new DavitError("invalid", "the other side sends more than it may");

@@ -1,13 +1,12 @@
 import { type ByteStream, encode } from "../bytes.ts";
 import type { Attachment } from "../docker-api/attached.ts";
 import { DavitError } from "../errors.ts";
-import { CHANNELS, Channel, Channels, Status, said } from "../http/channels.ts";
+import { CHANNELS, Channel, Channels, EXIT_MARK, Status, said } from "../http/channels.ts";
 import type { Socket } from "../http/socket.ts";
 import { shellQuote } from "../shell-words.ts";
 import { type RackClient, toldError } from "./rack-client.ts";
 
-/** Before a command's exit code, in the original's dialect. */
-const EXIT = /^F1E49A85-0AD7-4AEF-A618-C249C6E6568D:(\d+)\n$/;
+const EXIT = new RegExp(`^${EXIT_MARK}:(\\d+)\\n$`);
 /** Bytes that may wait to be sent to who cannot say what it has taken. */
 const MOST_WAITING = 1024 * 1024;
 

@@ -25,10 +25,10 @@ export async function changeParams(parts: EmbeddedParts, changes: Record<string,
   checkParams(changes);
   const prefix = changes[REGISTRY];
   if (prefix) await claim(parts, prefix);
-  const set = (): Promise<void> => parts.settings.setParams(changes);
+  const hadRouter = (await routerDomain(parts)) !== "";
+  await parts.settings.setParams(changes);
   const runtime = Object.keys(changes).some(isRouterParam) ? await parts.runtime() : undefined;
-  if (runtime) await (await import("./reroute.ts")).reroute(parts, runtime, set);
-  else await set();
+  if (runtime) await (await import("./reroute.ts")).reroute(parts, runtime, hadRouter);
   if (prefix !== undefined) await parts.ledger.setFact(MOVING, "yes");
 }
 

@@ -107,7 +107,10 @@ export class SwarmRouter {
         ?.ContainerID;
       if (running) return running;
       const refused = tasks.find(({ Status }) => Status.State === "rejected")?.Status.Err;
-      if (refused) throw new DavitError("engine", `Cannot start the router: ${refused}`);
+      if (refused)
+        throw new DavitError("engine", `Cannot start the router: ${refused}`, {
+          hint: "see whether its ports are free, and RouterImage one that this engine has or can pull",
+        });
     }
     throw new DavitError("engine", "Cannot start the router: it does not run after a minute", {
       hint: "see whether its ports are free, and `davit rack params`",

@@ -1,13 +1,11 @@
 import { type Bytes, encode } from "../bytes.ts";
 import type { Attachment, TerminalSize } from "../docker-api/attached.ts";
 import { DavitError, reasonOf } from "../errors.ts";
-import { CHANNELS, Channel, Channels } from "../http/channels.ts";
+import { CHANNELS, Channel, Channels, EXIT_MARK } from "../http/channels.ts";
 import { Mailbox } from "../mailbox.ts";
 import { told } from "./answer.ts";
 import type { Peer } from "./sockets.ts";
 
-/** Before a command's exit code, in the original's dialect. */
-const EXIT = "F1E49A85-0AD7-4AEF-A618-C249C6E6568D";
 /** Where nobody says. */
 const USUAL: TerminalSize = { columns: 80, rows: 24 };
 /** Bytes of input that may wait: who speaks the original's dialect cannot be told to. */
@@ -69,7 +67,7 @@ async function byText(peer: Peer, headers: Headers, run: (to: Attachment) => Pro
   } catch (error) {
     await peer.send(`ERROR: ${reasonOf(error)}\n`);
   }
-  await peer.send(`${EXIT}:${exit}\n`);
+  await peer.send(`${EXIT_MARK}:${exit}\n`);
 }
 
 /** An empty frame is the input's end. */
