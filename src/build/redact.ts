@@ -1,43 +1,46 @@
-/** Shorter values are not secrets worth the noise: redacting `80` would eat digests. */
-const SHORTEST = 8;
+import { WordFinder } from "./find-words.ts";
+import { formsOf, SHORTEST } from "./secret-forms.ts";
+
+/** A value that only its variable's name calls secret may be `true` or a port: so short ones stay. */
+const SHORTEST_GUESSED = 6;
 const SECRET_NAME = /(pass(word|wd|phrase)?|secret|token|api_?key|private_?key|credential|auth)/i;
 const MASK = "[REDACTED]";
 
 /** Removes known secrets from text, by value. Lines go through whole, so no boundary can cut a value in two. */
 export class Redactor {
-  readonly #values = new Set<string>();
+  readonly #values = new WordFinder();
 
-  /** A value that must not be printed; each line of it counts, and as base64, JSON and addresses write it. */
-  add(value: string): void {
-    for (const line of [value, ...value.split("\n")]) {
-      if (!isSecret(line)) continue;
-      this.#values.add(line);
-      this.#values.add(Buffer.from(line).toString("base64"));
-      this.#values.add(JSON.stringify(line).slice(1, -1));
-      this.#values.add(encodeURIComponent(line.toWellFormed()));
-    }
+  /** A value that must never be printed. False: it is too short to be looked for. */
+  add(value: string): boolean {
+    for (const form of formsOf(value)) this.#values.add(form);
+    return value.trim().length >= SHORTEST;
   }
 
-  /** Env values count when their name looks like a secret's. */
-  addEnv(env: Record<string, string>): void {
-    for (const [name, value] of Object.entries(env)) if (looksSecret(name)) this.add(value);
+  /** A variable's value counts when its name looks like a secret's. */
+  addGuessed(name: string, value: string): void {
+    if (looksSecret(name) && value.trim().length >= SHORTEST_GUESSED) this.add(value);
   }
 
   redact(text: string): string {
-    let clean = text
-      .replace(/(:\/\/[^\s:/@]*:)[^\s@/]+@/g, `$1${MASK}@`)
-      .replace(/(Bearer )[\w.~+/=-]{10,}/gi, `$1${MASK}`);
-    for (const value of [...this.#values].sort((a, b) => b.length - a.length))
-      clean = clean.replaceAll(value, MASK);
-    return clean;
+    const places = this.#values.find(text);
+    let clean = "";
+    let at = 0;
+    for (const [from, to] of places) {
+      clean += text.slice(at, from) + MASK;
+      at = to;
+    }
+    return withoutLogins(clean + text.slice(at));
   }
+}
+
+/** Passwords of addresses, and tokens, that nobody told us of. */
+function withoutLogins(text: string): string {
+  return text
+    .replace(/(:\/\/[^\s:/@]*:)[^\s/]+@/g, `$1${MASK}@`)
+    .replace(/(https?:\/\/)[^\s:/@]{8,}@/g, `$1${MASK}@`)
+    .replace(/(Bearer )[\w.~+/=-]{10,}/gi, `$1${MASK}`);
 }
 
 export function looksSecret(name: string): boolean {
   return SECRET_NAME.test(name);
-}
-
-/** Plain words and numbers are left alone. */
-export function isSecret(value: string): boolean {
-  return value.trim().length >= SHORTEST && !/^\d+$/.test(value) && !/^[a-z]+$/.test(value);
 }

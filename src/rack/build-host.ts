@@ -5,6 +5,7 @@ import { KnownSecrets } from "../build/known-secrets.ts";
 import type { PipelineHost } from "../build/pipeline.ts";
 import { looksSecret } from "../build/redact.ts";
 import type { Secrets } from "../build/secrets.ts";
+import { parseSourceUrl } from "../build/source-url.ts";
 import { decode, encode } from "../bytes.ts";
 import type { Credentials } from "../http/docker-auth.ts";
 import { parseReference } from "../oci/reference.ts";
@@ -67,32 +68,32 @@ export function pipelineHost({
 }
 
 /**
- * What must not be printed, nor get into an image: secrets, logins, and env and build args
- * that look like secrets.
+ * Collects what must not be printed, nor get into an image: secrets, logins, and env and build
+ * args that look like secrets.
  */
 export function protect(
   log: BuildLog,
   env: Record<string, string>,
-  { buildArgs, secrets = new Map() }: Pick<BuildOptions, "buildArgs" | "secrets">,
+  { buildArgs, url = "", secrets = new Map() }: Pick<BuildOptions, "buildArgs" | "secrets" | "url">,
   { buildAuth, passwords }: BuildLogins,
 ): KnownSecrets {
-  log.redactor.addEnv(env);
   const known = new KnownSecrets();
   known.scrub("BUILD_AUTH", buildAuth);
   const given = Object.entries(env);
   for (const { name, value } of buildArgs.map(parseBuildArg)) given.push([name, value ?? ""]);
   for (const [name, value] of given) {
-    if (!looksSecret(name)) continue;
-    log.redactor.add(value);
-    known.scrub(name, value);
+    log.redactor.addGuessed(name, value);
+    if (looksSecret(name)) known.scrub(name, value);
   }
+  const { password: login = "" } = parseSourceUrl(url) ?? {};
+  log.redactor.add(login);
   for (const password of passwords) {
     log.redactor.add(password);
     known.forbid("BUILD_AUTH", password);
   }
   for (const [id, value] of secrets) {
     const text = decode(value);
-    log.redactor.add(text);
+    if (!log.redactor.add(text)) log.line(`WARNING: secret ${id} is too short to be masked in logs`);
     known.forbid(id, text);
   }
   return known;

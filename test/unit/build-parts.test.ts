@@ -5,6 +5,7 @@ import { type Managed, resolveArgs } from "../../src/build/build-args.ts";
 import { BuildLog } from "../../src/build/build-log.ts";
 import { contextTar, openContext, walkContext } from "../../src/build/context.ts";
 import { developmentStage, parseDockerfile } from "../../src/build/dockerfile.ts";
+import { WordFinder } from "../../src/build/find-words.ts";
 import { PlainProgress } from "../../src/build/progress.ts";
 import { Redactor } from "../../src/build/redact.ts";
 import { shellQuote } from "../../src/shell-words.ts";
@@ -97,38 +98,150 @@ test("Dockerfile.dockerignore beats .dockerignore", async () => {
   expect(found).toEqual([".dockerignore", "Prod", "Prod.dockerignore", "a"]);
 });
 
-test("secrets are redacted by value wherever a line is cut, and short or plain values are left alone", async () => {
+test("secrets are redacted by value wherever a line is cut, and values that only look secret may be short", async () => {
   const stored: string[] = [];
   const shown: string[] = [];
   const log = new BuildLog(
     async (text) => void stored.push(text),
     (text) => void shown.push(text),
   );
-  log.redactor.addEnv({
+  const env = {
     DB_PASSWORD: "hunter2-and-more",
     PORT: "80",
+    AUTH: "true",
     API_KEY: "12345678",
-    GREETING: "hello-there-9",
-  });
-  log.line("using hunter2-and-more on 80 with 12345678 for hello-there-9");
+    HI: "hello-9",
+  };
+  for (const [name, value] of Object.entries(env)) log.redactor.addGuessed(name, value);
+  log.line("using hunter2-and-more on 80 with 12345678 for hello-9, true");
   log.line(`and ${Buffer.from("hunter2-and-more").toString("base64")} at https://user:pa55@host/x`);
-  log.line("\x1b[31mred\x1b[0m \x07bell");
+  log.line("https://ghp_0123456789@host/x https://user:p@ss@host/x ssh://git@host/x");
+  log.line("\x1b[31mred\x1b[0m \x07bell hunter2\x1b[1m-and-more");
   await log.flush();
   expect(stored.join("")).toBe(
-    "using [REDACTED] on 80 with 12345678 for hello-there-9\nand [REDACTED] at https://user:[REDACTED]@host/x\nred bell\n",
+    [
+      "using [REDACTED] on 80 with [REDACTED] for hello-9, true",
+      "and [REDACTED] at https://user:[REDACTED]@host/x",
+      "https://[REDACTED]@host/x https://user:[REDACTED]@host/x ssh://git@host/x",
+      "red bell [REDACTED]\n",
+    ].join("\n"),
   );
   expect(shown.join("")).toBe(stored.join(""));
 });
 
-test("a redacted text never holds a secret, whatever stands around it", () => {
-  const secret = "s3cr3t-Value!";
+test.each([
+  "abc",
+  "hunter",
+  "secretword",
+  "12345678",
+  "päss wörd",
+  "it's",
+  'quo"ted',
+  "<a&b>",
+  "q!('*)~",
+  " edges ",
+])("what was named a secret is masked whatever it is made of: %p", (secret) => {
+  const redactor = new Redactor();
+  expect(redactor.add(secret)).toBe(true);
+  const value = secret.trim();
+  const forms = [
+    value,
+    encodeURIComponent(value),
+    encodeURIComponent(value).replace(/%../g, (code) => code.toLowerCase()),
+    new URLSearchParams({ "": value }).toString().slice(1),
+    JSON.stringify(value).slice(1, -1),
+    value.replaceAll("'", "'\\''"),
+    Buffer.from(value).toString("base64"),
+    Buffer.from(`${value}\n`).toString("base64"),
+    Buffer.from(value).toString("base64url"),
+  ];
+  for (const form of forms) expect(redactor.redact(`<<${form}>>`)).toBe("<<[REDACTED]>>");
+});
+
+test("a secret of several lines is masked line by line, and as base64 breaks it", () => {
+  const redactor = new Redactor();
+  const body = Array.from({ length: 8 }, (_, i) => `line-${i}-${"x".repeat(50)}`);
+  const secret = `-----BEGIN KEY-----\r\n${body.join("\r\n")}\r\n}\r\n`;
+  redactor.add(secret);
+  for (const line of body) expect(redactor.redact(`#5 0.1   ${line}`)).toBe("#5 0.1   [REDACTED]");
+  expect(redactor.redact(JSON.stringify(secret.trim()))).toBe('"[REDACTED]"');
+  for (const columns of [76, 64])
+    for (const line of (
+      Buffer.from(secret)
+        .toString("base64")
+        .match(new RegExp(`.{1,${columns}}`, "g")) ?? []
+    ).slice(0, -1))
+      expect(redactor.redact(line)).toBe("[REDACTED]");
+  expect(redactor.redact("}")).toBe("}");
+});
+
+test("a secret inside of a login that is sent as base64 is masked, whoever's it is", () => {
+  for (const user of ["a", "me", "bob", "anna"]) {
+    const redactor = new Redactor();
+    redactor.add("s3cr3t-Value!");
+    const sent = redactor.redact(Buffer.from(`${user}:s3cr3t-Value!`).toString("base64"));
+    expect(Buffer.from(sent.replace("[REDACTED]", ""), "base64").toString()).not.toMatch(/cr3t|Valu/);
+  }
+});
+
+test("what is too short to be looked for is said to be", () => {
+  for (const secret of ["", "a", "ab", " a\n"]) expect(new Redactor().add(secret)).toBe(false);
+});
+
+test("a redacted text never holds a secret, whatever stands around it, and keeps all else", () => {
+  const secrets = fc.array(
+    fc.string({ minLength: 3, maxLength: 12, unit: fc.constantFrom(..."abAB1-=% ") }),
+    {
+      maxLength: 8,
+    },
+  );
+  const pieces = fc.array(fc.oneof(fc.string({ maxLength: 6 }), fc.nat(7)), { maxLength: 12 });
   fc.assert(
-    fc.property(fc.string(), fc.string(), (before, after) => {
+    fc.property(secrets, pieces, (values, parts) => {
       const redactor = new Redactor();
-      redactor.add(secret);
-      expect(redactor.redact(before + secret + after)).not.toContain(secret);
+      const named = values.filter((value) => redactor.add(value)).map((value) => value.trim());
+      const text = parts.map((part) => (typeof part === "string" ? part : (named[part] ?? ""))).join("");
+      const left = redactor.redact(text).split("[REDACTED]");
+      for (const value of named) for (const piece of left) expect(piece).not.toContain(value);
+      if (named.length === 0) expect(left.join("")).toBe(text);
     }),
   );
+});
+
+test("places of words are those that a search for each one finds", () => {
+  const word = fc.string({ minLength: 1, maxLength: 5, unit: fc.constantFrom("a", "b") });
+  fc.assert(
+    fc.property(
+      fc.array(word, { minLength: 1, maxLength: 6 }),
+      fc.string({ unit: fc.constantFrom("a", "b", "c") }),
+      (words, text) => {
+        const finder = new WordFinder();
+        for (const each of words) finder.add(each);
+        const covered = (at: number): boolean =>
+          words.some((each) => {
+            for (let from = Math.max(0, at - each.length + 1); from <= at; from++)
+              if (text.startsWith(each, from)) return true;
+            return false;
+          });
+        const found = finder.find(text);
+        for (let at = 0; at < text.length; at++)
+          expect(found.some(([from, to]) => from <= at && at < to)).toBe(covered(at));
+        for (const [i, [from]] of found.entries())
+          expect(from).toBeGreaterThanOrEqual(found[i - 1]?.[1] ?? 0);
+      },
+    ),
+  );
+});
+
+test("redacting is linear: secrets that share their beginnings cost a long line no more", () => {
+  const redactor = new Redactor();
+  for (let i = 0; i < 50; i++) redactor.add(`${"a".repeat(2000)}${i}`);
+  redactor.add(`${"ab".repeat(100_000)}!`);
+  const began = performance.now();
+  redactor.redact("a".repeat(2_000_000));
+  redactor.redact("://u:".repeat(200_000));
+  redactor.redact("Bearer ".repeat(200_000));
+  expect(performance.now() - began).toBeLessThan(5000);
 });
 
 test("BuildKit's progress becomes plain lines: partial messages are joined, repeated vertexes shown once", () => {
