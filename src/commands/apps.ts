@@ -1,13 +1,19 @@
+import type { FormerApp } from "../rack/rack.ts";
 import { table } from "../terminal/table.ts";
-import type { Command } from "./command.ts";
+import type { Command, Context, Input } from "./command.ts";
 import { json } from "./show.ts";
 
 export const apps: Command = {
   name: "apps",
   summary: "list apps",
+  flags: {
+    deleted: { type: "boolean", summary: "list deleted apps that have left data, and the ids it is under" },
+  },
   examples: ["davit apps", "davit apps -r west --json"],
   async run(input, context) {
-    const list = await (await context.rack()).apps();
+    const rack = await context.rack();
+    if (input.on("deleted")) return await listFormer(await rack.formerApps(), input, context);
+    const list = await rack.apps();
     if (input.on("json")) return json(context, list);
     context.stdout.print(
       table(
@@ -18,3 +24,9 @@ export const apps: Command = {
     );
   },
 };
+
+async function listFormer(former: FormerApp[], input: Input, context: Context): Promise<void> {
+  if (input.on("json")) return json(context, former);
+  const rows = former.map(({ id, name, deleted }) => [id, name, deleted]);
+  context.stdout.print(table(["ID", "APP", "DELETED"], rows, context.stdout.paint));
+}

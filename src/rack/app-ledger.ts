@@ -1,7 +1,10 @@
 import { DavitError } from "../errors.ts";
+import { check, Type } from "../schema.ts";
+import { pullSecret, resourceSecret } from "./app-secrets.ts";
 import type { LedgerDatabase } from "./database.ts";
+import { newId } from "./ids.ts";
 import { forgetMembers } from "./place-ledger.ts";
-import type { App } from "./rack.ts";
+import { type App, FormerApp } from "./rack.ts";
 import { appOf } from "./rows.ts";
 import { all, first, run, type Steps } from "./steps.ts";
 
@@ -24,14 +27,37 @@ export class AppLedger {
     return await this.#db.read(() => findApp(name));
   }
 
-  async create(name: string, generation = "3"): Promise<void> {
-    const created = await this.#db.write(() =>
-      run(
-        "INSERT INTO apps (name, generation, created) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-        ...[name, generation, this.#now().toISOString()],
-      ),
-    );
-    if (created === 0) throw new DavitError("exists", `app already exists: ${name}`);
+  /** What tells the app from others that had its name before, or will have it. */
+  async id(name: string): Promise<string> {
+    return await this.#db.read(() => idOf(name));
+  }
+
+  /** The ids of all apps. */
+  async ids(): Promise<string[]> {
+    const rows = await this.#db.read(() => all("SELECT id FROM apps"));
+    return rows.map((row) => check(IdRow, row, "the ledger's apps").id);
+  }
+
+  /** Makes an app under an id that no app had before; or under that of a former app, whose data is its own then. */
+  async create(name: string, generation = "3", id = newId("A"), former?: string): Promise<void> {
+    const created = this.#now().toISOString();
+    await this.#db.write(function* () {
+      if (former !== undefined && (yield* run("DELETE FROM former_apps WHERE id = ?", former)) === 0)
+        throw new DavitError("not-found", `no deleted app has left data under the id ${former}`, {
+          hint: "see `davit apps --deleted`",
+        });
+      const made = yield* run(
+        "INSERT INTO apps (name, id, generation, created) VALUES (?, ?, ?, ?) ON CONFLICT (name) DO NOTHING",
+        ...[name, former ?? id, generation, created],
+      );
+      if (made === 0) throw new DavitError("exists", `app already exists: ${name}`);
+    });
+  }
+
+  /** Deleted apps that may have left data, the latest first. */
+  async former(): Promise<FormerApp[]> {
+    const rows = await this.#db.read(() => all("SELECT * FROM former_apps ORDER BY deleted DESC, id"));
+    return rows.map((row) => check(FormerApp, row, "the ledger's former apps"));
   }
 
   async update(
@@ -55,9 +81,19 @@ export class AppLedger {
     });
   }
 
+  /** Removes the app with its records and its login for nodes. Its id is kept where data may be left under it. */
   async remove(name: string): Promise<void> {
+    const deleted = this.#now().toISOString();
     await this.#db.write(function* () {
       yield* requireRemovable(name);
+      const id = yield* idOf(name);
+      yield* run("DELETE FROM params WHERE name = ?", `.${pullSecret(id)}`);
+      yield* run(
+        `INSERT INTO former_apps (id, name, deleted) SELECT ?1, ?2, ?3 WHERE EXISTS (
+           SELECT 1 FROM apps WHERE name = ?2 AND release <> ''
+           UNION SELECT 1 FROM params WHERE substr(name, 1, length(?4)) = ?4)`,
+        ...[id, name, deleted, `.${resourceSecret(id, "")}`],
+      );
       yield* forgetMembers(name);
       yield* run("DELETE FROM apps WHERE name = ?", name);
     });
@@ -75,6 +111,14 @@ function* requireRemovable(name: string): Steps<void> {
     throw new DavitError("conflict", `Cannot delete app ${name}: it is currently updating`, {
       hint: `wait for it, or davit apps cancel ${name}`,
     });
+}
+
+const IdRow = Type.Object({ id: Type.String() });
+
+/** The app's id. */
+export function* idOf(name: string): Steps<string> {
+  yield* findApp(name);
+  return check(IdRow, yield* first("SELECT id FROM apps WHERE name = ?", name), "the ledger's apps").id;
 }
 
 export function* findApp(name: string): Steps<App> {

@@ -1,6 +1,6 @@
 import type { EmbeddedParts } from "./embedded-parts.ts";
 
-/** What facts of layer caches begin with; their values are when each was used last. */
+/** What facts of layer caches begin with. */
 const FACT = "cache ";
 const DAY = 24 * 60 * 60 * 1000;
 
@@ -10,7 +10,7 @@ export async function touchCaches(
   app: string,
   tags: readonly string[],
 ): Promise<void> {
-  for (const tag of tags) await ledger.setFact(`${FACT}${app}/${tag}`, ledger.now().toISOString());
+  for (const tag of tags) await ledger.appFacts.set(app, `${FACT}${tag}`, ledger.now().toISOString());
 }
 
 /** Drops layer caches that no build has used for BuildCacheRetentionDays, where BuildCacheCleanup says so. Returns how many. */
@@ -19,12 +19,11 @@ export async function expireCaches({ ledger, settings, collector }: EmbeddedPart
   const days = Number((await settings.param("BuildCacheRetentionDays")) || "30");
   const oldest = ledger.now().getTime() - days * DAY;
   let dropped = 0;
-  for (const { key, value } of await ledger.facts(FACT)) {
-    if (Date.parse(value) >= oldest) continue;
-    const [app = "", tag = ""] = key.slice(FACT.length).split("/");
+  for (const fact of await ledger.appFacts.beginning(FACT)) {
+    if (Date.parse(fact.value) >= oldest) continue;
     // Gone first, so that a build that begins now finds its cache again or makes a new one.
-    if (!(await ledger.dropFact(key, value))) continue;
-    if (await ledger.registry.deleteTag(app, tag)) dropped++;
+    if (!(await ledger.appFacts.drop(fact))) continue;
+    if (await ledger.registry.deleteTag(fact.app, fact.name.slice(FACT.length))) dropped++;
   }
   if (dropped > 0) await collector.run();
   return dropped;

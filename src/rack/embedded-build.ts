@@ -178,7 +178,8 @@ async function explained(
 ): Promise<BuildStep[]> {
   const { explainSteps } = await import("./step-notes.ts");
   const redact = (text: string): string => log.redactor.redact(text);
-  const options = { dir: parts.notes(app), build: id, noCache, redact };
+  const dir = parts.notes(await parts.ledger.apps.id(app));
+  const options = { dir, build: id, noCache, redact };
   return (await Promise.all(built.map((one) => explainSteps(one, options)))).flat();
 }
 

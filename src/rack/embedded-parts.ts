@@ -46,8 +46,8 @@ export interface EmbeddedParts {
   now: () => Date;
   env: Env;
   engine: (wish: EngineWish) => Promise<Engine>;
-  /** Where it is noted what an app's last builds were made from. */
-  notes(app: string): string;
+  /** Where it is noted what the last builds of the app with this id were made from. */
+  notes(id: string): string;
   /** Undefined where nothing was installed that could run releases. */
   runtime(): Promise<Runtime | undefined>;
   store(app: string): RackStore;
@@ -93,7 +93,7 @@ async function assemble(
   return {
     ...{ name, id, dir, seal, ledger, settings, logins, collector, random, env, engine },
     now: ledger.now,
-    notes: (app) => join(dir, "notes", app),
+    notes: (id) => join(dir, "notes", id),
     runtime: async () => {
       if (!openRuntime || (await settings.param(RUNTIME)) === "") return undefined;
       runtime ??= openRuntime({ id, name });

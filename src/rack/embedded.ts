@@ -15,7 +15,7 @@ import { EmbeddedRunning } from "./embedded-running.ts";
 import type { Event } from "./event-ledger.ts";
 import { followLog } from "./follow-log.ts";
 import { Home, LOCAL, noRack } from "./home.ts";
-import { checkName } from "./ids.ts";
+import { checkName, newId } from "./ids.ts";
 import { MOVING, type MoveOptions, moveContent } from "./mover.ts";
 import { routerDomain } from "./params.ts";
 import type { Promoting } from "./promoting.ts";
@@ -29,6 +29,7 @@ import type {
   BuildSource,
   Bundle,
   ExportOptions,
+  FormerApp,
   ImageRelay,
   ImportOptions,
   NewRelease,
@@ -206,23 +207,33 @@ export class EmbeddedRack implements Rack {
     await this.#settle();
     const router = await routerDomain(this.#parts);
     const app = { ...(await this.#parts.ledger.apps.find(name)), router };
-    const problem = await this.#parts.ledger.known(`unpromoted ${name}`);
+    const problem = await this.#parts.ledger.appFacts.known(name, "unpromoted");
     return problem === undefined ? app : { ...app, problem };
   }
 
-  async createApp(name: string, generation = GENERATION): Promise<App> {
-    await this.#parts.ledger.apps.create(checkName("app", name), generation);
-    return await this.#parts.ledger.apps.find(name);
+  /** What tells the app from others that had its name before, or will have it. */
+  async idOf(app: string): Promise<string> {
+    return await this.#parts.ledger.apps.id(app);
+  }
+
+  async createApp(name: string, generation = GENERATION, former?: string): Promise<App> {
+    const { apps } = this.#parts.ledger;
+    await apps.create(checkName("app", name), generation, newId("A", this.#parts.random), former);
+    return await apps.find(name);
+  }
+
+  async formerApps(): Promise<FormerApp[]> {
+    return await this.#parts.ledger.apps.former();
   }
 
   async deleteApp(name: string): Promise<void> {
-    const runtime = await this.#parts.runtime();
+    const [runtime, id] = [await this.#parts.runtime(), await this.#parts.ledger.apps.id(name)];
     await this.#settle();
     if (runtime) await this.#parts.ledger.apps.beginRemoval(name);
     await runtime?.remove(name);
     await this.#parts.ledger.apps.remove(name);
     if (runtime) await (await import("./routing.ts")).publishRoutes(this.#parts, runtime);
-    await rm(this.#parts.notes(name), { recursive: true, force: true });
+    await rm(this.#parts.notes(id), { recursive: true, force: true });
     await this.#parts.collector.run();
     await this.#parts.publish();
   }

@@ -7,8 +7,8 @@ export const secureRandom: RandomSource = (bytes) => {
   crypto.getRandomValues(bytes);
 };
 
-/** `B` or `R` and ten capitals, each letter equally likely. */
-export function newId(kind: "B" | "R", random: RandomSource = secureRandom): string {
+/** A kind's letter, of apps, builds or releases, and ten capitals, each equally likely. */
+export function newId(kind: "A" | "B" | "R", random: RandomSource = secureRandom): string {
   let id: string = kind;
   const bytes = new Uint8Array(32);
   while (id.length < 11) {

@@ -3,9 +3,11 @@ import { check, type Static, Type } from "../schema.ts";
 import { all, run, type Steps } from "./steps.ts";
 
 /** Every table of a ledger, each after those it refers to. */
-const TABLES = [
+export const TABLES = [
   "meta",
   "apps",
+  "app_facts",
+  "former_apps",
   "builds",
   "log_chunks",
   "releases",

@@ -1,4 +1,5 @@
 import { check, Type } from "../schema.ts";
+import { AppFactLedger } from "./app-fact-ledger.ts";
 import { AppLedger } from "./app-ledger.ts";
 import { BuildLedger } from "./build-ledger.ts";
 import { ContentLedger } from "./content-ledger.ts";
@@ -13,7 +14,16 @@ import { RegistryLedger } from "./registry-ledger.ts";
 import { ReleaseLedger } from "./release-ledger.ts";
 import type { Seal } from "./seal.ts";
 import { Settings } from "./settings.ts";
-import { all, first, run } from "./steps.ts";
+import { first, run } from "./steps.ts";
+
+/** What is known of the rack as a whole. What is known of an app is an `AppFact`, and goes with it. */
+export type RackFact =
+  | "id" // unguessable, for the rack's whole life
+  | "rack" // its name, in a database
+  | "key" // the id of the key that its secrets are sealed with
+  | "moving" // "yes" while content has yet to move
+  | "published" // the digest of the index.json that was written last
+  | "password-shown"; // who has shown the shared password
 
 export interface LedgerPlace {
   /** A file. */
@@ -29,6 +39,7 @@ export interface LedgerPlace {
  */
 export class Ledger {
   readonly apps: AppLedger;
+  readonly appFacts: AppFactLedger;
   readonly builds: BuildLedger;
   readonly releases: ReleaseLedger;
   readonly content: ContentLedger;
@@ -53,6 +64,7 @@ export class Ledger {
     this.leaders = new LeaderLedger(db, time);
     this.registry = new RegistryLedger(db, time);
     this.apps = new AppLedger(db, now);
+    this.appFacts = new AppFactLedger(db);
     this.releases = new ReleaseLedger(db, now);
     this.promotions = new PromotionLedger(db, time);
     this.builds = new BuildLedger(db, now);
@@ -75,12 +87,12 @@ export class Ledger {
   }
 
   /** A fact about the rack, if it is known. */
-  async known(key: string): Promise<string | undefined> {
+  async known(key: RackFact): Promise<string | undefined> {
     const row = await this.db.read(() => first("SELECT value FROM meta WHERE key = ?", key));
     return row === undefined ? undefined : check(Fact, row, "the ledger's facts").value;
   }
 
-  async setFact(key: string, value: string): Promise<void> {
+  async setFact(key: RackFact, value: string): Promise<void> {
     await this.db.write(() =>
       run(
         "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
@@ -90,21 +102,8 @@ export class Ledger {
     );
   }
 
-  /** Facts whose names begin so. */
-  async facts(prefix: string): Promise<{ key: string; value: string }[]> {
-    const rows = await this.db.read(() =>
-      all("SELECT key, value FROM meta WHERE substr(key, 1, length(?1)) = ?1 ORDER BY key", prefix),
-    );
-    return rows.map((row) => check(NamedFact, row, "the ledger's facts"));
-  }
-
-  /** Forgets a fact, unless it has changed meanwhile. */
-  async dropFact(key: string, value: string): Promise<boolean> {
-    return (await this.db.write(() => run("DELETE FROM meta WHERE key = ? AND value = ?", key, value))) > 0;
-  }
-
   /** A fact about the rack, made by `initial` the first time it is asked for. */
-  async fact(key: string, initial: () => string): Promise<string> {
+  async fact(key: RackFact, initial: () => string): Promise<string> {
     const known = await this.known(key);
     if (known !== undefined) return known;
     await this.db.write(() =>
@@ -115,7 +114,6 @@ export class Ledger {
 }
 
 const Fact = Type.Object({ value: Type.String() });
-const NamedFact = Type.Object({ key: Type.String(), value: Type.String() });
 
 async function openFile(path: string): Promise<LedgerDatabase> {
   const { SqliteDatabase } = await import("./sqlite-database.ts");

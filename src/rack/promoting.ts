@@ -55,7 +55,7 @@ async function carryOver(
   } catch (error) {
     const failure = unhappy(promotion, error, signal?.aborted ?? false);
     // Said before the app is running again: who waits for that looks for the reason next.
-    await parts.ledger.setFact(failedFact(app), failure.message);
+    await parts.ledger.appFacts.set(app, "unpromoted", failure.message);
     await goBack(parts, runtime, promotion).catch((cause: unknown) => {
       throw stuck(promotion, error, cause);
     });
@@ -84,11 +84,6 @@ async function tidy(
   const kept = [release, before].filter((id) => id !== "");
   const builds = await Promise.all(kept.map(async (id) => (await parts.ledger.releases.find(app, id)).build));
   await forgetImages(parts, runtime, app, builds);
-}
-
-/** Where it is noted why an app's last promotion failed. */
-export function failedFact(app: string): string {
-  return `unpromoted ${app}`;
 }
 
 /** Brings back what processes have left in between. */
@@ -200,5 +195,12 @@ async function runningApp(
   });
   const all = [...(await resources.services(runtime, manifest)), ...services, ...timers];
   const routed = (await routerSettings(parts)) !== undefined;
-  return { app, release: id, build: release.build, services: all, routed, inside };
+  return {
+    ...{ app, id: await parts.ledger.apps.id(app) },
+    release: id,
+    build: release.build,
+    services: all,
+    routed,
+    inside,
+  };
 }

@@ -1,6 +1,7 @@
 import { DavitError } from "../errors.ts";
 import { isAbandoned, ownerText, thisProcess } from "../owner.ts";
 import { check, type Static, Type } from "../schema.ts";
+import { dropAppFact } from "./app-fact-ledger.ts";
 import { findApp } from "./app-ledger.ts";
 import type { LedgerDatabase } from "./database.ts";
 import { requirePromotable } from "./release-ledger.ts";
@@ -54,7 +55,7 @@ export class PromotionLedger {
         ...[app, before, release, row.phase, row.owner, row.until],
       );
       yield* run("UPDATE apps SET status = 'updating' WHERE name = ?", app);
-      yield* run("DELETE FROM meta WHERE key = ?", `unpromoted ${app}`);
+      yield* dropAppFact(app, "unpromoted");
       return { ...row, before };
     });
   }

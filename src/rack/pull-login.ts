@@ -1,6 +1,7 @@
 import { timingSafeEqual } from "node:crypto";
 import type { RegistryAuth } from "../docker-api/images.ts";
 import { hasCode } from "../errors.ts";
+import { pullSecret } from "./app-secrets.ts";
 import type { EmbeddedParts } from "./embedded-parts.ts";
 
 const USER = "pull+";
@@ -10,11 +11,12 @@ const USER = "pull+";
  * pull again whenever Swarm moves a process, whether davit runs or not.
  */
 export async function pullLogin(
-  { settings }: Pick<EmbeddedParts, "settings">,
+  { ledger, settings }: Pick<EmbeddedParts, "ledger" | "settings">,
   app: string,
   serveraddress: string,
 ): Promise<RegistryAuth> {
-  return { username: `${USER}${app}`, password: await settings.secret(secretOf(app)), serveraddress };
+  const password = await settings.secret(pullSecret(await ledger.apps.id(app)));
+  return { username: `${USER}${app}`, password, serveraddress };
 }
 
 /** The app whose images a login may pull; undefined where it is none of these. */
@@ -24,14 +26,10 @@ export async function pullsOf(
 ): Promise<string | undefined> {
   if (!user.startsWith(USER)) return undefined;
   const app = user.slice(USER.length);
-  const known = await ledger.apps.find(app).catch((error: unknown) => {
+  const id = await ledger.apps.id(app).catch((error: unknown) => {
     if (!hasCode(error, "not-found")) throw error;
   });
-  if (!known) return undefined;
-  const [expected, given] = [Buffer.from(await settings.secret(secretOf(app))), Buffer.from(password)];
+  if (id === undefined) return undefined;
+  const [expected, given] = [Buffer.from(await settings.secret(pullSecret(id))), Buffer.from(password)];
   return expected.length === given.length && timingSafeEqual(expected, given) ? app : undefined;
-}
-
-function secretOf(app: string): string {
-  return `pull/${app}`;
 }

@@ -2,11 +2,11 @@ import { existsSync } from "node:fs";
 import { rename } from "node:fs/promises";
 import { DavitError } from "../errors.ts";
 import type { Env } from "./home.ts";
-import type { Ledger } from "./ledger.ts";
+import type { Ledger, RackFact } from "./ledger.ts";
 import { Seal } from "./seal.ts";
 
 /** The fact that names the key. */
-export const KEY_ID = "key";
+export const KEY_ID = "key" satisfies RackFact;
 
 /** Where a new key waits until the ledger is sealed with it. */
 export function nextKey(path: string): string {

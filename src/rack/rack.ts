@@ -26,6 +26,15 @@ export const App = Type.Object({
 });
 export type App = Static<typeof App>;
 
+/** A deleted app that may have left data: volumes, and the passwords of its resources. */
+export const FormerApp = Type.Object({
+  id: Type.String(),
+  name: Type.String(),
+  /** RFC 3339; "" where nobody knows. */
+  deleted: Type.String(),
+});
+export type FormerApp = Static<typeof FormerApp>;
+
 export const BuildStatus = Type.Union([
   Type.Literal("created"),
   Type.Literal("running"),
@@ -218,7 +227,10 @@ export interface Rack extends AsyncDisposable {
 
   apps(): Promise<App[]>;
   app(name: string): Promise<App>;
-  createApp(name: string, generation?: string): Promise<App>;
+  /** `former` is the id of a deleted app: what data it has left is the new app's. */
+  createApp(name: string, generation?: string, former?: string): Promise<App>;
+  /** Deleted apps that may have left data, the latest first. */
+  formerApps(): Promise<FormerApp[]>;
   deleteApp(name: string): Promise<void>;
   updateApp(name: string, update: AppUpdate): Promise<void>;
 

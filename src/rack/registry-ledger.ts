@@ -3,6 +3,7 @@ import { type Digest, parseDigest } from "../oci/digest.ts";
 import type { UploadNotes } from "../oci/upload-journal.ts";
 import { check, type Static, Type } from "../schema.ts";
 import type { LedgerDatabase } from "./database.ts";
+import { newId } from "./ids.ts";
 import { forgetMember, OWN } from "./place-ledger.ts";
 import { all, first, run, type Steps, type Value } from "./steps.ts";
 
@@ -48,7 +49,10 @@ export class RegistryLedger {
   async createRepository(name: string): Promise<void> {
     const created = new Date(this.#now()).toISOString();
     await this.#db.write(() =>
-      run("INSERT INTO apps (name, created) VALUES (?, ?) ON CONFLICT DO NOTHING", name, created),
+      run(
+        "INSERT INTO apps (name, id, created) VALUES (?, ?, ?) ON CONFLICT (name) DO NOTHING",
+        ...[name, newId("A"), created],
+      ),
     );
   }
 

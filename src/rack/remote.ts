@@ -9,22 +9,23 @@ import type { EmbeddedRack } from "./embedded.ts";
 import { Event } from "./event-ledger.ts";
 import type { Env } from "./home.ts";
 import type { MoveOptions } from "./mover.ts";
-import type {
-  App,
-  AppUpdate,
-  Build,
-  BuildEvents,
-  BuildOptions,
-  BuildSource,
-  Bundle,
-  ExportOptions,
-  ImageRelay,
-  ImportOptions,
-  NewRelease,
-  Rack,
-  Release,
-  System,
-  TokenRequest,
+import {
+  type App,
+  type AppUpdate,
+  type Build,
+  type BuildEvents,
+  type BuildOptions,
+  type BuildSource,
+  type Bundle,
+  type ExportOptions,
+  FormerApp,
+  type ImageRelay,
+  type ImportOptions,
+  type NewRelease,
+  type Rack,
+  type Release,
+  type System,
+  type TokenRequest,
 } from "./rack.ts";
 import { type RackAddress, RackClient } from "./rack-client.ts";
 import { remoteLog, runRemoteBuild } from "./remote-build.ts";
@@ -94,8 +95,14 @@ export class RemoteRack implements Rack {
     return appOf(await this.#client.json(WireApp, "GET", `/apps/${segment(name)}`));
   }
 
-  async createApp(name: string, generation?: string): Promise<App> {
-    return appOf(await this.#client.json(WireApp, "POST", "/apps", { form: { name, generation } }));
+  async createApp(name: string, generation?: string, former?: string): Promise<App> {
+    const form = { name, generation, "data-of": former };
+    return appOf(await this.#client.json(WireApp, "POST", "/apps", { form }));
+  }
+
+  async formerApps(): Promise<FormerApp[]> {
+    if (!(await this.#isDavit())) return [];
+    return await this.#client.json(Type.Array(FormerApp), "GET", "/system/apps/deleted");
   }
 
   async deleteApp(name: string): Promise<void> {

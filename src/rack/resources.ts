@@ -5,6 +5,7 @@ import type { Running as ServiceRunning } from "../manifest/running.ts";
 import { parseReference } from "../oci/reference.ts";
 import { resourceImage, resourceService, resourceUrl, resourceVariables } from "../runtime/resources.ts";
 import type { RunningService, Runtime } from "../runtime/runtime.ts";
+import { resourceSecret } from "./app-secrets.ts";
 import type { EmbeddedParts } from "./embedded-parts.ts";
 
 /**
@@ -31,9 +32,9 @@ export class AppResources {
     return given || resourceUrl(resource, await this.#password(resource));
   }
 
-  /** It lasts as its data does: longer than a release, and than the app. */
   async #password({ name }: Resource): Promise<string> {
-    return await this.#parts.settings.secret(`resource/${this.#app}/${name}`);
+    const id = await this.#parts.ledger.apps.id(this.#app);
+    return await this.#parts.settings.secret(resourceSecret(id, name));
   }
 
   async services(runtime: Runtime, { resources }: ConvoxYml): Promise<RunningService[]> {

@@ -1,5 +1,6 @@
 import type { Service } from "../manifest/convox-yml.ts";
 import { checkJson, Type } from "../schema.ts";
+import type { AppFact } from "./app-fact-ledger.ts";
 import type { EmbeddedParts } from "./embedded-parts.ts";
 import type { Scaling } from "./running.ts";
 
@@ -10,13 +11,13 @@ const Changed = Type.Object({
   memory: Type.Optional(Type.Integer({ minimum: 0 })),
 });
 
-export function scaleFact(app: string, service: string): string {
-  return `scale ${app}/${service}`;
+export function scaleFact(service: string): AppFact {
+  return `scale ${service}`;
 }
 
 /** What was set of a service. */
 export async function scalingOf({ ledger }: EmbeddedParts, app: string, service: string): Promise<Scaling> {
-  const text = await ledger.known(scaleFact(app, service));
+  const text = await ledger.appFacts.known(app, scaleFact(service));
   return text === undefined ? {} : checkJson(Changed, text, "the service's scale");
 }
 

@@ -1,6 +1,7 @@
 import { DavitError } from "../errors.ts";
 import { check, Type } from "../schema.ts";
 import type { LedgerDatabase } from "./database.ts";
+import type { RackFact } from "./ledger.ts";
 import { all, first, run, type Steps } from "./steps.ts";
 
 /** A secret at rest: its row and column, and what stands there. */
@@ -49,7 +50,7 @@ export class SecretLedger {
   async replace(
     before: readonly Sealed[],
     after: readonly string[],
-    keyFact: string,
+    keyFact: RackFact,
     keyId: string,
   ): Promise<void> {
     await this.#db.write(function* () {

@@ -96,9 +96,7 @@ export class ServedRack {
   #sweepMirrors(): void {
     this.#swept = performance.now();
     const sweep = async (): Promise<void> => {
-      const apps = await this.#parts.ledger.apps.list();
-      const names = apps.map(({ name }) => name);
-      await this.mirrors.sweep(names, this.#parts.now().getTime());
+      await this.mirrors.sweep(await this.#parts.ledger.apps.ids(), this.#parts.now().getTime());
     };
     void sweep().catch(() => undefined);
   }

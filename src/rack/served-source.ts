@@ -28,8 +28,8 @@ export async function findSource(
   const [, scheme, owner, key = ""] = /^(object|tree):\/\/([^/]*)\/(.+)$/.exec(url) ?? [];
   if (scheme === undefined) return await elsewhere(parts, url);
   if (owner !== app) throw new DavitError("denied", `the source belongs to app ${owner}`);
-  await parts.ledger.apps.find(app);
-  return scheme === "tree" ? mirrored(sources, app, key) : await uploaded(parts, sources, app, key);
+  const id = await parts.ledger.apps.id(app);
+  return scheme === "tree" ? mirrored(sources, id, key) : await uploaded(parts, sources, app, key);
 }
 
 async function uploaded(

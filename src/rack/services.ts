@@ -70,14 +70,15 @@ export async function scaleService(
     throw new DavitError("not-found", `no such service: ${service}`, {
       hint: `see \`davit services -a ${app}\``,
     });
-  const fact = scaleFact(app, service);
-  const [before, set] = [await parts.ledger.known(fact), await scalingOf(parts, app, service)];
-  await parts.ledger.setFact(fact, JSON.stringify({ ...set, ...change }));
+  const { appFacts } = parts.ledger;
+  const fact = scaleFact(service);
+  const [before, set] = [await appFacts.known(app, fact), await scalingOf(parts, app, service)];
+  await appFacts.set(app, fact, JSON.stringify({ ...set, ...change }));
   const { release } = await parts.ledger.apps.find(app);
   try {
     await (await startPromotion(parts, app, release, {})).done;
   } catch (error) {
-    await parts.ledger.setFact(fact, before ?? "{}");
+    await appFacts.set(app, fact, before ?? "{}");
     throw error;
   }
 }

@@ -37,7 +37,8 @@ interface Held {
 /**
  * Copies of the directories that apps are built from, each kept where it is from one
  * build to the next: clients send what differs, and engines are sent no more than that.
- * A mirror is only a saving. Whoever finds none free or whole sends all there is.
+ * A mirror is only a saving. Whoever finds none free or whole sends all there is. Apps
+ * are told apart by their ids: the next app of a name finds nothing of the one before.
  */
 export class SourceMirrors {
   readonly #dir: string;
@@ -66,7 +67,7 @@ export class SourceMirrors {
     return { mirror: slot, listings: [...listings], files: Buffer.from(files.bytes).toString("base64") };
   }
 
-  /** Brings a mirror to another state, and holds it until a build takes it. Returns its address. */
+  /** Brings a mirror to another state, and holds it until a build takes it. Returns the name it is held under. */
   async put(app: string, slot: string, root: Hash, delta: ByteStream, signal: AbortSignal): Promise<string> {
     const dir = this.#place(app, slot);
     if (this.#busy.has(dir)) throw busy();
@@ -86,7 +87,7 @@ export class SourceMirrors {
     const forget = setTimeout(() => this.take(app, id)?.[Symbol.dispose](), PATIENCE);
     forget.unref();
     this.#held.set(id, { app, slot, forget });
-    return `tree://${app}/${id}`;
+    return id;
   }
 
   /** Content that no mirror has come for is nobody's, once none of the app is being changed. */

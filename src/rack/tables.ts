@@ -4,8 +4,8 @@ import { DavitError } from "../errors.ts";
  * The ledger's tables. Migrations only add: an older davit can still read what
  * it knows, down to the version that `min_reader` names.
  */
-export const SCHEMA = 5;
-export const MIN_READER = 4;
+export const SCHEMA = 6;
+export const MIN_READER = 6;
 
 export function tooNew(name: string): DavitError {
   return new DavitError("unsupported", `Cannot open ${name}: it was written by a newer davit`, {
@@ -135,5 +135,29 @@ export const migrations: readonly string[] = [
     app TEXT PRIMARY KEY REFERENCES apps(name) ON DELETE CASCADE, before TEXT NOT NULL, release TEXT NOT NULL,
     phase TEXT NOT NULL, owner TEXT NOT NULL, until INTEGER NOT NULL
   ) STRICT;
+  `,
+  // An app is known by its id, so that nothing of it serves the next app of its name: an older davit
+  // would go by the name. What was sealed or kept for an app until now bears its name: that is its id.
+  `
+  ALTER TABLE apps ADD COLUMN id TEXT NOT NULL DEFAULT '';
+  UPDATE apps SET id = name;
+  CREATE UNIQUE INDEX apps_by_id ON apps (id);
+  CREATE TABLE app_facts (
+    app TEXT NOT NULL REFERENCES apps(name) ON DELETE CASCADE, name TEXT NOT NULL, value TEXT NOT NULL,
+    PRIMARY KEY (app, name)
+  ) STRICT;
+  INSERT INTO app_facts (app, name, value) SELECT apps.name, 'unpromoted', value
+    FROM meta JOIN apps ON key = 'unpromoted ' || apps.name;
+  INSERT INTO app_facts (app, name, value) SELECT apps.name, 'scale ' || substr(key, length(apps.name) + 8), value
+    FROM meta JOIN apps ON substr(key, 1, length(apps.name) + 7) = 'scale ' || apps.name || '/';
+  INSERT INTO app_facts (app, name, value) SELECT apps.name, 'cache ' || substr(key, length(apps.name) + 8), value
+    FROM meta JOIN apps ON substr(key, 1, length(apps.name) + 7) = 'cache ' || apps.name || '/';
+  DELETE FROM meta WHERE key LIKE 'unpromoted %' OR key LIKE 'scale %' OR key LIKE 'cache %';
+  CREATE TABLE former_apps (id TEXT PRIMARY KEY, name TEXT NOT NULL, deleted TEXT NOT NULL) STRICT;
+  INSERT INTO former_apps (id, name, deleted) SELECT DISTINCT owner, owner, '' FROM (
+    SELECT rtrim(rtrim(substr(name, 11), replace(substr(name, 11), '/', '')), '/') AS owner
+    FROM params WHERE name LIKE '.resource/%') AS owners
+    WHERE owner NOT IN (SELECT name FROM apps);
+  DELETE FROM pins WHERE lease NOT IN (SELECT id FROM leases);
   `,
 ];

@@ -48,7 +48,7 @@ export function serviceName(...parts: string[]): string {
 }
 
 /** A service as Swarm is told of it: https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Service/operation/ServiceCreate */
-export function serviceSpec(place: Place, { app, ...of }: RunningApp, running: RunningService): object {
+export function serviceSpec(place: Place, { app, id, ...of }: RunningApp, running: RunningService): object {
   const { service } = running;
   // What is to last must not change with each release.
   const release = running.lasting ? "" : of.release;
@@ -59,7 +59,7 @@ export function serviceSpec(place: Place, { app, ...of }: RunningApp, running: R
     Name: serviceName(place.name, app, service.name),
     Labels: { ...labels, [RELEASE]: release },
     TaskTemplate: {
-      ContainerSpec: containerSpec(place, { ...labels, [RELEASE]: release }, running),
+      ContainerSpec: containerSpec(place, id, { ...labels, [RELEASE]: release }, running),
       Resources: {
         ...(scale.memory > 0 ? { Limits: { MemoryBytes: scale.memory * MEGABYTE } } : {}),
         Reservations: { NanoCPUs: scale.cpu * 1_000_000, MemoryBytes: scale.memory * MEGABYTE },
@@ -95,6 +95,7 @@ function isHere({ here, service }: RunningService): boolean {
 
 function containerSpec(
   place: Place,
+  id: string,
   labels: Record<string, string>,
   { service, image, env, before }: RunningService,
 ): object {
@@ -111,7 +112,7 @@ function containerSpec(
     ...(health ? { Healthcheck: health } : {}),
     Mounts: [
       ...insideMount(place.inside, service, health !== undefined || before !== undefined),
-      ...running.volumes.map((volume) => mountOf(labels, volume)),
+      ...running.volumes.map((volume) => mountOf(labels, id, volume)),
     ],
   };
 }
@@ -140,11 +141,11 @@ function healthOf(port: string, { path, grace, interval, timeout, disabled }: He
 }
 
 /** A volume of the service's own, or a directory of the node's. */
-function mountOf(labels: Record<string, string>, volume: string): object {
+function mountOf(labels: Record<string, string>, id: string, volume: string): object {
   const [source = "", target = source] = volume.split(":");
   if (volume.includes(":") && source.startsWith("/")) return { Type: "bind", Source: source, Target: target };
   const name = volume.includes(":") ? source : target.replace(/^\/+/, "").replaceAll("/", "-");
-  const owner = [labels[RACK], labels[APP], labels[SERVICE], name].join("_");
+  const owner = [labels[RACK], id, labels[SERVICE], name].join("_");
   return { Type: "volume", Source: owner, Target: target, VolumeOptions: { Labels: labels } };
 }
 

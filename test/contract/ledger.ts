@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import type { Descriptor } from "../../src/oci/descriptor.ts";
 import { type Digest, digestOf } from "../../src/oci/digest.ts";
 import { mediaTypes } from "../../src/oci/media-types.ts";
+import { pullSecret, resourceSecret } from "../../src/rack/app-secrets.ts";
 import type { FinishedBuild, NewBuild } from "../../src/rack/build-ledger.ts";
 import type { Garbage } from "../../src/rack/garbage-ledger.ts";
 import { newId } from "../../src/rack/ids.ts";
@@ -43,6 +44,42 @@ export function testLedger(name: string, makeBox: () => Promise<LedgerBox>): voi
     await expect(ledger.apps.remove("a")).rejects.toThrow("app is locked");
     await ledger.apps.remove("b");
     await expect(ledger.apps.find("b")).rejects.toThrow("app not found: b");
+  });
+
+  sentence("what is known of an app and kept for it is never the next app's of its name", async (ledger) => {
+    using dir = tempDir();
+    const settings = ledger.settings(await Seal.open(dir.join("key"), undefined));
+    const names = [pullSecret, (id: string) => resourceSecret(id, "db")];
+    const secrets = async () => {
+      const id = await ledger.apps.id("shop");
+      return await Promise.all(names.map((name) => settings.secret(name(id))));
+    };
+    const first = await ledger.apps.id("shop");
+    const [pull, password] = await secrets();
+    await ledger.appFacts.set("shop", "scale web", "{}");
+    expect(await ledger.appFacts.beginning("scale ")).toEqual([
+      { app: "shop", name: "scale web", value: "{}" },
+    ]);
+    await ledger.apps.remove("shop");
+    expect(await ledger.appFacts.beginning("")).toEqual([]);
+    await expect(ledger.appFacts.set("shop", "scale web", "{}")).rejects.toThrow("app not found");
+    expect(await ledger.apps.former()).toMatchObject([{ id: first, name: "shop" }]);
+
+    await ledger.apps.create("shop");
+    const second = await ledger.apps.id("shop");
+    expect(second).not.toBe(first);
+    expect(await ledger.appFacts.known("shop", "scale web")).toBeUndefined();
+    for (const secret of await secrets()) expect([pull, password]).not.toContain(secret);
+
+    await expect(ledger.apps.create("shop", "3", "AOTHER", first)).rejects.toThrow("app already exists");
+    await expect(ledger.apps.create("other", "3", "AOTHER", second)).rejects.toThrow("no deleted app");
+    await ledger.apps.remove("shop");
+    await ledger.apps.create("shop", "3", "AOTHER", first);
+    expect(await ledger.apps.id("shop")).toBe(first);
+    const [freshPull, samePassword] = await secrets();
+    expect(freshPull).not.toBe(pull);
+    expect(samePassword).toBe(password);
+    expect((await ledger.apps.former()).map(({ id }) => id)).toEqual([second]);
   });
 
   sentence(

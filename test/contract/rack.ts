@@ -27,6 +27,8 @@ export function testRack(name: string, open: () => Promise<Rack>): void {
         expect(await codeOf(rack.createApp("shop"))).toBe("exists");
         await rack.deleteApp("about");
         expect(await codeOf(rack.app("about"))).toBe("not-found");
+        expect(await rack.formerApps()).toEqual([]);
+        expect(await codeOf(rack.createApp("about", "3", "ANONENONENO"))).toBe("not-found");
       }));
 
     test("app names that could not be a host's or are reserved are refused", () =>

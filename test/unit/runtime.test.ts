@@ -60,7 +60,7 @@ async function spec(name: string, yml = YML, place: Place = PLACE) {
     { SECRET: "s", OTHER: "o" },
     { app: "shop", build: "B1", description: "it", rack: "east", release: "R1" },
   );
-  const app = { app: "shop", release: "R1", build: "B1", services: [], routed: true };
+  const app = { app: "shop", id: "ASHOP", release: "R1", build: "B1", services: [], routed: true };
   return { env, spec: serviceSpec(place, app, { service, image: "sha256:1", env }) };
 }
 
@@ -81,7 +81,7 @@ test("convox.yml becomes a service's spec, with the rack's labels on all of it",
         },
         Mounts: [
           { Type: "volume", Source: "probe-volume", Target: "/.davit", ReadOnly: true },
-          { Type: "volume", Source: "rid_shop_web_data", Target: "/data" },
+          { Type: "volume", Source: "rid_ASHOP_web_data", Target: "/data" },
           { Type: "bind", Source: "/var/run/docker.sock", Target: "/socket" },
         ],
       },
@@ -204,7 +204,7 @@ test("a timer is a service of one process that waits for its time and then becom
   const [[timer], [service]] = [timers, services];
   if (!timer || !service) throw new Error("they are not there");
   const running = timerService(timer, { service, image: "sha256:1", env: { SERVICE: "web", A: "1" } });
-  const app = { app: "shop", release: "R1", build: "B1", services: [], routed: true };
+  const app = { app: "shop", id: "ASHOP", release: "R1", build: "B1", services: [], routed: true };
   expect(serviceSpec({ ...PLACE, router: "edge" }, app, running)).toMatchObject({
     Name: "east_shop_timer-nightly",
     Mode: { Replicated: { Replicas: 1 } },
@@ -229,7 +229,7 @@ test("a resource is the same service in every release, and tells its parts in va
   if (!database || !cache) throw new Error("they are not there");
   expect([database, cache].map(resourceImage)).toEqual(["postgres:15", "redis:7"]);
   const specs = ["R1", "R2"].map((release) => {
-    const app = { app: "shop", release, build: "B1", services: [], routed: true };
+    const app = { app: "shop", id: "ASHOP", release, build: "B1", services: [], routed: true };
     return serviceSpec(PLACE, app, { ...resourceService(database, "pw"), image: "sha256:1", lasting: true });
   });
   expect(specs[0]).toEqual(specs[1] ?? {});
@@ -240,7 +240,7 @@ test("a resource is the same service in every release, and tells its parts in va
       ContainerSpec: {
         Env: ["POSTGRES_USER=app", "POSTGRES_DB=app", "POSTGRES_PASSWORD=pw"],
         Healthcheck: { Test: ["CMD", "/.davit/probe", "5432"] },
-        Mounts: [{}, { Source: "rid_shop_resource-main-db_var-lib-postgresql-data" }],
+        Mounts: [{}, { Source: "rid_ASHOP_resource-main-db_var-lib-postgresql-data" }],
       },
       Networks: [{ Target: "net", Aliases: ["resource-main-db"] }],
     },

@@ -1,3 +1,4 @@
+import { DavitError } from "../../errors.ts";
 import { json, ok } from "../answer.ts";
 import { type RackCall, type Route, route } from "../route.ts";
 
@@ -14,12 +15,16 @@ export const apps: readonly Route[] = [
   ),
   route(
     "POST /apps",
-    async ({ rack, form }) => {
-      const app = await rack.createApp(form.text("name") ?? "", form.text("generation") ?? "3");
-      return json(app);
+    async ({ rack, form, visitor }) => {
+      // A former app's data is another's until an administrator says whose it is now.
+      const former = form.text("data-of") || undefined;
+      if (former !== undefined && !visitor.role.includes("a"))
+        throw new DavitError("denied", "you are unauthorized to access this");
+      return json(await rack.createApp(form.text("name") ?? "", form.text("generation") ?? "3", former));
     },
     { event: "app:create" },
   ),
+  route("GET /system/apps/deleted", async ({ rack }) => json(await rack.formerApps()), { right: "a" }),
   route("GET /apps/$app", async ({ rack, params: { app = "" } }) => json(await rack.app(app)), {
     deploy: true,
   }),

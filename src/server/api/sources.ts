@@ -7,17 +7,17 @@ export const sources: readonly Route[] = [
   route(
     "POST /apps/$app/sources",
     async ({ rack, served, request, url, params: { app = "" } }) => {
-      await rack.app(app);
       const before = url.searchParams.get("mirror") ?? "";
-      return json(await served.mirrors.ask(app, before, bodyOf(request)));
+      return json(await served.mirrors.ask(await rack.idOf(app), before, bodyOf(request)));
     },
     { raw: true, deploy: true },
   ),
   route(
     "POST /apps/$app/sources/$mirror/$root",
     async ({ rack, served, request, params: { app = "", mirror = "", root = "" } }) => {
-      await rack.app(app);
-      return json({ Url: await served.mirrors.put(app, mirror, root, bodyOf(request), request.signal) });
+      const id = await rack.idOf(app);
+      const held = await served.mirrors.put(id, mirror, root, bodyOf(request), request.signal);
+      return json({ Url: `tree://${app}/${held}` });
     },
     { raw: true, deploy: true },
   ),
