@@ -42,6 +42,7 @@ import { rackRekey } from "./rack-rekey.ts";
 import { rackRestore } from "./rack-restore.ts";
 import { rackStart } from "./rack-start.ts";
 import { rackToken } from "./rack-token.ts";
+import { rackTokens } from "./rack-tokens.ts";
 import { racks } from "./racks.ts";
 import { racksAdd } from "./racks-add.ts";
 import { racksRemove } from "./racks-remove.ts";
@@ -132,6 +133,7 @@ export const commands: readonly Command[] = [
   rackInstall,
   rackParams,
   rackToken,
+  rackTokens,
   rackBackup,
   rackRekey,
   rackRestore,

@@ -23,6 +23,13 @@ export class AppLedger {
     return (await this.#db.read(() => all("SELECT * FROM apps ORDER BY name"))).map(appOf);
   }
 
+  /** The names, of these, of apps that are older than ids: their ids are their names. */
+  async oldAmong(names: readonly string[]): Promise<string[]> {
+    const old = await this.#db.read(() => all("SELECT * FROM apps WHERE id = name"));
+    const known = new Set(old.map((row) => appOf(row).name));
+    return names.filter((name) => known.has(name));
+  }
+
   async find(name: string): Promise<App> {
     return await this.#db.read(() => findApp(name));
   }

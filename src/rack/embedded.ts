@@ -37,6 +37,7 @@ import type {
   Rack,
   Release,
   System,
+  TokenInfo,
   TokenRequest,
 } from "./rack.ts";
 import { Registry } from "./registry.ts";
@@ -45,7 +46,7 @@ import type { Running } from "./running.ts";
 import { ServedRack } from "./served-rack.ts";
 import type { RegistryLogin, Settings } from "./settings.ts";
 import { changeParams, describeRack } from "./system.ts";
-import { claimsFor, signToken } from "./tokens.ts";
+import { TokenDesk } from "./token-desk.ts";
 
 const GENERATION = "3";
 const DEFAULT_LIMIT = 10;
@@ -55,10 +56,13 @@ export class EmbeddedRack implements Rack {
   readonly name: string;
   readonly #parts: EmbeddedParts;
   readonly running: Running;
+  /** For the server's own use, as `settings`. */
+  readonly tokenDesk: TokenDesk;
 
   private constructor(parts: EmbeddedParts) {
     this.name = parts.name;
     this.#parts = parts;
+    this.tokenDesk = new TokenDesk(parts);
     this.running = new EmbeddedRunning(parts, (app) => this.app(app));
   }
 
@@ -113,8 +117,19 @@ export class EmbeddedRack implements Rack {
   }
 
   async createToken(wanted: TokenRequest): Promise<string> {
-    for (const app of wanted.apps ?? []) await this.#parts.ledger.apps.find(app);
-    return signToken(claimsFor(wanted, this.#parts.now()), await this.#parts.settings.secret("jwt"));
+    return await this.tokenDesk.issue(wanted);
+  }
+
+  async tokens(): Promise<TokenInfo[]> {
+    return await this.tokenDesk.list();
+  }
+
+  async revokeToken(id: string): Promise<void> {
+    await this.tokenDesk.revoke(id);
+  }
+
+  async revokeOlderTokens(): Promise<void> {
+    await this.tokenDesk.revokeOlder();
   }
 
   async relayImage(app: string, relay: ImageRelay): Promise<Build> {

@@ -7,8 +7,8 @@ export const secureRandom: RandomSource = (bytes) => {
   crypto.getRandomValues(bytes);
 };
 
-/** A kind's letter, of apps, builds or releases, and ten capitals, each equally likely. */
-export function newId(kind: "A" | "B" | "R", random: RandomSource = secureRandom): string {
+/** A kind's letter, of apps, builds, releases or tokens, and ten capitals, each equally likely. */
+export function newId(kind: "A" | "B" | "R" | "T", random: RandomSource = secureRandom): string {
   let id: string = kind;
   const bytes = new Uint8Array(32);
   while (id.length < 11) {

@@ -28,6 +28,9 @@ export const TABLES = [
   "grants",
   "events",
   "promotions",
+  "tokens",
+  "token_apps",
+  "registry_apps",
 ] as const;
 /** Rows that move at once. */
 const PAGE = 200;

@@ -15,6 +15,7 @@ import { ReleaseLedger } from "./release-ledger.ts";
 import type { Seal } from "./seal.ts";
 import { Settings } from "./settings.ts";
 import { first, run } from "./steps.ts";
+import { TokenLedger } from "./token-ledger.ts";
 
 /** What is known of the rack as a whole. What is known of an app is an `AppFact`, and goes with it. */
 export type RackFact =
@@ -23,7 +24,8 @@ export type RackFact =
   | "key" // the id of the key that its secrets are sealed with
   | "moving" // "yes" while content has yet to move
   | "published" // the digest of the index.json that was written last
-  | "password-shown"; // who has shown the shared password
+  | "password-shown" // who has shown the shared password
+  | "older-tokens"; // "revoked" where tokens without an id are refused
 
 export interface LedgerPlace {
   /** A file. */
@@ -50,6 +52,7 @@ export class Ledger {
   readonly registry: RegistryLedger;
   readonly objects: ObjectLedger;
   readonly events: EventLedger;
+  readonly tokens: TokenLedger;
   /** The clock of all who share it. */
   readonly now: () => Date;
   readonly db: LedgerDatabase;
@@ -70,6 +73,7 @@ export class Ledger {
     this.builds = new BuildLedger(db, now);
     this.objects = new ObjectLedger(db, time);
     this.events = new EventLedger(db, now);
+    this.tokens = new TokenLedger(db, time);
   }
 
   static async open({ path, url, now }: LedgerPlace): Promise<Ledger> {

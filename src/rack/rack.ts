@@ -105,6 +105,28 @@ export interface TokenRequest {
   name?: string;
 }
 
+/** A token that is good. Times are RFC 3339. */
+export const TokenInfo = Type.Object({
+  id: Type.String(),
+  /** Who it is for; "" where nobody said. */
+  name: Type.String(),
+  role: Type.Union([
+    Type.Literal("read"),
+    Type.Literal("write"),
+    Type.Literal("admin"),
+    Type.Literal("deploy"),
+  ]),
+  /** A deploy key's apps; empty for tokens of the whole rack. */
+  apps: Type.Array(Type.String()),
+  /** Who made it. */
+  maker: Type.String(),
+  created: Type.String(),
+  expires: Type.String(),
+  /** Its last use, to the minute; "" for none. */
+  used: Type.String(),
+});
+export type TokenInfo = Static<typeof TokenInfo>;
+
 export interface ImageRelay {
   image: string;
   credentials?: { username: string; password: string } | undefined;
@@ -275,6 +297,12 @@ export interface Rack extends AsyncDisposable {
   events(limit?: number): Promise<Event[]>;
   /** A password for others, of fewer rights and for some time. */
   createToken(wanted: TokenRequest): Promise<string>;
+  /** Those that are good, newest first. Tokens of davits that kept none on record are not among them. */
+  tokens(): Promise<TokenInfo[]>;
+  /** Refuses a token from the next request on, and those that were made with it. */
+  revokeToken(id: string): Promise<void>;
+  /** Refuses the tokens of davits that kept none on record. */
+  revokeOlderTokens(): Promise<void>;
   /** Makes a build of an image that is in a registry already. */
   relayImage(app: string, relay: ImageRelay): Promise<Build>;
 }

@@ -25,6 +25,7 @@ import {
   type Rack,
   type Release,
   type System,
+  TokenInfo,
   type TokenRequest,
 } from "./rack.ts";
 import { type RackAddress, RackClient } from "./rack-client.ts";
@@ -303,6 +304,26 @@ export class RemoteRack implements Rack {
   async createToken({ role, hours, apps, name }: TokenRequest): Promise<string> {
     const form = { role, durationInHour: String(hours), apps: apps?.join(","), name };
     return (await this.#client.json(Token, "POST", "/system/jwt/token", { form })).token;
+  }
+
+  async tokens(): Promise<TokenInfo[]> {
+    await this.#requireTokens();
+    return await this.#client.json(Type.Array(TokenInfo), "GET", "/system/jwt/tokens");
+  }
+
+  async revokeToken(id: string): Promise<void> {
+    await this.#requireTokens();
+    await this.#client.done("DELETE", `/system/jwt/tokens/${segment(id)}`);
+  }
+
+  async revokeOlderTokens(): Promise<void> {
+    await this.#requireTokens();
+    await this.#client.done("DELETE", "/system/jwt/older-tokens");
+  }
+
+  async #requireTokens(): Promise<void> {
+    if (await this.#isDavit()) return;
+    throw new DavitError("unsupported", `Cannot manage tokens of ${this.name}: a Convox rack lists none`);
   }
 
   async relayImage(app: string, relay: ImageRelay): Promise<Build> {

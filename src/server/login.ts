@@ -1,11 +1,11 @@
-import { reasonOf } from "../errors.ts";
+import { hasCode, reasonOf } from "../errors.ts";
 import type { EmbeddedRack } from "../rack/embedded.ts";
 import type { ServedRack } from "../rack/served-rack.ts";
-import { type Claims, readToken } from "../rack/tokens.ts";
+import type { TokenRole } from "../rack/tokens.ts";
 import { problem } from "./answer.ts";
 import { type Basic, basicOf, PasswordGate } from "./password.ts";
 
-export type Role = Claims["role"] | "pull";
+export type Role = TokenRole | "pull";
 
 /** Who is asking, and what for: a login of the whole rack, or of some apps, or of one build's images. */
 export interface Visitor {
@@ -16,49 +16,49 @@ export interface Visitor {
   apps?: readonly string[] | undefined;
   /** Only this build's images. */
   build?: string | undefined;
+  /** The token that was shown, if one was. */
+  token?: { id: string; role: TokenRole; until: number } | undefined;
 }
 
 export interface LoginOptions {
   rack: EmbeddedRack;
   served: ServedRack;
   password: string;
-  now?: () => Date;
 }
 
-/** Finds out who sends a request: by the rack's password, a token of ours, a build's push secret, or nodes' pull login. */
+/**
+ * Finds out who sends a request: by the rack's password, a token of ours, a build's push
+ * secret, or nodes' pull login. Right ones always get in, however many wrong ones come.
+ */
 export class Login {
   readonly #options: LoginOptions;
   readonly #gate: PasswordGate;
-  readonly #secret: string;
 
-  private constructor(options: LoginOptions, secret: string) {
+  constructor(options: LoginOptions) {
     this.#options = options;
     this.#gate = new PasswordGate(options.password);
-    this.#secret = secret;
-  }
-
-  static async open(options: LoginOptions): Promise<Login> {
-    return new Login(options, await options.rack.settings.secret("jwt"));
   }
 
   /** The visitor, or the answer that sends it away. */
   async visitor(request: Request, address: string): Promise<Visitor | Response> {
     const given = basicOf(request);
-    if (given?.user === "jwt") return this.#token(given.password);
+    if (given?.user === "jwt") return await this.#token(given.password);
     const granted = given && (await this.#granted(given));
     if (granted) return granted;
-    const refused = this.#gate.check(request, address);
+    const refused = await this.#gate.check(request, address);
     if (!refused) return { name: actorOf(request), role: "rwa" };
     return refused.status === 429
       ? problem(429, "too many wrong passwords", { "retry-after": "1" })
       : problem(401, "invalid authentication", { "www-authenticate": 'Basic realm="convox"' });
   }
 
-  #token(token: string): Visitor | Response {
+  /** Tokens are too long to be guessed: wrong ones are not counted. */
+  async #token(text: string): Promise<Visitor | Response> {
     try {
-      const { user, role, apps } = readToken(token, this.#secret, this.#options.now?.() ?? new Date());
-      return { name: user, role, apps };
+      const { id = "", name, role, apps, until } = await this.#options.rack.tokenDesk.read(text);
+      return { name, role, apps, token: { id, role, until } };
     } catch (error) {
+      if (!hasCode(error, "denied")) throw error;
       return problem(401, `invalid authentication: ${reasonOf(error)}`);
     }
   }
@@ -73,8 +73,9 @@ export class Login {
   }
 }
 
-/** Who the holder of the rack's password says to be. */
+/** The holder of the rack's password may say who it is; that is what it says, and no more. */
 function actorOf(request: Request): string {
-  const said = request.headers.get("convox-actor") ?? request.headers.get("x-convox-actor") ?? "";
-  return said.replace(/[^\w.@+:/ -]/g, "").slice(0, 100) || "rack-password";
+  const header = request.headers.get("convox-actor") ?? request.headers.get("x-convox-actor") ?? "";
+  const said = header.replace(/[^\w.@+:/ -]/g, "").slice(0, 100);
+  return said === "" ? "rack-password" : `rack-password (says ${said})`;
 }

@@ -1,34 +1,24 @@
 import { timingSafeEqual } from "node:crypto";
 import { digestOf } from "../oci/digest.ts";
-
-/** Wrong passwords that one address may try in a second. */
-const TRIES = 5;
+import { Guesses } from "./guesses.ts";
 
 /**
- * One password for everyone, by HTTP's basic scheme and any user name. Compared
- * in constant time; who guesses too fast has to wait.
+ * One password for everyone, by HTTP's basic scheme and any user name, compared in
+ * constant time. The right one always gets in; wrong ones are slowed.
  */
 export class PasswordGate {
   readonly #expected: Buffer;
-  readonly #failures = new Map<string, { count: number; since: number }>();
+  readonly #guesses = new Guesses();
 
   constructor(password: string) {
     this.#expected = fingerprint(password);
   }
 
   /** Undefined lets the request in. */
-  check(request: Request, address: string): Response | undefined {
-    const failures = this.#failures.get(address);
-    const recent = failures && performance.now() - failures.since < 1000 ? failures : undefined;
-    if (recent && recent.count >= TRIES) return refusal(429);
+  async check(request: Request, address: string): Promise<Response | undefined> {
     if (this.#holds(basicOf(request)?.password ?? "")) return undefined;
-    if (request.headers.has("authorization"))
-      this.#failures.set(address, {
-        count: (recent?.count ?? 0) + 1,
-        since: recent?.since ?? performance.now(),
-      });
-    if (this.#failures.size > 10_000) this.#failures.clear();
-    return refusal(401);
+    const isGuess = request.headers.has("authorization");
+    return refusal(isGuess && (await this.#guesses.wrong(address)) ? 429 : 401);
   }
 
   /** Some clients send a password as it stands in an address, percent-encoded. */
@@ -53,9 +43,14 @@ export interface Basic {
   password: string;
 }
 
+/** The longest `Authorization` that is read, in characters. */
+const LONGEST = 16_384;
+
 /** What HTTP's basic scheme says: https://www.rfc-editor.org/rfc/rfc7617 */
 export function basicOf(request: Request): Basic | undefined {
-  const [, encoded] = /^basic ([a-z0-9+/=]+)$/i.exec(request.headers.get("authorization") ?? "") ?? [];
+  const header = request.headers.get("authorization") ?? "";
+  if (header.length > LONGEST) return undefined;
+  const [, encoded] = /^basic ([a-z0-9+/=]+)$/i.exec(header) ?? [];
   if (encoded === undefined) return undefined;
   const pair = Buffer.from(encoded, "base64").toString("utf8");
   const colon = pair.indexOf(":");

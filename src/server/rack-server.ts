@@ -41,7 +41,7 @@ export async function serveRack(options: RackServerOptions): Promise<RegistrySer
   const lock = await ServerLock.take(dir);
   const served = rack.served(options.limits);
   const registry = rack.registry();
-  const login = await Login.open({ rack, served, password });
+  const login = new Login({ rack, served, password });
   const metrics = new Metrics(served);
   await served.start();
   await registry.start();

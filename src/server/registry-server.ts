@@ -42,7 +42,7 @@ export async function serveRegistry(options: RegistryServerOptions): Promise<Reg
       const { pathname } = new URL(request.url);
       if (pathname === "/check") return new Response("ok\n");
       if (!/^\/v2(\/|$)/.test(pathname)) return new Response("not found\n", { status: 404 });
-      return gate?.check(request, from) ?? (await registryApi(request, registry, ANYONE));
+      return (await gate?.check(request, from)) ?? (await registryApi(request, registry, ANYONE));
     },
   });
   if (isLocal(address)) await tuneLoopback();

@@ -139,6 +139,33 @@ export function testLedger(name: string, makeBox: () => Promise<LedgerBox>): voi
     },
   );
 
+  sentence("a token is known until it is revoked, with those that were made with it", async (ledger) => {
+    const token = (id: string, parent = "", apps: string[] = []) => ({
+      ...{ id, parent, apps, name: "ci", maker: "me", expires: Date.now() + HOUR },
+      role: apps.length > 0 ? ("deploy" as const) : ("rw" as const),
+    });
+    await ledger.apps.create("web");
+    for (const one of [token("A"), token("B", "A"), token("C", "B"), token("D", "", ["web", "shop"])])
+      await ledger.tokens.add(one);
+    await ledger.tokens.noteUse("A");
+    expect((await ledger.tokens.list()).map(({ id }) => id).sort()).toEqual(["A", "B", "C", "D"]);
+    expect(await ledger.tokens.find("D")).toMatchObject({ role: "deploy", apps: ["shop", "web"], used: 0 });
+    await ledger.tokens.revoke("A");
+    expect((await ledger.tokens.list()).map(({ id }) => id)).toEqual(["D"]);
+    expect(await ledger.tokens.find("C")).toBeUndefined();
+    await expect(ledger.tokens.revoke("A")).rejects.toThrow("no such token");
+  });
+
+  sentence("a deploy key ends with its app, and is none of the next app of that name", async (ledger) => {
+    await ledger.tokens.add({
+      ...{ id: "K", parent: "", apps: ["shop"], name: "ci", maker: "me", expires: Date.now() + HOUR },
+      role: "deploy",
+    });
+    await ledger.apps.remove("shop");
+    await ledger.apps.create("shop");
+    expect([await ledger.tokens.find("K"), await ledger.tokens.list()]).toEqual([undefined, []]);
+  });
+
   sentence("a build that has ended does not change any more", async (ledger) => {
     const { id } = await ledger.builds.create({ ...blank, id: newId("B"), app: "shop" });
     await ledger.builds.note("shop", id, { manifest: "services: {}\n", status: "running" });

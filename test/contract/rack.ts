@@ -220,6 +220,21 @@ export function testRack(name: string, open: () => Promise<Rack>): void {
       expect(await codeOf(rack.addRegistry({ ...hub, username: " " }))).toBe("invalid");
     });
 
+    test("tokens are listed with what they may do, until they are revoked", () =>
+      withApp(async (rack) => {
+        await rack.createToken({ role: "read", hours: 1, name: "reader" });
+        await rack.createToken({ role: "write", hours: 1, apps: ["shop"], name: "ci" });
+        const listed = await rack.tokens();
+        expect(listed.map(({ name, role, apps }) => [name, role, apps]).sort()).toEqual([
+          ["ci", "deploy", ["shop"]],
+          ["reader", "read", []],
+        ]);
+        for (const { id } of listed) await rack.revokeToken(id);
+        expect(await rack.tokens()).toEqual([]);
+        expect(await codeOf(rack.revokeToken("TNONENONENO"))).toBe("not-found");
+        await rack.revokeOlderTokens();
+      }));
+
     test("parameters have defaults, are set all or none, and go back to them", async () => {
       await using rack = await open();
       const param = async (name: string) => (await rack.system()).parameters[name];

@@ -168,7 +168,7 @@ test(
     const events = await remote.json(["events", "-l", "100"]);
     expect(events).toContainEqual(
       expect.objectContaining({
-        actor: "ci-deploy",
+        actor: expect.stringMatching(/^ci-deploy \(T[A-Z]{10}\)$/),
         action: "app:delete",
         status: "error",
         data: { app: "shop" },
@@ -183,7 +183,11 @@ test(
       }),
     );
     expect(events).toContainEqual(
-      expect.objectContaining({ actor: "ci-deploy", action: "build:create", status: "success" }),
+      expect.objectContaining({
+        actor: expect.stringMatching(/^ci-deploy \(T[A-Z]{10}\)$/),
+        action: "build:create",
+        status: "success",
+      }),
     );
     const reader = (await remote.ok(["rack", "token", "--role", "read"])).trim();
     const readOnly = { RACK_URL: remote.rack.at(`jwt:${reader}`) };

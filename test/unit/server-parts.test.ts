@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { X509Certificate } from "node:crypto";
 import { BuildQueue } from "../../src/rack/build-queue.ts";
-import { claimsFor, readToken, signToken } from "../../src/rack/tokens.ts";
+import { type Claims, claimsFor, readToken, requireWithin, signToken } from "../../src/rack/tokens.ts";
 import { splitArgs } from "../../src/server/api/builds.ts";
 import { makeCertificate } from "../../src/server/self-signed.ts";
 
@@ -19,7 +19,7 @@ test("build args that came joined are taken apart where a new one begins", () =>
 
 test("a token says what it was made for until it ends, and no changed one is taken", () => {
   const now = new Date("2026-01-01T00:00:00Z");
-  const token = signToken(claimsFor({ role: "write", hours: 1, name: "ci" }, now), "secret");
+  const token = signToken(claimsFor({ role: "write", hours: 1, name: "ci" }, "TAAAAAAAAAA", now), "secret");
   expect(readToken(token, "secret", now)).toMatchObject({ user: "ci-write", role: "rw" });
   expect(() => readToken(token, "other", now)).toThrow("signature is invalid");
   expect(() => readToken(token, "secret", new Date("2026-01-01T01:00:01Z"))).toThrow("token is expired");
@@ -31,7 +31,36 @@ test("a token says what it was made for until it ends, and no changed one is tak
   const none = Buffer.from(JSON.stringify({ alg: "none" })).toString("base64url");
   expect(() => readToken(`${none}.${forged}.`, "secret", now)).toThrow("signature is invalid");
   for (const hours of [0, 8761, 1.5])
-    expect(() => claimsFor({ role: "read", hours }, now)).toThrow("it lives from 1");
+    expect(() => claimsFor({ role: "read", hours }, "T", now)).toThrow("it lives from 1");
+});
+
+test("a token's name is a few plain characters", () => {
+  const now = new Date("2026-01-01T00:00:00Z");
+  const named = (name: string) => () => claimsFor({ role: "read", hours: 1, name }, "T", now);
+  for (const name of ["ci", "a.b@c", "x".repeat(63)]) expect(named(name)().user).toBe(`${name}-read`);
+  for (const name of ["", "a\nb", "\x1b[31mred", "a b", "-a", "x".repeat(64), "ä"])
+    expect(named(name)).toThrow("a name is letters");
+});
+
+test("a token makes none that may more than itself, or that outlives it", () => {
+  const now = new Date("2026-01-01T00:00:00Z");
+  const hour = 3_600_000;
+  const roles: Claims["role"][] = ["r", "rw", "rwa", "deploy"];
+  const made = (own: Claims["role"], role: Claims["role"], hours: number): boolean => {
+    const claims = { user: "x", role, expiresAt: now.getTime() / 1000 + hours * 3600 };
+    const token = { id: "T", role: own, until: now.getTime() + 2 * hour };
+    try {
+      requireWithin(claims, { name: "x", token }, now);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  const table = Object.fromEntries(
+    roles.map((own) => [own, roles.filter((role) => made(own, role, 1)).join(" ")]),
+  );
+  expect(table).toEqual({ r: "r", rw: "r rw deploy", rwa: "r rw rwa deploy", deploy: "" });
+  expect([made("rwa", "r", 2), made("rwa", "r", 3)]).toEqual([true, false]);
 });
 
 test("the app with the fewest running builds goes next, and only so many wait", async () => {

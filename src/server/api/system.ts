@@ -1,5 +1,6 @@
 import type { Bytes } from "../../bytes.ts";
 import { DavitError } from "../../errors.ts";
+import type { TokenRequest } from "../../rack/rack.ts";
 import { json, ok, problem } from "../answer.ts";
 import { type RackCall, type Route, route, telling } from "../route.ts";
 
@@ -22,7 +23,25 @@ export const system: readonly Route[] = [
   ),
   route("GET /system/processes", async () => json([])),
   route("GET /system/releases", async () => problem(501, "release history is unavailable")),
-  route("POST /system/jwt/token", issueToken, { right: "w" }),
+  route("POST /system/jwt/token", issueToken),
+  // davit's own.
+  route("GET /system/jwt/tokens", async ({ rack }) => json(await rack.tokens()), { right: "a" }),
+  route(
+    "DELETE /system/jwt/tokens/$id",
+    async ({ rack, params: { id = "" } }) => {
+      await rack.revokeToken(id);
+      return ok();
+    },
+    { right: "a", event: "token:revoke" },
+  ),
+  route(
+    "DELETE /system/jwt/older-tokens",
+    async ({ rack }) => {
+      await rack.revokeOlderTokens();
+      return ok();
+    },
+    { right: "a", event: "token:revoke-older" },
+  ),
   route("GET /registries", async ({ rack }) => json(await rack.registries()), { right: "w" }),
   route(
     "POST /registries",
@@ -95,11 +114,12 @@ async function issueToken({ form, visitor, rack }: RackCall): Promise<Response> 
   if (role === "admin" && visitor.role !== "rwa")
     throw new DavitError("denied", "you are unauthorized to access this");
   const [apps, name] = [form.text("apps"), form.text("name")];
-  const token = await rack.createToken({
+  const wanted: TokenRequest = {
     ...{ role, hours },
     ...(apps === undefined ? {} : { apps: apps.split(",").filter((app) => app !== "") }),
     ...(name ? { name } : {}),
-  });
+  };
+  const token = await rack.tokenDesk.issue(wanted, visitor);
   const data = { role, hours: String(hours), ...(apps === undefined ? {} : { apps }) };
   await rack.note({ actor: visitor.name, action: "token:create", status: "success", error: "", data });
   return json({ token });
