@@ -39,6 +39,11 @@ function readResource(reader: YamlReader, { key, value }: Pair): Resource {
   };
 }
 
+/** The name of a resource's service, and the host name that other services reach it by. */
+export function resourceHost(name: string): string {
+  return `resource-${name}`;
+}
+
 /** `NAME`, told as `NAME_URL`; or `NAME:VARIABLE`. */
 export function linkOf(text: string): ResourceLink {
   const [resource = "", variable = variableOf(resource)] = text.split(/:(.*)/s);

@@ -60,7 +60,7 @@ export function readRunning(reader: YamlReader, service: YAMLMap | undefined): R
     domains: reader
       .texts(service && reader.value(service, "domain"))
       .flatMap((text) => text.split(","))
-      .map((text) => text.trim())
+      .map((text) => text.trim().toLowerCase())
       .filter(Boolean),
     health: readHealth(reader, service),
     ports: readPorts(reader, service),

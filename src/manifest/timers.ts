@@ -14,6 +14,11 @@ export interface Timer {
   line: number;
 }
 
+/** The name of a timer's service. */
+export function timerName(name: string): string {
+  return `timer-${name}`;
+}
+
 export function readTimers(reader: YamlReader, root: YAMLMap): Timer[] {
   return (reader.map(root, "timers")?.items ?? []).map((pair) => readTimer(reader, pair));
 }

@@ -1,6 +1,6 @@
 import { DavitError } from "../errors.ts";
 import { type ConvoxYml, loadConvoxYml } from "../manifest/convox-yml.ts";
-import { resourceHost } from "../runtime/resources.ts";
+import { resourceHost } from "../manifest/resources.ts";
 import { hostOf, isRouted } from "../runtime/router-config.ts";
 import type { EmbeddedParts } from "./embedded-parts.ts";
 import { parseEnv } from "./env-text.ts";

@@ -1,6 +1,6 @@
 import { DavitError } from "../errors.ts";
 import type { Service } from "../manifest/convox-yml.ts";
-import { type Resource, variableOf } from "../manifest/resources.ts";
+import { type Resource, resourceHost, variableOf } from "../manifest/resources.ts";
 
 interface Kind {
   /** Of Docker Hub. */
@@ -64,11 +64,6 @@ function kindOf({ name, type }: Resource): Kind {
       hint: `it runs ${Object.keys(KINDS).join(", ")}; or set ${variableOf(name)} in the app's env to one that runs elsewhere`,
     },
   );
-}
-
-/** What it is called among services, and what others reach it by. */
-export function resourceHost(name: string): string {
-  return `resource-${name}`;
 }
 
 /** A name that an engine knows it by, or can pull. */

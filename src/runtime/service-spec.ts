@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import type { Service } from "../manifest/convox-yml.ts";
 import type { Health } from "../manifest/running.ts";
+import { parseVolume } from "../manifest/volume.ts";
 import { shellWords } from "../shell-words.ts";
 import { INSIDE_SERVICE } from "./inside/service.ts";
 import { INSIDE } from "./inside/volume.ts";
@@ -88,9 +89,7 @@ export function serviceSpec(place: Place, { app, id, ...of }: RunningApp, runnin
 /** What has a volume of its own is where that is; other nodes would give it an empty one. */
 function isHere({ here, service }: RunningService): boolean {
   const { agent, volumes } = service.running;
-  return (
-    here === true || (!agent && volumes.some((volume) => !volume.startsWith("/") || !volume.includes(":")))
-  );
+  return here === true || (!agent && volumes.some((volume) => parseVolume(volume).kind === "own"));
 }
 
 function containerSpec(
@@ -141,12 +140,13 @@ function healthOf(port: string, { path, grace, interval, timeout, disabled }: He
 }
 
 /** A volume of the service's own, or a directory of the node's. */
-function mountOf(labels: Record<string, string>, id: string, volume: string): object {
-  const [source = "", target = source] = volume.split(":");
-  if (volume.includes(":") && source.startsWith("/")) return { Type: "bind", Source: source, Target: target };
-  const name = volume.includes(":") ? source : target.replace(/^\/+/, "").replaceAll("/", "-");
-  const owner = [labels[RACK], id, labels[SERVICE], name].join("_");
-  return { Type: "volume", Source: owner, Target: target, VolumeOptions: { Labels: labels } };
+function mountOf(labels: Record<string, string>, text: string): object {
+  const { kind, source, target, readOnly } = parseVolume(text);
+  const mount = { Target: target, ...(readOnly ? { ReadOnly: true } : {}) };
+  if (kind === "host") return { Type: "bind", Source: source, ...mount };
+  // No name before the last has a `_`, so no two services share one.
+  const owner = [labels[RACK], labels[APP], labels[SERVICE], source].join("_");
+  return { Type: "volume", Source: owner, ...mount, VolumeOptions: { Labels: labels } };
 }
 
 /** As many at once as `deployment` lets be more, or less, than the count. */

@@ -1,13 +1,8 @@
 import { DavitError } from "../errors.ts";
 import { parseSchedule } from "../manifest/schedule.ts";
-import type { Timer } from "../manifest/timers.ts";
+import { type Timer, timerName } from "../manifest/timers.ts";
 import { INSIDE } from "./inside/volume.ts";
 import type { RunningService } from "./runtime.ts";
-
-/** What it is called among services. */
-export function timerName(name: string): string {
-  return `timer-${name}`;
-}
 
 /**
  * A timer as a service of its app: a process that waits for its time and then becomes the

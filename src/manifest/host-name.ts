@@ -1,0 +1,23 @@
+/** The longest name of a host, and of one part of it: RFC 1123. */
+const LONGEST = 253;
+const LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
+
+/**
+ * Why a text is no name that a router could answer for, or undefined. The name is in lower
+ * case; `*.` may stand for its first part, where two more follow.
+ */
+export function hostNameFault(name: string): string | undefined {
+  if (name.length > LONGEST) return "it is longer than 253 characters";
+  const wild = name.startsWith("*.");
+  const labels = (wild ? name.slice(2) : name).split(".");
+  const bad = labels.find((label) => !LABEL.test(label));
+  if (bad !== undefined) return `${JSON.stringify(bad.slice(0, 70))} is no part of a host name`;
+  if (/^\d+$/.test(labels.at(-1) ?? "")) return "it is an address, not a name";
+  if (wild && labels.length < 2) return "a wildcard needs two parts after it";
+  return undefined;
+}
+
+/** Whether a wildcard's names include another name, or two names are the same. */
+export function covers(name: string, other: string): boolean {
+  return name === other || (name.startsWith("*.") && name.slice(2) === other.slice(other.indexOf(".") + 1));
+}
