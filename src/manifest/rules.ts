@@ -40,8 +40,7 @@ function serviceFaults({ name, line, port, running }: Service): Fault[] {
   const number = Number(port.slice(port.indexOf(":") + 1));
   if (port !== "" && !isPort(number)) found.push(`port ${JSON.stringify(port)} is not from 1 to 65535`);
   for (const one of running.ports)
-    if (!isPort(Number.parseInt(one, 10)))
-      found.push(`port ${JSON.stringify(one)} is not from 1 to 65535`);
+    if (!isPort(Number.parseInt(one, 10))) found.push(`port ${JSON.stringify(one)} is not from 1 to 65535`);
   const targets = new Set<string>();
   for (const volume of running.volumes) {
     const target = trimSlash(parseVolume(volume).target);
@@ -64,8 +63,7 @@ function domainFaults(services: readonly Service[]): Fault[] {
       const [fault, owner] = [hostNameFault(domain), owners.get(domain)];
       owners.set(domain, name);
       const shown = JSON.stringify(domain.slice(0, 100));
-      if (fault !== undefined)
-        found.push({ line, message: `service ${name}: domain ${shown}: ${fault}` });
+      if (fault !== undefined) found.push({ line, message: `service ${name}: domain ${shown}: ${fault}` });
       else if (owner !== undefined)
         found.push({
           line,

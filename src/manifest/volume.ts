@@ -48,7 +48,13 @@ const OURS = "/.davit";
 export function isPlainPath(path: string): boolean {
   if (!path.startsWith("/") || hasControls(path)) return false;
   const inner = trimSlash(path);
-  return inner === "/" || !inner.slice(1).split("/").some((part) => ["", ".", ".."].includes(part));
+  return (
+    inner === "/" ||
+    !inner
+      .slice(1)
+      .split("/")
+      .some((part) => ["", ".", ".."].includes(part))
+  );
 }
 
 function hasControls(text: string): boolean {

@@ -21,7 +21,7 @@ export function newId(kind: "A" | "B" | "R" | "T", random: RandomSource = secure
 
 /** Names of racks, apps and services. */
 const NAME = /^[a-z][a-z0-9-]*$/;
-const RESERVED = ["rack", "system"];
+const RESERVED = ["rack", "system", "router"];
 const LONGEST = 63;
 
 export function checkName(kind: "rack" | "app" | "service", name: string): string {

@@ -1,5 +1,6 @@
 import { DavitError } from "../errors.ts";
 import { parseReference } from "../oci/reference.ts";
+import { checkConsent } from "./consent.ts";
 import type { Settings } from "./settings.ts";
 
 /**
@@ -86,6 +87,7 @@ export function checkParams(changes: Record<string, string>): void {
         `Cannot set parameter ${JSON.stringify(name.slice(0, 100))}: it is no name`,
       );
     if (name === REGISTRY && value !== "") checkPrefix(value);
+    checkConsent(name, value);
     const rule = RULES[name];
     if (value !== "" && rule && !rule.like.test(value))
       throw new DavitError(

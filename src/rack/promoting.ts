@@ -3,6 +3,7 @@ import { loadConvoxYml } from "../manifest/convox-yml.ts";
 import { environmentOf } from "../runtime/environment.ts";
 import type { RunningApp, RunningService, Runtime } from "../runtime/runtime.ts";
 import { timerService } from "../runtime/timers.ts";
+import { admit } from "./admission.ts";
 import type { EmbeddedParts } from "./embedded-parts.ts";
 import { parseEnv } from "./env-text.ts";
 import type { Promotion } from "./promotion-ledger.ts";
@@ -32,6 +33,7 @@ export async function startPromotion(
 ): Promise<Promoting> {
   const runtime = await requireRuntime(parts);
   await settlePromotions(parts);
+  await admit(parts, app, id);
   const promotion = await parts.ledger.promotions.begin(app, id);
   const done = alive(parts, promotion, (cancelled) =>
     carryOver(parts, runtime, promotion, options, cancelled),
@@ -158,6 +160,7 @@ export async function releaseToRun(
   id: string,
 ): Promise<{ runtime: Runtime; running: RunningApp }> {
   const runtime = await requireRuntime(parts);
+  if ((await parts.ledger.apps.find(app)).release !== id) await admit(parts, app, id, "run");
   return { runtime, running: await runningApp(parts, runtime, app, id) };
 }
 

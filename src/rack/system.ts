@@ -1,3 +1,4 @@
+import { isConsent, withAdditions } from "./consent.ts";
 import type { EmbeddedParts } from "./embedded-parts.ts";
 import { MOVING } from "./mover.ts";
 import { checkParams, effectiveParams, isRouterParam, REGISTRY, routerDomain } from "./params.ts";
@@ -21,7 +22,14 @@ export async function describeRack({ name, settings, ledger }: EmbeddedParts): P
 }
 
 /** Changes parameters, all or none, and what depends on them. */
-export async function changeParams(parts: EmbeddedParts, changes: Record<string, string>): Promise<void> {
+export async function changeParams(parts: EmbeddedParts, wanted: Record<string, string>): Promise<void> {
+  const params = await parts.settings.params();
+  const changes = Object.fromEntries(
+    Object.entries(wanted).map(([name, value]) => [
+      name,
+      isConsent(name) ? withAdditions(params[name] ?? "", value) : value,
+    ]),
+  );
   checkParams(changes);
   const prefix = changes[REGISTRY];
   if (prefix) await claim(parts, prefix);

@@ -56,7 +56,7 @@ export class OneOffs {
         Init: init,
         NetworkMode: network,
         AutoRemove: to === undefined,
-        Memory: (more.memory ?? scale.memory) * 1024 * 1024,
+        Memory: (more.memory || scale.memory) * 1024 * 1024,
         // Of 1024 for each processor, when others want it too.
         CpuShares: Math.max(2, Math.round(((more.cpu ?? scale.cpu) * 1024) / 1000)),
       },

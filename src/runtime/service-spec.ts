@@ -140,12 +140,12 @@ function healthOf(port: string, { path, grace, interval, timeout, disabled }: He
 }
 
 /** A volume of the service's own, or a directory of the node's. */
-function mountOf(labels: Record<string, string>, text: string): object {
+function mountOf(labels: Record<string, string>, id: string, text: string): object {
   const { kind, source, target, readOnly } = parseVolume(text);
   const mount = { Target: target, ...(readOnly ? { ReadOnly: true } : {}) };
   if (kind === "host") return { Type: "bind", Source: source, ...mount };
   // No name before the last has a `_`, so no two services share one.
-  const owner = [labels[RACK], labels[APP], labels[SERVICE], source].join("_");
+  const owner = [labels[RACK], id, labels[SERVICE], source].join("_");
   return { Type: "volume", Source: owner, ...mount, VolumeOptions: { Labels: labels } };
 }
 
