@@ -1,5 +1,5 @@
 import { hostname } from "node:os";
-import { basename, resolve } from "node:path";
+import { basename } from "node:path";
 import { BinaryWriter } from "@bufbuild/protobuf/wire";
 import { decode } from "../bytes.ts";
 import { decodeBytes } from "../docker-api/bytes-message.ts";
@@ -29,7 +29,7 @@ export async function openBuildSession(client: EngineClient, parts: SessionParts
 }
 
 export function sessionName({ context }: SessionParts): SessionName {
-  const root = resolve(context.root);
+  const root = context.root.path;
   const key = new Bun.CryptoHasher("sha256").update(`${hostname()}:${root}`).digest("hex");
   return { name: basename(root), key };
 }

@@ -14,6 +14,7 @@ import { ingestDockerSave, putImage } from "../oci/docker-save.ts";
 import { GzipPool } from "../oci/gzip-pool.ts";
 import { MAX_MANIFEST } from "../oci/manifest.ts";
 import type { Store } from "../oci/store.ts";
+import { Root } from "../root.ts";
 import { checkJson, Type } from "../schema.ts";
 import { sessionMethods, sessionName } from "./build-session.ts";
 import { openContext } from "./context.ts";
@@ -188,7 +189,7 @@ async function probe(daemon: Buildkitd, build: EngineBuild): Promise<boolean> {
   try {
     return await registry.isReachedBy(async (name) => {
       await writeFile(join(dir, "Dockerfile"), `FROM ${name}\n`);
-      const context = await openContext(dir, "Dockerfile");
+      const context = await openContext(await Root.open(dir), "Dockerfile");
       const quiet = {
         ...build,
         platforms: [],

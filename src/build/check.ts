@@ -1,13 +1,13 @@
-import { readFile } from "node:fs/promises";
-import { join, resolve, sep } from "node:path";
-import { DavitError, reasonOf, systemError } from "../errors.ts";
+import { join } from "node:path";
+import { DavitError, hasCode, reasonOf } from "../errors.ts";
 import { parseConvoxYml, type Service } from "../manifest/convox-yml.ts";
 import { faultsOf } from "../manifest/rules.ts";
 import type { Mistake } from "../manifest/yaml-reader.ts";
+import type { Root } from "../root.ts";
 import { parseBuildArg } from "./build-args.ts";
 import { openContext, walkContext } from "./context.ts";
 import { parseDockerfile } from "./dockerfile.ts";
-import { requireProject } from "./project.ts";
+import { Project } from "./project.ts";
 
 export interface CheckReport {
   services: {
@@ -26,11 +26,8 @@ export interface CheckReport {
 
 /** Reads everything a build would read, builds nothing, and collects every mistake instead of stopping at the first. */
 export async function checkProject(dir: string, file: string, buildArgs: string[]): Promise<CheckReport> {
-  await requireProject(dir, file);
-  const path = join(dir, file);
-  const text = await readFile(path, "utf8").catch((error: unknown) => {
-    throw systemError(`Cannot read ${path}`, error);
-  });
+  const project = await Project.openOwn(dir, file);
+  const text = await project.readManifest();
   const given = buildArgs.map(parseBuildArg);
   const env = Object.fromEntries(
     given.flatMap(({ name, value }) => (value === undefined ? [] : [[name, value]])),
@@ -41,7 +38,7 @@ export async function checkProject(dir: string, file: string, buildArgs: string[
   const context = { files: 0, bytes: 0 };
   const seen = new Set<string>();
   for (const service of manifest.services)
-    await checkService(dir, file, service, { mistakes, declared, context, seen });
+    await checkService(project.root, file, service, { mistakes, declared, context, seen });
   if (mistakes.length === 0)
     for (const { name } of given)
       if (!declared.has(name))
@@ -67,26 +64,18 @@ interface Findings {
   seen: Set<string>;
 }
 
-async function checkService(dir: string, file: string, service: Service, found: Findings): Promise<void> {
+async function checkService(dir: Root, file: string, service: Service, found: Findings): Promise<void> {
   if (!service.build) return;
   const { path, manifest } = service.build;
-  const root = resolve(dir, path);
-  if (root !== resolve(dir) && !root.startsWith(resolve(dir) + sep)) {
-    found.mistakes.push({
-      file,
-      line: service.line,
-      message: `service ${service.name}: ${path} is outside of the project`,
-    });
-    return;
-  }
   const dockerfile = join(path, manifest);
-  const text = await readFile(join(root, manifest), "utf8").catch(() => undefined);
-  if (text === undefined) {
-    found.mistakes.push({
-      file,
-      line: service.line,
-      message: `service ${service.name}: there is no ${dockerfile}`,
-    });
+  let root: Root;
+  let text: string;
+  try {
+    root = await dir.directory(path);
+    text = await root.readText(manifest);
+  } catch (error) {
+    const why = hasCode(error, "not-found") ? `there is no ${dir.show(dockerfile)}` : reasonOf(error);
+    found.mistakes.push({ file, line: service.line, message: `service ${service.name}: ${why}` });
     return;
   }
   const parsed = await parseDockerfile(text);
@@ -98,7 +87,7 @@ async function checkService(dir: string, file: string, service: Service, found: 
 }
 
 /** Adds up what would be sent; a directory that several services share counts once. */
-async function measure(root: string, manifest: string, path: string, found: Findings): Promise<void> {
+async function measure(root: Root, manifest: string, path: string, found: Findings): Promise<void> {
   if (found.seen.has(`context ${path}`)) return;
   found.seen.add(`context ${path}`);
   try {

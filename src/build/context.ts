@@ -1,46 +1,34 @@
 import { type BigIntStats, lstatSync } from "node:fs";
-import { open, readdir, readFile, readlink, stat } from "node:fs/promises";
+import { readdir, readlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { ByteStream, Bytes } from "../bytes.ts";
 import { DavitError, systemCode, systemError } from "../errors.ts";
+import type { Root } from "../root.ts";
 import { type NewEntry, writeTar } from "../tar/write.ts";
 import { cleanPath, IgnoreRules, type ParentMatches } from "./dockerignore.ts";
 
 /** A build context on disk: what of it is sent, and how much that is. */
 export interface Context {
-  root: string;
+  root: Root;
   /** The Dockerfile's path inside it. */
   dockerfile: string;
   rules: IgnoreRules;
+  /** What a tar holds whatever is ignored: the Dockerfile, ignore files, and links to them with what they lead to. */
+  forced: ReadonlySet<string>;
 }
 
 const PIECE = 256 * 1024;
 
 /** Opens a context; `<Dockerfile>.dockerignore` beats `.dockerignore`. */
-export async function openContext(root: string, dockerfile: string): Promise<Context> {
-  const info = await stat(root).catch((error: unknown) => {
-    throw new DavitError("not-found", `Cannot find the build's directory ${root}`, {
-      cause: error,
-      hint: "see `build:` in convox.yml",
-    });
-  });
-  if (!info.isDirectory())
-    throw new DavitError("invalid", `Cannot build ${root}: it is not a directory`, {
-      hint: "see `build:` in convox.yml",
-    });
-  const own = await readIfThere(join(root, `${dockerfile}.dockerignore`));
-  const file = own === undefined ? ".dockerignore" : `${dockerfile}.dockerignore`;
-  const text = own ?? (await readIfThere(join(root, ".dockerignore"))) ?? "";
-  return { root, dockerfile: cleanPath(dockerfile), rules: IgnoreRules.parse(text, join(root, file)) };
-}
-
-async function readIfThere(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    if (systemCode(error) === "ENOENT" || systemCode(error) === "ENOTDIR") return undefined;
-    throw systemError(`Cannot read ${path}`, error);
-  }
+export async function openContext(root: Root, dockerfile: string): Promise<Context> {
+  const [own, general] = [`${cleanPath(dockerfile)}.dockerignore`, ".dockerignore"];
+  const text = await root.readTextIfThere(own);
+  const rules =
+    text === undefined
+      ? IgnoreRules.parse((await root.readTextIfThere(general)) ?? "", root.show(general))
+      : IgnoreRules.parse(text, root.show(own));
+  const trails = await Promise.all([cleanPath(dockerfile), general, own].map((name) => root.trail(name)));
+  return { root, dockerfile: cleanPath(dockerfile), rules, forced: new Set(trails.flat()) };
 }
 
 /** The context as a tar stream, made while it is read. `onBytes` is told of file bytes as they leave. */
@@ -73,20 +61,19 @@ export interface ContextItem {
  * when an exception inside it does.
  */
 export async function* walkContext(context: Context, withDockerfile = true): AsyncGenerator<ContextItem> {
-  const { dockerfile } = context;
-  const forced = withDockerfile ? [dockerfile, ".dockerignore", `${dockerfile}.dockerignore`] : [];
-  yield* walk(context, "", [], new Set(forced), []);
+  yield* walk(context, "", [], withDockerfile ? context.forced : new Set(), []);
 }
 
-/** Just these paths, where they exist, each after the directories it lies in. */
-export async function* walkPaths(root: string, paths: string[]): AsyncGenerator<ContextItem> {
+/** Just these paths, where they exist, each after the directories it lies in; links with what they lead to. */
+export async function* walkPaths(root: Root, paths: string[]): AsyncGenerator<ContextItem> {
   const all = new Set<string>();
-  for (const path of paths) {
-    const names = cleanPath(path).split("/");
-    for (let i = 1; i <= names.length; i++) all.add(names.slice(0, i).join("/"));
-  }
+  for (const path of paths)
+    for (const found of await root.trail(cleanPath(path))) {
+      const names = found.split("/");
+      for (let i = 1; i <= names.length; i++) all.add(names.slice(0, i).join("/"));
+    }
   for (const path of [...all].sort((a, b) => (a < b ? -1 : 1))) {
-    const item = path === "." || path.startsWith("..") ? undefined : describe(root, path);
+    const item = describe(root, path);
     if (item) yield item;
   }
 }
@@ -95,10 +82,10 @@ async function* walk(
   context: Context,
   dir: string,
   matches: ParentMatches,
-  forced: Set<string>,
+  forced: ReadonlySet<string>,
   unsent: ContextItem[],
 ): AsyncGenerator<ContextItem> {
-  for (const name of await names(join(context.root, dir))) {
+  for (const name of await names(context.root, dir)) {
     const path = dir === "" ? name : `${dir}/${name}`;
     const verdict = context.rules.judge(path, matches);
     const wanted = !verdict.ignored || forced.has(path);
@@ -117,26 +104,33 @@ async function* walk(
   }
 }
 
-async function names(dir: string): Promise<string[]> {
-  const entries = await readdir(dir).catch((error: unknown) => {
-    throw systemError(`Cannot read ${dir}`, error);
+async function names(root: Root, dir: string): Promise<string[]> {
+  const entries = await readdir(join(root.path, dir)).catch((error: unknown) => {
+    throw unreadable(root, dir, error);
   });
   return entries.sort((a, b) => (a < b ? -1 : 1));
 }
 
 /** Of a hundred thousand files each is asked for by itself, and at once: handing it to another thread takes five times as long. */
-function lookAt(path: string): BigIntStats | undefined {
+function lookAt(root: Root, path: string): BigIntStats | undefined {
   try {
-    return lstatSync(path, { bigint: true });
+    return lstatSync(join(root.path, path), { bigint: true });
   } catch (error) {
     if (systemCode(error) === "ENOENT") return undefined;
-    throw systemError(`Cannot read ${path}`, error);
+    throw unreadable(root, path, error);
   }
 }
 
+/** The system's own words hold the whole path, which on a server is nobody's to know. */
+function unreadable(root: Root, path: string, cause: unknown): DavitError {
+  const code = systemCode(cause);
+  if (code === undefined) return systemError(`Cannot read ${root.show(path)}`, cause);
+  return new DavitError("io", `Cannot read ${root.show(path)}: the system refuses it (${code})`, { cause });
+}
+
 /** Sockets and devices are not sent. */
-function describe(root: string, path: string): ContextItem | undefined {
-  const info = lookAt(join(root, path));
+function describe(root: Root, path: string): ContextItem | undefined {
+  const info = lookAt(root, path);
   const type = info?.isFile()
     ? "file"
     : info?.isDirectory()
@@ -159,7 +153,7 @@ function describe(root: string, path: string): ContextItem | undefined {
 }
 
 async function tarEntry(
-  root: string,
+  root: Root,
   item: ContextItem,
   links: Map<string, string>,
   onBytes: ((bytes: number) => void) | undefined,
@@ -167,7 +161,7 @@ async function tarEntry(
   const common = { name: item.path, mode: item.mode, mtime: Number(item.mtimeNs / 1_000_000_000n) };
   if (item.type === "directory") return { ...common, name: `${item.path}/`, type: "directory" };
   if (item.type === "symlink")
-    return { ...common, type: "symlink", linkname: await readlink(join(root, item.path)) };
+    return { ...common, type: "symlink", linkname: await readlink(join(root.path, item.path)) };
   if (item.type === "fifo") return { ...common, type: "fifo" };
   const first = item.inode === "" ? undefined : links.get(item.inode);
   if (first !== undefined) return { ...common, type: "link", linkname: first };
@@ -176,25 +170,24 @@ async function tarEntry(
     ...common,
     type: "file",
     size: item.size,
-    body: () => readExactly(join(root, item.path), item.size, onBytes),
+    body: () => readExactly(root, item.path, item.size, onBytes),
   };
 }
 
 /** A file's first `size` bytes; one that shrank meanwhile is an error, since its length is already sent. */
 async function* readExactly(
+  root: Root,
   path: string,
   size: number,
   onBytes?: (bytes: number) => void,
 ): AsyncGenerator<Bytes> {
-  const file = await open(path, "r").catch((error: unknown) => {
-    throw systemError(`Cannot read ${path}`, error);
-  });
+  const file = await root.openFound(path);
   try {
     for (let at = 0; at < size; ) {
       const length = Math.min(PIECE, size - at);
       const { bytesRead, buffer } = await file.read(new Uint8Array(length), 0, length, at);
       if (bytesRead === 0)
-        throw new DavitError("io", `Cannot read ${path}: it shrank while it was read`, {
+        throw new DavitError("io", `Cannot read ${root.show(path)}: it shrank while it was read`, {
           hint: "build again",
         });
       at += bytesRead;

@@ -13,6 +13,7 @@ export type ParentMatches = readonly boolean[];
 
 /** A pattern where it stands. */
 export interface IgnoreRule {
+  /** Its path in the project. */
   file: string;
   line: number;
   /** As it was read, a leading `!` included. */

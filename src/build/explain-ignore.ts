@@ -1,11 +1,11 @@
-import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
-import { join, relative, resolve, sep } from "node:path";
-import { DavitError, systemError } from "../errors.ts";
+import { relative, resolve, sep } from "node:path";
+import { DavitError } from "../errors.ts";
 import { loadConvoxYml } from "../manifest/convox-yml.ts";
+import type { Root } from "../root.ts";
 import { openContext } from "./context.ts";
 import type { IgnoreRule, ParentMatches } from "./dockerignore.ts";
 import { makePlan } from "./plan.ts";
+import { Project } from "./project.ts";
 
 /** Whether a build gets a file, and which rule says so; none is that nothing keeps it out. */
 export interface Explanation {
@@ -17,13 +17,14 @@ export interface Explanation {
   rule?: IgnoreRule;
 }
 
-/** What a context's ignore rules make of a path; undefined where it lies outside of the context. */
-export async function explainIgnore(
-  root: string,
+/** What the ignore rules of the context at `place` make of a path; undefined where it lies outside of the context. */
+async function explainIgnore(
+  root: Root,
+  place: string,
   dockerfile: string,
   path: string,
 ): Promise<Explanation | undefined> {
-  const inside = relative(root, resolve(path)).split(sep).join("/");
+  const inside = relative(place, resolve(path)).split(sep).join("/");
   if (inside === "" || inside === ".." || inside.startsWith("../")) return undefined;
   const { rules } = await openContext(root, dockerfile);
   let matches: ParentMatches = [];
@@ -34,20 +35,20 @@ export async function explainIgnore(
     matches = verdict.matches;
   }
   return {
-    ...{ context: root, path: inside, exists: existsSync(join(root, inside)), kept: !verdict.ignored },
+    ...{ context: place, path: inside, exists: await root.has(inside), kept: !verdict.ignored },
     ...(verdict.rule ? { rule: verdict.rule } : {}),
   };
 }
 
 /** The same for every directory that a project's services are built from. */
 export async function explainProject(dir: string, manifest: string, path: string): Promise<Explanation[]> {
-  const text = await readFile(join(dir, manifest), "utf8").catch((error: unknown) => {
-    throw systemError(`Cannot read ${join(dir, manifest)}`, error);
-  });
-  const { builds } = makePlan(await loadConvoxYml(text, manifest, {}));
-  const roots = new Map(builds.map((build) => [resolve(dir, build.path), build.manifest]));
+  const project = await Project.openOwn(dir, manifest);
+  const { builds } = makePlan(await loadConvoxYml(await project.readManifest(), manifest, {}));
+  const places = new Map(builds.map((build) => [resolve(dir, build.path), build]));
   const found = await Promise.all(
-    [...roots].map(([root, dockerfile]) => explainIgnore(root, dockerfile, path)),
+    [...places].map(async ([place, build]) =>
+      explainIgnore(await project.root.directory(build.path), place, build.manifest, path),
+    ),
   );
   const inside = found.filter((explanation) => explanation !== undefined);
   if (inside.length > 0) return inside;

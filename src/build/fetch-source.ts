@@ -1,11 +1,12 @@
-import { lstat, mkdtemp, realpath, rm } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join, sep } from "node:path";
+import { join } from "node:path";
 import type { ByteStream } from "../bytes.ts";
-import { DavitError, systemError } from "../errors.ts";
+import { DavitError } from "../errors.ts";
 import { trustOf } from "../http/host-trust.ts";
 import { discard, request } from "../http/request.ts";
 import { bodyOf } from "../http/response-body.ts";
+import { Root } from "../root.ts";
 import { clone } from "./git-source.ts";
 import type { SourceUrl } from "./source-url.ts";
 import { unpack, unpackEntries } from "./unpack.ts";
@@ -22,27 +23,12 @@ export interface Fetched {
   gitSha?: string;
 }
 
-/** Fetches a project into a directory that is empty and its own. */
+/** Fetches a project into a directory that is empty and its own. Links in it may lead anywhere: it is read as a Root. */
 export async function fetchSource(source: SourceUrl, root: string, options: FetchOptions): Promise<Fetched> {
   const gitSha = source.kind === "git" ? await clone(source, root, options) : undefined;
   if (source.kind !== "git") await download(source, root, options);
-  return { dir: await inside(root, source.subdir), ...(gitSha === undefined ? {} : { gitSha }) };
-}
-
-/** Links in a repository may lead anywhere; the project's own directory must not. */
-async function inside(root: string, subdir: string): Promise<string> {
-  const base = await realpath(root);
-  const dir = await realpath(join(base, subdir)).catch((error: unknown) => {
-    throw systemError(`Cannot build directory ${subdir} of it`, error);
-  });
-  if (dir !== base && !dir.startsWith(base + sep))
-    throw new DavitError(
-      "invalid",
-      `Cannot build directory ${JSON.stringify(subdir)}: it leads out of the repository`,
-    );
-  if (!(await lstat(dir)).isDirectory())
-    throw new DavitError("invalid", `Cannot build ${JSON.stringify(subdir)}: it is not a directory`);
-  return dir;
+  const { path } = await (await Root.open(root)).directory(source.subdir);
+  return { dir: path, ...(gitSha === undefined ? {} : { gitSha }) };
 }
 
 /** A `.tgz` or `.zip` over http; logins stay with the host they are for. */

@@ -1,10 +1,10 @@
 import { readlinkSync } from "node:fs";
-import { open } from "node:fs/promises";
 import { join } from "node:path";
 import { BinaryWriter } from "@bufbuild/protobuf/wire";
 import { eachField } from "../docker-api/buildkit-messages.ts";
 import type { SessionCall } from "../docker-api/session.ts";
 import { Garbage } from "../garbage.ts";
+import type { Root } from "../root.ts";
 import { type Context, type ContextItem, walkContext, walkPaths } from "./context.ts";
 import { ContextSize } from "./context-size.ts";
 import { openXattrs, type XattrReader } from "./xattrs.ts";
@@ -64,7 +64,7 @@ interface Sending {
 }
 
 class Sender {
-  readonly #root: string;
+  readonly #root: Root;
   readonly #call: SessionCall;
   readonly #onSent: (bytes: number) => void;
   readonly #onNote: (text: string) => void;
@@ -74,7 +74,7 @@ class Sender {
   /** Paths of files by their numbers; of the rest nothing can be asked. */
   readonly #files: (string | undefined)[] = [];
 
-  constructor(root: string, call: SessionCall, { onSent, onNote, piece }: Sending) {
+  constructor(root: Root, call: SessionCall, { onSent, onNote, piece }: Sending) {
     this.#root = root;
     this.#call = call;
     this.#onSent = onSent;
@@ -105,7 +105,7 @@ class Sender {
   #xattrs({ type, mode, path }: ContextItem): Map<string, Uint8Array> | undefined {
     if (type !== "file" || (mode & 0o111) === 0) return undefined;
     this.#reader ??= openXattrs() ?? this.#noReader();
-    return this.#reader === "none" ? undefined : this.#reader(join(this.#root, path));
+    return this.#reader === "none" ? undefined : this.#reader(join(this.#root.path, path));
   }
 
   #noReader(): "none" {
@@ -127,7 +127,7 @@ class Sender {
   async #content(id: number): Promise<void> {
     const path = this.#files[id];
     if (path !== undefined) {
-      const file = await open(join(this.#root, path), "r");
+      const file = await this.#root.openFound(path);
       try {
         const buffer = new Uint8Array(this.#piece);
         for (let at = 0; ; ) {
@@ -174,7 +174,7 @@ const MODES = { directory: 2 ** 31, symlink: 2 ** 27, fifo: 2 ** 25, file: 0 };
 
 /** A hard link names the first path and keeps its real size: with 0, every rebuild would link it anew. */
 function stat(
-  root: string,
+  root: Root,
   item: ContextItem,
   links: Map<string, string>,
   xattrs: Map<string, Uint8Array> = new Map(),
@@ -188,7 +188,7 @@ function stat(
   writer.tag(2, 0).uint32(MODES[item.type] + special + (item.mode & 0o777));
   if (item.size > 0) writer.tag(5, 0).int64(item.size);
   writer.tag(6, 0).int64(item.mtimeNs);
-  const link = item.type === "symlink" ? readlinkSync(join(root, item.path)) : links.get(item.inode);
+  const link = item.type === "symlink" ? readlinkSync(join(root.path, item.path)) : links.get(item.inode);
   if (link !== undefined) writer.tag(7, 2).string(link);
   if (item.inode !== "" && link === undefined) links.set(item.inode, item.path);
   for (const [name, value] of xattrs)

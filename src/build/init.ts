@@ -1,6 +1,7 @@
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { readdir, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { DavitError, systemCode, systemError } from "../errors.ts";
+import { Root } from "../root.ts";
 
 export interface FoundService {
   name: string;
@@ -35,12 +36,13 @@ export async function initProject(dir: string): Promise<{ path: string; services
 
 async function findServices(dir: string): Promise<FoundService[]> {
   const found: FoundService[] = [];
+  const root = await Root.open(dir);
   for (const path of await dockerfileDirs(dir, "", DEPTH)) {
     const name = serviceName(path === "" ? "web" : basename(path), found);
     found.push({
       name,
       path: path === "" ? "." : `./${path}`,
-      port: await exposedPort(join(dir, path, "Dockerfile")),
+      port: exposedPort(await root.readText(join(path, "Dockerfile"))),
     });
   }
   return found;
@@ -71,8 +73,8 @@ function serviceName(text: string, taken: FoundService[]): string {
   return name;
 }
 
-async function exposedPort(dockerfile: string): Promise<string | undefined> {
-  return /^\s*EXPOSE\s+(\d+)/im.exec(await readFile(dockerfile, "utf8"))?.[1];
+function exposedPort(dockerfile: string): string | undefined {
+  return /^\s*EXPOSE\s+(\d+)/im.exec(dockerfile)?.[1];
 }
 
 function render(services: FoundService[]): string {

@@ -1,11 +1,10 @@
-import { readFile, stat } from "node:fs/promises";
-import { join, resolve, sep } from "node:path";
-import { DavitError, hasCode, reasonOf, systemCode, systemError } from "../errors.ts";
+import { DavitError, hasCode, reasonOf } from "../errors.ts";
 import type { Credentials } from "../http/docker-auth.ts";
 import { type ConvoxYml, loadConvoxYml } from "../manifest/convox-yml.ts";
 import { copy, eachOf } from "../oci/copy.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { ReadStore } from "../oci/store.ts";
+import type { Root } from "../root.ts";
 import { shellQuote } from "../shell-words.ts";
 import { type Managed, parseBuildArg, resolveArgs } from "./build-args.ts";
 import type { BuildLog } from "./build-log.ts";
@@ -15,13 +14,15 @@ import { type Dockerfile, developmentStage, parseDockerfile } from "./dockerfile
 import type { Engine, ImageTarget } from "./engine.ts";
 import { makePlan, type PlannedBuild, type PlannedImage } from "./plan.ts";
 import { PlainProgress } from "./progress.ts";
+import type { Project } from "./project.ts";
 import { looksSecret } from "./redact.ts";
 import type { Secrets } from "./secrets.ts";
 import type { SshAgents } from "./ssh-agents.ts";
 import { type Step, StepRecorder } from "./steps.ts";
 
 export interface PipelineRequest {
-  dir: string;
+  project: Project;
+  /** What convox.yml is called. */
   manifest: string;
   development: boolean;
   noCache: boolean;
@@ -45,7 +46,7 @@ export interface PipelineHost {
   /** Where the image of an `image:` service comes from. */
   registry(ref: string): Promise<{ store: ReadStore; tag: string }>;
   credentials(host: string): Promise<Credentials | undefined>;
-  /** The text of convox.yml, as soon as it is read. */
+  /** The text of convox.yml, once it is known to be one. */
   onManifest(text: string): Promise<void>;
   onProgress(what: string, bytes: number): void;
   /** These layer caches of the rack are used now. */
@@ -76,12 +77,12 @@ const SIDE_BY_SIDE = 3;
 
 /** Source in a directory → an image in the store for every service. */
 export async function runPipeline(request: PipelineRequest, host: PipelineHost): Promise<PipelineResult> {
-  const text = await readManifest(request.dir, request.manifest);
-  await host.onManifest(text);
+  const text = await request.project.readManifest();
   const manifest = await loadConvoxYml(text, request.manifest, {
     ...request.env,
     ...plainArgs(request.buildArgs),
   });
+  await host.onManifest(text);
   const plan = makePlan(manifest);
   const prepared = await Promise.all(plan.builds.map((build) => prepare(request, build)));
   warnOfArgs(request, prepared, host.log);
@@ -106,18 +107,6 @@ export async function runPipeline(request: PipelineRequest, host: PipelineHost):
   return { manifest: text, built: all, images, entrypoint: lastEntrypoint(manifest, entrypoints), engine };
 }
 
-async function readManifest(dir: string, file: string): Promise<string> {
-  try {
-    return await readFile(join(dir, file), "utf8");
-  } catch (error) {
-    if (systemCode(error) !== "ENOENT") throw systemError(`Cannot read ${join(dir, file)}`, error);
-    throw new DavitError("not-found", `Cannot build ${dir}: no such file: ${file}`, {
-      cause: error,
-      hint: "`davit init` writes one, `-m FILE` names another",
-    });
-  }
-}
-
 function cacheOf({ services }: PlannedBuild): string {
   return `${services[0]}.buildcache`;
 }
@@ -130,43 +119,26 @@ function plainArgs(buildArgs: string[]): Record<string, string> {
 
 interface Prepared {
   planned: PlannedBuild;
-  root: string;
+  root: Root;
   file: Dockerfile;
 }
 
 /** Finds and reads the Dockerfile before the engine is asked for anything. */
-async function prepare(request: PipelineRequest, planned: PlannedBuild): Promise<Prepared> {
-  const root = resolve(request.dir, planned.path);
-  const base = resolve(request.dir);
-  if (root !== base && !root.startsWith(base + sep))
-    throw new DavitError("invalid", `Cannot build ${planned.path}: it is outside of the project`, {
-      hint: "see `build:` in convox.yml",
-    });
-  await checkDirectory(root, planned.path);
-  const path = join(root, planned.manifest);
-  const text = await readFile(path, "utf8").catch((error: unknown) => {
-    if (systemCode(error) === "EISDIR")
-      throw new DavitError("invalid", `Cannot read ${path}: it is a directory`, { cause: error });
-    if (systemCode(error) !== "ENOENT" && systemCode(error) !== "ENOTDIR")
-      throw systemError(`Cannot read ${path}`, error);
-    throw new DavitError(
-      "not-found",
-      `Cannot build service ${planned.services[0]}: there is no ${join(planned.path, planned.manifest)}`,
-      {
-        cause: error,
-        hint: "see `build:` in convox.yml",
-      },
-    );
+async function prepare({ project }: PipelineRequest, planned: PlannedBuild): Promise<Prepared> {
+  const root = await project.root.directory(planned.path).catch((error: unknown) => {
+    throw wrongBuild(`Cannot build ${project.root.show(planned.path)}: there is no such directory`, error);
+  });
+  const text = await root.readText(planned.manifest).catch((error: unknown) => {
+    const file = root.show(planned.manifest);
+    throw wrongBuild(`Cannot build service ${planned.services[0]}: there is no ${file}`, error);
   });
   return { planned, root, file: await parseDockerfile(text) };
 }
 
-async function checkDirectory(root: string, path: string): Promise<void> {
-  const info = await stat(root).catch(() => undefined);
-  if (!info?.isDirectory())
-    throw new DavitError("not-found", `Cannot build ${path}: there is no such directory`, {
-      hint: "see `build:` in convox.yml",
-    });
+function wrongBuild(absent: string, cause: unknown): DavitError {
+  const hint = "see `build:` in convox.yml";
+  if (hasCode(cause, "not-found")) return new DavitError("not-found", absent, { cause, hint });
+  return new DavitError("invalid", reasonOf(cause), { cause, hint });
 }
 
 function argsOf(

@@ -1,32 +1,60 @@
 import { stat } from "node:fs/promises";
-import { join } from "node:path";
-import { DavitError, systemCode, systemError } from "../errors.ts";
+import { basename, dirname, relative, resolve, sep } from "node:path";
+import { DavitError, hasCode, systemCode, systemError } from "../errors.ts";
+import { Root } from "../root.ts";
 
-/** A project is a directory with a convox.yml; anything else is said before a build starts. */
-export async function requireProject(dir: string, manifest: string): Promise<void> {
-  const info = await statOr(dir);
-  if (!info)
-    throw new DavitError("not-found", `Cannot build ${dir}: there is no such directory`, {
-      hint: "name the project's directory",
+/** A project that is built: its directory, and its convox.yml. */
+export class Project {
+  readonly root: Root;
+  readonly #place: Root;
+  readonly #name: string;
+  /** As the user named it, for messages; a server's directories are nobody's to know. */
+  readonly #dir: string | undefined;
+
+  private constructor(root: Root, place: Root, name: string, dir?: string) {
+    this.root = root;
+    this.#place = place;
+    this.#name = name;
+    this.#dir = dir;
+  }
+
+  /** A project that came from elsewhere: its convox.yml lies in its directory. */
+  static async open(dir: string, manifest: string): Promise<Project> {
+    const root = await Root.open(dir);
+    return new Project(root, root, manifest);
+  }
+
+  /** A project of the user's own: the command line may name a convox.yml that lies elsewhere. */
+  static async openOwn(dir: string, manifest: string): Promise<Project> {
+    await requireDirectory(dir);
+    const root = await Root.open(dir);
+    const path = resolve(dir, manifest);
+    const inside = relative(resolve(dir), path).split(sep)[0] !== "..";
+    return inside
+      ? new Project(root, root, manifest, dir)
+      : new Project(root, await Root.open(dirname(path)).catch(() => root), basename(path), dir);
+  }
+
+  /** The text of convox.yml. */
+  async readManifest(): Promise<string> {
+    return await this.#place.readText(this.#name).catch((error: unknown) => {
+      if (!hasCode(error, "not-found")) throw error;
+      const what = this.#dir === undefined ? "Cannot build" : `Cannot build ${this.#dir}`;
+      throw new DavitError("not-found", `${what}: no such file: ${this.#place.show(this.#name)}`, {
+        cause: error,
+        hint: "`davit init` writes one, `-m FILE` names another",
+      });
     });
-  if (!info.isDirectory())
-    throw new DavitError("invalid", `Cannot build ${dir}: it is not a directory`, {
-      hint: "name the project's directory",
-    });
-  const file = await statOr(join(dir, manifest));
-  if (!file)
-    throw new DavitError("not-found", `Cannot build ${dir}: no such file: ${manifest}`, {
-      hint: "`davit init` writes one, `-m FILE` names another",
-    });
-  if (!file.isFile())
-    throw new DavitError("invalid", `Cannot read ${join(dir, manifest)}: it is not a plain file`);
+  }
 }
 
-async function statOr(path: string) {
-  try {
-    return await stat(path);
-  } catch (error) {
+async function requireDirectory(dir: string): Promise<void> {
+  const info = await stat(dir).catch((error: unknown) => {
     if (systemCode(error) === "ENOENT" || systemCode(error) === "ENOTDIR") return undefined;
-    throw systemError(`Cannot read ${path}`, error);
-  }
+    throw systemError(`Cannot read ${dir}`, error);
+  });
+  const hint = "name the project's directory";
+  if (!info) throw new DavitError("not-found", `Cannot build ${dir}: there is no such directory`, { hint });
+  if (!info.isDirectory())
+    throw new DavitError("invalid", `Cannot build ${dir}: it is not a directory`, { hint });
 }

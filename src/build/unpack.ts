@@ -1,10 +1,13 @@
-import { chmod, link, lstat, mkdir, open, rm, symlink, utimes } from "node:fs/promises";
-import { dirname, join, posix } from "node:path";
+import { chmod, link, lstat, mkdir, open, readlink, rm, symlink, utimes } from "node:fs/promises";
+import { join, posix } from "node:path";
 import type { ByteStream } from "../bytes.ts";
 import { decompressed } from "../compression.ts";
 import { DavitError, systemCode, systemError } from "../errors.ts";
 import { bad, shown } from "../tar/header.ts";
 import { readTar, type TarEntry } from "../tar/read.ts";
+
+/** Links with `..` behind a name that an archive may hold: each is looked at again at its end. */
+const MOST_WINDING = 10_000;
 
 /** What is put below a directory; a file's content is streamed, or put where it belongs by `place`. */
 export interface Unpackable extends Pick<TarEntry, "name" | "type" | "linkname" | "mode" | "mtime"> {
@@ -44,6 +47,8 @@ class Unpacker {
   readonly #known = new Set<string>([""]);
   /** A directory's mode and time come last: what is put in it would change them. */
   readonly #directories = new Map<string, Unpackable>();
+  /** Links that go up again after a name: where they lead is known when all is there. */
+  readonly #winding = new Set<string>();
 
   constructor(root: string) {
     this.#root = root;
@@ -95,35 +100,43 @@ class Unpacker {
   }
 
   async #symlink(path: string, entry: Unpackable): Promise<void> {
-    inside(entry.linkname, dirname(path) === "." ? "" : dirname(path), entry);
-    // After a name that may be a link itself, `..` is not where the text says.
-    if (/(^|\/)(?!\.{1,2}(\/|$))[^/]+\/(.*\/)?\.\.(\/|$)/.test(entry.linkname))
-      throw leadsOut(entry, entry.linkname);
+    inside(entry.linkname, parentOf(path), entry);
+    if (isWinding(entry.linkname)) this.#winding.add(path);
+    if (this.#winding.size > MOST_WINDING) throw bad("it has too many links with `..` behind a name");
     await symlink(entry.linkname, join(this.#root, path));
+  }
+
+  /** After a name that is a link itself, `..` is not where the text says: only a directory may stand there. */
+  async #checkWinding(path: string): Promise<void> {
+    const linkname = await readlink(join(this.#root, path)).catch(() => "");
+    const at = names(parentOf(path));
+    for (const name of names(linkname)) {
+      if (name !== "..") at.push(name);
+      else if (await this.#isDirectory(at.join("/"))) at.pop();
+      else throw leadsOut({ name: path }, linkname);
+    }
   }
 
   async #hardlink(target: string, entry: Unpackable): Promise<void> {
     const source = inside(entry.linkname, "", entry);
-    const parents = source.split("/").slice(0, -1);
-    for (let i = 1; i <= parents.length; i++)
-      if (!(await this.#isDirectory(parents.slice(0, i).join("/"))))
-        throw bad(
-          `entry ${shown(entry.name)} links to ${shown(entry.linkname)}, which is not in the archive`,
-        );
+    if (!(await this.#isDirectory(parentOf(source))))
+      throw bad(`entry ${shown(entry.name)} links to ${shown(entry.linkname)}, which is not in the archive`);
     if (!(await lstat(join(this.#root, source))).isFile())
       throw bad(`entry ${shown(entry.name)} links to ${shown(entry.linkname)}, which is no file`);
     await link(join(this.#root, source), target);
   }
 
-  /** Itself: no link to one. */
+  /** Itself, and all that it lies in: no link to one. */
   async #isDirectory(path: string): Promise<boolean> {
     if (this.#known.has(path)) return true;
+    if (!(await this.#isDirectory(parentOf(path)))) return false;
     const info = await lstat(join(this.#root, path)).catch(() => undefined);
     if (info?.isDirectory()) this.#known.add(path);
     return info?.isDirectory() ?? false;
   }
 
   async finish(): Promise<void> {
+    for (const path of this.#winding) await this.#checkWinding(path);
     for (const [path, { mode, mtime }] of [...this.#directories].reverse()) {
       await chmod(join(this.#root, path), (mode & 0o777) | 0o700);
       await utimes(join(this.#root, path), mtime, mtime);
@@ -139,7 +152,22 @@ function inside(name: string, from: string, entry: Unpackable): string {
   return path === "." ? "" : path;
 }
 
-function leadsOut(entry: Unpackable, name: string): DavitError {
+function parentOf(path: string): string {
+  return path.slice(0, Math.max(0, path.lastIndexOf("/")));
+}
+
+function names(path: string): string[] {
+  return path.split("/").filter((name) => name !== "" && name !== ".");
+}
+
+/** Whether a link's target goes up after it has gone down. */
+function isWinding(linkname: string): boolean {
+  const all = names(linkname);
+  const down = all.findIndex((name) => name !== "..");
+  return down >= 0 && all.includes("..", down);
+}
+
+function leadsOut(entry: Pick<Unpackable, "name">, name: string): DavitError {
   const what = entry.name === name ? "" : `, a link to ${shown(name)},`;
   return new DavitError(
     "bad-archive",

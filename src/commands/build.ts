@@ -72,7 +72,7 @@ async function explain(path: string, input: Input, context: Context): Promise<vo
   const found = await explainProject(dir, input.text("manifest") ?? "convox.yml", resolve(context.cwd, path));
   if (input.on("json")) return json(context, found);
   for (const { context: root, path: inside, exists, kept, rule } of found) {
-    const why = rule ? `${relative(dir, rule.file)}:${rule.line}: ${rule.text}` : "no rule matches";
+    const why = rule ? `${rule.file}:${rule.line}: ${rule.text}` : "no rule matches";
     const place = relative(dir, root) || ".";
     context.stdout.line(
       `${place}: ${inside} is ${kept ? "kept" : "dropped"} (${why})${exists ? "" : "; there is no such file now"}`,
@@ -133,12 +133,12 @@ async function sourceOptions(input: Input, context: Context, out: Context["stdou
 
 /** What can be known to be wrong before anything is started. */
 async function inspect(input: Input, context: Context, dir: string, manifest: string): Promise<BuildOptions> {
-  const [{ requireProject }, { describeCommit, headCommit }] = await Promise.all([
+  const [{ Project }, { describeCommit, headCommit }] = await Promise.all([
     import("../build/project.ts"),
     import("../build/git.ts"),
   ]);
   const rest = await common(input, context);
-  await requireProject(dir, manifest);
+  await (await Project.openOwn(dir, manifest)).readManifest();
   const description = rest.description ?? (await describeCommit(context.cwd));
   const gitSha = await headCommit(dir);
   return {

@@ -117,7 +117,7 @@ export function mountedSecrets(
 /** The build args that a build may ask for by their bare names. */
 export function managedArgs(
   { app, id, rack, buildAuth }: { app: string; id: string; rack: string; buildAuth: string },
-  { development, gitSha = "", manifest }: BuildOptions,
+  { development, gitSha = "", manifest }: Pick<BuildOptions, "development" | "gitSha" | "manifest">,
 ): Managed {
   return {
     BUILD_APP: app,

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { BuildLog } from "../build/build-log.ts";
 import type { ImageTarget } from "../build/engine.ts";
 import { type PipelineResult, runPipeline } from "../build/pipeline.ts";
+import { Project } from "../build/project.ts";
 import { BUILD_LOG, type BuildStep, putBuild } from "../bundle/record.ts";
 import { encode } from "../bytes.ts";
 import { DavitError, hasCode, reasonOf } from "../errors.ts";
@@ -36,7 +37,7 @@ export async function runEmbeddedBuild(
     wildcardDomain: options.wildcardDomain,
   });
   events.started?.(buildOf(row));
-  if (options.url === undefined) return await carryOut(parts, row, async () => options, events, signal);
+  if (options.url === undefined) return await carryOut(parts, row, () => here(options), events, signal);
   const root = await mkdtemp(join(tmpdir(), "davit-source-"));
   try {
     return await carryOut(parts, row, () => fetched(parts, root, options, signal), events, signal);
@@ -45,31 +46,40 @@ export async function runEmbeddedBuild(
   }
 }
 
+/** What is built, once its source is here. */
+export type Sourced<T = Omit<BuildOptions, "dir">> = T & { project: Project; gitSha?: string };
+
+/** The user's own project, in a directory of this machine. */
+export async function here(options: BuildOptions): Promise<Sourced> {
+  return { ...options, project: await Project.openOwn(options.dir, options.manifest) };
+}
+
 /** The project of an address, in a directory. */
-export async function fetched<T extends Pick<BuildOptions, "url">>(
+export async function fetched<T extends Pick<BuildOptions, "url" | "manifest">>(
   { env }: Pick<EmbeddedParts, "env">,
   root: string,
   options: T,
   signal: AbortSignal,
-): Promise<T & { dir: string; gitSha?: string }> {
+): Promise<Sourced<T>> {
   const [{ fetchSource }, { parseSourceUrl }] = await Promise.all([
     import("../build/fetch-source.ts"),
     import("../build/source-url.ts"),
   ]);
   const source = parseSourceUrl(options.url ?? "");
   if (!source) throw new DavitError("invalid", "unknown source type");
-  return { ...options, ...(await fetchSource(source, root, { env, signal })) };
+  const { dir, ...found } = await fetchSource(source, root, { env, signal });
+  return { ...options, ...found, project: await Project.open(dir, options.manifest) };
 }
 
 /**
  * Carries out a build whose row is there: its log, its images and its release.
- * `source` brings what is built into a directory. Any failure marks the build
+ * `source` brings what is built. Any failure marks the build
  * failed, with the reason.
  */
 export async function carryOut(
   parts: EmbeddedParts,
   { id, app }: BuildRow,
-  source: () => Promise<BuildOptions>,
+  source: () => Promise<Sourced>,
   events: BuildEvents,
   signal: AbortSignal,
 ): Promise<Build> {
@@ -105,7 +115,7 @@ async function pipeline(
   store: RackStore,
   app: string,
   id: string,
-  options: BuildOptions,
+  options: Sourced,
   log: BuildLog,
   events: BuildEvents,
   signal: AbortSignal,
@@ -138,7 +148,10 @@ async function pipeline(
 }
 
 /** With `--no-cache` the original's buildx writes a cache that it does not read, and its Kaniko leaves it alone. */
-async function usesCache({ settings }: EmbeddedParts, { noCache }: BuildOptions): Promise<boolean> {
+async function usesCache(
+  { settings }: EmbeddedParts,
+  { noCache }: Pick<BuildOptions, "noCache">,
+): Promise<boolean> {
   if ((await settings.param("BuildCache")) !== "Yes") return false;
   return !noCache || (await settings.param("BuildMethod")) !== "fargate";
 }
@@ -172,7 +185,7 @@ async function explained(
   parts: EmbeddedParts,
   app: string,
   id: string,
-  { noCache }: BuildOptions,
+  { noCache }: Pick<BuildOptions, "noCache">,
   { built }: PipelineResult,
   log: BuildLog,
 ): Promise<BuildStep[]> {

@@ -13,7 +13,7 @@ import { RegistryStore } from "../oci/registry-store.ts";
 import { Type } from "../schema.ts";
 import { managedArgs, mountedSecrets, pipelineHost, protect } from "./build-host.ts";
 import type { EmbeddedRack } from "./embedded.ts";
-import { fetched } from "./embedded-build.ts";
+import { fetched, here, type Sourced } from "./embedded-build.ts";
 import { parseEnv } from "./env-text.ts";
 import type { Build, BuildEvents, BuildOptions } from "./rack.ts";
 import { buildForm } from "./remote-build.ts";
@@ -51,8 +51,7 @@ export async function runExternalBuild(
   const root = options.url === undefined ? undefined : await mkdtemp(join(tmpdir(), "davit-source-"));
   const external = new ExternalBuild(parts, app, created, options, { log, events, signal });
   try {
-    if (root !== undefined) await external.fetch(root);
-    return await external.run(text);
+    return await external.run(root, text);
   } catch (error) {
     const failure = signal.aborted ? new DavitError("interrupted", "Interrupted", { cause: error }) : error;
     await external.fail(failure, text);
@@ -66,7 +65,7 @@ class ExternalBuild {
   readonly #parts: ExternalParts;
   readonly #app: string;
   readonly #build: Build;
-  #options: BuildOptions;
+  readonly #options: BuildOptions;
   readonly #run: { log: BuildLog; events: BuildEvents; signal: AbortSignal };
   readonly #path: string;
 
@@ -85,15 +84,11 @@ class ExternalBuild {
     this.#path = `/apps/${app}/builds/${build.id}`;
   }
 
-  /** Brings a project that is at an address into a directory. */
-  async fetch(root: string): Promise<void> {
-    this.#options = await fetched(this.#parts, root, this.#options, this.#run.signal);
-  }
-
-  async run(text: string[]): Promise<Build> {
+  /** `root` is where a project goes that is at an address. */
+  async run(root: string | undefined, text: string[]): Promise<Build> {
     const { client } = this.#parts;
     const { log, signal } = this.#run;
-    const { manifest, images, entrypoint, built } = await this.#pipeline();
+    const { manifest, images, entrypoint, built } = await this.#pipeline(await this.#source(root));
     const repository = this.#repository();
     for (const [service, image] of images) {
       await repository.tag(image, `${service}.${this.#build.id}`);
@@ -144,7 +139,12 @@ class ExternalBuild {
     await this.#event(log.redactor.redact(reasonOf(error)), {}).catch(() => undefined);
   }
 
-  async #pipeline() {
+  async #source(root: string | undefined): Promise<Sourced> {
+    if (root === undefined) return await here(this.#options);
+    return await fetched(this.#parts, root, this.#options, this.#run.signal);
+  }
+
+  async #pipeline(options: Sourced) {
     const { client, env, local, engine } = this.#parts;
     const { log, events, signal } = this.#run;
     const { name } = systemOf(
@@ -156,10 +156,10 @@ class ExternalBuild {
       (await client.json(list(WireRelease), "GET", `/apps/${this.#app}/releases`, { query, signal })) ?? [];
     const appEnv = parseEnv(newest?.env ?? "");
     const logins = { buildAuth: "{}", passwords: [] };
-    const known = protect(log, appEnv, this.#options, logins);
+    const known = protect(log, appEnv, options, logins);
     const managed = managedArgs(
       { app: this.#app, id: this.#build.id, rack: name, buildAuth: logins.buildAuth },
-      this.#options,
+      options,
     );
     await using memory = await local();
     const host = pipelineHost({
@@ -169,10 +169,10 @@ class ExternalBuild {
       target: this.#target(memory),
       onManifest: (manifest) => client.done("PUT", this.#path, { form: { manifest }, signal }),
     });
-    const { ssh = new Map(), platforms = [], attestations = new Map() } = this.#options;
-    const secrets = mountedSecrets(this.#options, logins);
+    const { ssh = new Map(), platforms = [], attestations = new Map() } = options;
+    const secrets = mountedSecrets(options, logins);
     return await runPipeline(
-      { ...this.#options, env: appEnv, managed, ssh, secrets, platforms, attestations, buildCache: false },
+      { ...options, env: appEnv, managed, ssh, secrets, platforms, attestations, buildCache: false },
       host,
     );
   }

@@ -1,10 +1,11 @@
 import { mkdir, readdir, rm, stat } from "node:fs/promises";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 import { type Context, contextTar, openContext } from "../build/context.ts";
 import type { ByteStream, Bytes } from "../bytes.ts";
 import { gzipped, zstandard } from "../compression.ts";
 import { hasCode } from "../errors.ts";
 import { Retries } from "../http/retry.ts";
+import { Root } from "../root.ts";
 import { Type } from "../schema.ts";
 import { Bits } from "../tree/bits.ts";
 import { type Lacking, spokenOf, writeDelta } from "../tree/delta.ts";
@@ -62,7 +63,7 @@ async function trySendTree(sender: Sender, { dir, manifest }: Directory): Promis
   };
   for (;;) {
     try {
-      return await sendTree(sender, await openContext(dir, manifest), onLacking);
+      return await sendTree(sender, await openContext(await Root.open(dir), manifest), onLacking);
     } catch (error) {
       if (hasCode(error, ...NOT_SO)) return undefined;
       if (!hasCode(error, "outdated")) await retries.after(error);
@@ -125,7 +126,7 @@ async function scan({ state, events }: Sender, context: Context): Promise<TreeFi
   const dir = join(state, "trees");
   await mkdir(dir, { recursive: true, mode: 0o700 });
   await forgetOld(dir);
-  const name = hashOf(`${resolve(context.root)}\0${context.dockerfile}`);
+  const name = hashOf(`${context.root.path}\0${context.dockerfile}`);
   let done = 0;
   return await scanTree(context, join(dir, name), (bytes) => {
     done += bytes;
@@ -149,7 +150,7 @@ export async function sendArchive(sender: Sender, { dir, manifest }: Directory):
   for (let tries = 1; ; tries++) {
     let done = 0;
     const stream = async (): Promise<ByteStream> =>
-      counted(compress(contextTar(await openContext(dir, manifest))), (bytes) => {
+      counted(compress(contextTar(await openContext(await Root.open(dir), manifest))), (bytes) => {
         done += bytes;
         events.progress?.({ what: "Uploading source", done });
       });

@@ -8,7 +8,7 @@ import type { Descriptor } from "../oci/descriptor.ts";
 import { digestOf, parseDigest } from "../oci/digest.ts";
 import { BuildQueue, type QueueLimits } from "./build-queue.ts";
 import type { EmbeddedRack } from "./embedded.ts";
-import { carryOut } from "./embedded-build.ts";
+import { carryOut, type Sourced } from "./embedded-build.ts";
 import type { EmbeddedParts } from "./embedded-parts.ts";
 import { logOf, pinImage, pinPushed, requireImage, servicesOf } from "./external-build.ts";
 import { newId } from "./ids.ts";
@@ -252,7 +252,7 @@ export class ServedRack {
     onEnd: (build: Build) => void,
   ): Promise<void> {
     const dir = join(this.#work(), row.id);
-    const source = async (): Promise<BuildOptions> => {
+    const source = async (): Promise<Sourced> => {
       await mkdir(dir, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
         throw systemError("Cannot unpack the source", error);
       });

@@ -1,14 +1,19 @@
+import { Project } from "../build/project.ts";
 import { unpack } from "../build/unpack.ts";
 import type { ByteStream } from "../bytes.ts";
 import { DavitError } from "../errors.ts";
-import { fetched } from "./embedded-build.ts";
+import { fetched, type Sourced } from "./embedded-build.ts";
 import type { EmbeddedParts } from "./embedded-parts.ts";
 import type { SourceMirrors } from "./source-mirrors.ts";
 
 /** A source that a client named for a build. */
 export interface ServedSource extends Disposable {
   /** Brings it into a directory: the given one, which is empty, or another. */
-  open<T extends { url: string }>(request: T, dir: string, signal: AbortSignal): Promise<T & { dir: string }>;
+  open<T extends { url: string; manifest: string }>(
+    request: T,
+    dir: string,
+    signal: AbortSignal,
+  ): Promise<Sourced<T>>;
 }
 
 /** What a rack has of its clients' sources. */
@@ -44,7 +49,7 @@ async function uploaded(
     async open(request, dir, signal) {
       await unpack((await sources.object(app, key)).stream, dir, signal);
       if (key.startsWith("tmp/")) await objects.remove(app, key);
-      return { ...request, dir };
+      return { ...request, project: await Project.open(dir, request.manifest) };
     },
     [Symbol.dispose]: () => undefined,
   };
@@ -55,7 +60,7 @@ function mirrored({ mirrors }: Sources, app: string, id: string): ServedSource {
   const held = mirrors.take(app, id);
   if (!held) throw new DavitError("outdated", "the source is not here any more", { hint: "build again" });
   return {
-    open: async (request) => ({ ...request, dir: held.dir }),
+    open: async (request) => ({ ...request, project: await Project.open(held.dir, request.manifest) }),
     [Symbol.dispose]: () => held[Symbol.dispose](),
   };
 }

@@ -1,7 +1,8 @@
-import { closeSync, openSync, readSync } from "node:fs";
+import { closeSync, readSync } from "node:fs";
 import { join } from "node:path";
 import type { ByteStream, Bytes } from "../bytes.ts";
-import { DavitError, systemError } from "../errors.ts";
+import { DavitError } from "../errors.ts";
+import type { Root } from "../root.ts";
 import { type NewEntry, writeTar } from "../tar/write.ts";
 import type { Bits } from "./bits.ts";
 import { type Spoken, writeDocument } from "./document.ts";
@@ -40,7 +41,7 @@ function once(tree: TreeFile): TreeDirectory[] {
 
 /** A tar of what is lacking: the listings, then each file's content once. `onBytes` is told of content as it leaves. */
 export function writeDelta(
-  root: string,
+  root: Root,
   tree: TreeFile,
   lacking: Lacking,
   onBytes: (bytes: number) => void,
@@ -49,7 +50,7 @@ export function writeDelta(
 }
 
 async function* members(
-  root: string,
+  root: Root,
   tree: TreeFile,
   { listings, files }: Lacking,
   onBytes: (bytes: number) => void,
@@ -63,12 +64,17 @@ async function* members(
     if (!listings.has(directory.hash)) continue;
     for (const entry of tree.entries(directory))
       if (entry.type === "file" && files.has(count++))
-        yield member(join(root, directory.path, entry.name), entry, onBytes);
+        yield member(root, join(directory.path, entry.name), entry, onBytes);
   }
 }
 
-function member(path: string, { size, hash }: TreeEntry, onBytes: (bytes: number) => void): NewEntry {
-  return { name: hash, type: "file", size, body: () => content(path, size, onBytes) };
+function member(
+  root: Root,
+  path: string,
+  { size, hash }: TreeEntry,
+  onBytes: (bytes: number) => void,
+): NewEntry {
+  return { name: hash, type: "file", size, body: () => content(root, path, size, onBytes) };
 }
 
 async function* streamed(chunks: Iterable<Bytes>): AsyncGenerator<Bytes> {
@@ -76,26 +82,24 @@ async function* streamed(chunks: Iterable<Bytes>): AsyncGenerator<Bytes> {
 }
 
 /** Just so many bytes. Whether they are those that were hashed the reader finds out. */
-async function* content(path: string, size: number, onBytes: (bytes: number) => void): AsyncGenerator<Bytes> {
-  const fd = opened(path);
+async function* content(
+  root: Root,
+  path: string,
+  size: number,
+  onBytes: (bytes: number) => void,
+): AsyncGenerator<Bytes> {
+  const fd = root.openFoundSync(path);
   const buffer = new Uint8Array(Math.min(PIECE, size));
   try {
     for (let at = 0; at < size; ) {
       const count = readSync(fd, buffer, 0, Math.min(buffer.byteLength, size - at), at);
-      if (count === 0) throw new DavitError("outdated", `Cannot read ${path}: it shrank while it was read`);
+      if (count === 0)
+        throw new DavitError("outdated", `Cannot read ${root.show(path)}: it shrank while it was read`);
       at += count;
       yield buffer.subarray(0, count);
       onBytes(count);
     }
   } finally {
     closeSync(fd);
-  }
-}
-
-function opened(path: string): number {
-  try {
-    return openSync(path, "r");
-  } catch (error) {
-    throw systemError(`Cannot read ${path}`, error);
   }
 }

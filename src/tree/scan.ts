@@ -1,7 +1,8 @@
-import { closeSync, openSync, readlinkSync, readSync } from "node:fs";
+import { closeSync, readlinkSync, readSync } from "node:fs";
 import { join } from "node:path";
 import { type Context, type ContextItem, walkContext } from "../build/context.ts";
-import { DavitError, systemError } from "../errors.ts";
+import { DavitError } from "../errors.ts";
+import type { Root } from "../root.ts";
 import { formatEntry, type Hash, type TreeEntry } from "./listing.ts";
 import { TreeFile, TreeWriter } from "./tree-file.ts";
 
@@ -55,7 +56,7 @@ interface Open {
 
 /** Gathers a walk's items by directory. They come in depth first: whatever lies elsewhere ends those that are open. */
 class Scan {
-  readonly #root: string;
+  readonly #root: Root;
   readonly #writer: TreeWriter;
   readonly #before: TreeFile | undefined;
   readonly #onHashed: (bytes: number) => void;
@@ -67,7 +68,7 @@ class Scan {
   #turn = 0;
 
   constructor(
-    root: string,
+    root: Root,
     writer: TreeWriter,
     before: TreeFile | undefined,
     onHashed: (bytes: number) => void,
@@ -137,12 +138,13 @@ class Scan {
 
   async #entry(item: ContextItem, name: string, known: Known | undefined): Promise<TreeEntry> {
     const { mode, mtimeNs, size } = item;
-    const path = join(this.#root, item.path);
-    if (item.type === "symlink")
-      return { type: "symlink", name, mode, mtimeNs, size: 0, hash: "", target: readlinkSync(path) };
+    if (item.type === "symlink") {
+      const target = readlinkSync(join(this.#root.path, item.path));
+      return { type: "symlink", name, mode, mtimeNs, size: 0, hash: "", target };
+    }
     const first = item.inode === "" ? undefined : this.#links.get(item.inode);
     if (first) return { type: "link", name, mode, mtimeNs, size, hash: first.hash, target: first.path };
-    const hash = isSame(item, known) ? known.entry.hash : await this.#hash(path, size);
+    const hash = isSame(item, known) ? known.entry.hash : await this.#hash(item.path, size);
     if (item.inode !== "") this.#links.set(item.inode, { path: item.path, hash });
     return { type: "file", name, mode, mtimeNs, size, hash, target: "" };
   }
@@ -150,14 +152,18 @@ class Scan {
   /** Read without threads: of many small files, handing over takes longer than reading. */
   async #hash(path: string, size: number): Promise<Hash> {
     const hasher = new Bun.CryptoHasher("sha256");
-    const fd = opened(path);
+    const fd = this.#root.openFoundSync(path);
     try {
       for (let at = 0; at < size; ) {
         const count = readSync(fd, this.#buffer, 0, Math.min(PIECE, size - at), at);
         if (count === 0)
-          throw new DavitError("outdated", `Cannot read ${path}: it shrank while it was read`, {
-            hint: "build again",
-          });
+          throw new DavitError(
+            "outdated",
+            `Cannot read ${this.#root.show(path)}: it shrank while it was read`,
+            {
+              hint: "build again",
+            },
+          );
         hasher.update(this.#buffer.subarray(0, count));
         at += count;
         await this.#pause(count);
@@ -174,14 +180,6 @@ class Scan {
     this.#onHashed(this.#turn);
     this.#turn = 0;
     await new Promise((resolve) => setImmediate(resolve));
-  }
-}
-
-function opened(path: string): number {
-  try {
-    return openSync(path, "r");
-  } catch (error) {
-    throw systemError(`Cannot read ${path}`, error);
   }
 }
 

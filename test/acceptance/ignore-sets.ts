@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { openContext, walkContext } from "../../src/build/context.ts";
 import { IgnoreRules, type ParentMatches } from "../../src/build/dockerignore.ts";
+import { Root } from "../../src/root.ts";
 import { startBuildkit } from "../support/buildkitd.ts";
 import { DOCKER, sandbox, sh } from "../support/davit.ts";
 import { random, seed, verdict } from "./verdict.ts";
@@ -195,7 +196,8 @@ for (let i = 0; built < AGAINST_ENGINE; i++) {
   }
   await writeFile(join(dir, ".dockerignore"), set.file);
   const mine: string[] = [];
-  for await (const item of walkContext(await openContext(dir, "Dockerfile"), false)) mine.push(item.path);
+  for await (const item of walkContext(await openContext(await Root.open(dir), "Dockerfile"), false))
+    mine.push(item.path);
   const found = JSON.stringify(mine.sort());
   const theirs = await members(BUILDKITS, dir);
   if (found !== (await members(DOCKERS, dir))) old++;

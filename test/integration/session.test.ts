@@ -5,6 +5,7 @@ import { fileSync } from "../../src/build/file-sync.ts";
 import { buildImage } from "../../src/docker-api/build.ts";
 import { EngineClient } from "../../src/docker-api/client.ts";
 import { EngineSession } from "../../src/docker-api/session.ts";
+import { Root } from "../../src/root.ts";
 import { DOCKER, sandbox, sh } from "../support/davit.ts";
 import { BASE, project } from "../support/projects.ts";
 import { startRegistry } from "../support/registry.ts";
@@ -81,7 +82,7 @@ async function sentBytes(dir: string, piece?: number): Promise<number> {
     client,
     { name: "test", key },
     {
-      "/moby.filesync.v1.FileSync/DiffCopy": fileSync(await openContext(dir, "Dockerfile"), {
+      "/moby.filesync.v1.FileSync/DiffCopy": fileSync(await openContext(await Root.open(dir), "Dockerfile"), {
         onSent: count,
         piece,
       }),

@@ -8,6 +8,7 @@ import { developmentStage, parseDockerfile } from "../../src/build/dockerfile.ts
 import { WordFinder } from "../../src/build/find-words.ts";
 import { PlainProgress } from "../../src/build/progress.ts";
 import { Redactor } from "../../src/build/redact.ts";
+import { Root } from "../../src/root.ts";
 import { shellQuote } from "../../src/shell-words.ts";
 import { readTar } from "../../src/tar/read.ts";
 import { tempDir } from "../support/temp.ts";
@@ -72,7 +73,7 @@ test("a context holds what .dockerignore leaves, with modes and links, and alway
   await symlink("a.ts", dir.join("src/link"));
   await link(dir.join("src/a.ts"), dir.join("src/z-hard"));
   const found: string[] = [];
-  for await (const entry of readTar(contextTar(await openContext(dir.path, "Dockerfile"))))
+  for await (const entry of readTar(contextTar(await openContext(await Root.open(dir.path), "Dockerfile"))))
     found.push(`${entry.name} ${entry.type}${entry.linkname ? ` ${entry.linkname}` : ""}`);
   expect(found).toEqual([
     ".dockerignore file",
@@ -94,7 +95,8 @@ test("Dockerfile.dockerignore beats .dockerignore", async () => {
   await writeFile(dir.join(".dockerignore"), "a\n");
   await writeFile(dir.join("Prod.dockerignore"), "b\n");
   const found: string[] = [];
-  for await (const item of walkContext(await openContext(dir.path, "Prod"))) found.push(item.path);
+  for await (const item of walkContext(await openContext(await Root.open(dir.path), "Prod")))
+    found.push(item.path);
   expect(found).toEqual([".dockerignore", "Prod", "Prod.dockerignore", "a"]);
 });
 

@@ -19,6 +19,7 @@ import fc from "fast-check";
 import { openContext } from "../../src/build/context.ts";
 import { type Bytes, collect, encode, streamOf } from "../../src/bytes.ts";
 import { SourceMirrors } from "../../src/rack/source-mirrors.ts";
+import { Root } from "../../src/root.ts";
 import { writeTar } from "../../src/tar/write.ts";
 import { Bits } from "../../src/tree/bits.ts";
 import { spokenOf, writeDelta } from "../../src/tree/delta.ts";
@@ -53,12 +54,13 @@ async function described(root: string, path = ""): Promise<string[]> {
 
 /** One round: scans, asks, sends. Returns how many bytes of content went over. */
 async function follow(root: string, state: string, mirror: Mirror): Promise<number> {
-  using tree = await scanTree(await openContext(root, "convox.yml"), state, () => undefined);
+  const context = await openContext(await Root.open(root), "convox.yml");
+  using tree = await scanTree(context, state, () => undefined);
   const named = [...spokenOf(tree, new Set(), "named")];
   const { listings } = await mirror.lacking(named);
   const { files } = await mirror.lacking([...spokenOf(tree, listings, "left out")]);
   let sent = 0;
-  const delta = writeDelta(root, tree, { listings, files }, (bytes) => {
+  const delta = writeDelta(context.root, tree, { listings, files }, (bytes) => {
     sent += bytes;
   });
   await mirror.update(tree.at("")?.hash ?? "", delta, SIGNAL);

@@ -31,7 +31,10 @@ test("files, directories and links that stay inside are unpacked as they were", 
     file("./deep/er/a.txt", "a"),
     { name: "bin/link", type: "symlink", linkname: "../deep/er/a.txt" },
     { name: "hard", type: "link", linkname: "deep/er/a.txt" },
+    { name: "deep/winding", type: "symlink", linkname: "../bin/../later/../deep/er/a.txt" },
+    { name: "later/", type: "directory" },
   ]);
+  expect(await readFile(`${root}/deep/winding`, "utf8")).toBe("a");
   expect((await lstat(`${root}/bin/run`)).mode & 0o777).toBe(0o755);
   expect((await lstat(`${root}/bin/run`)).mtimeMs).toBe(1_000_000_000);
   expect((await lstat(`${root}/bin`)).mtimeMs).toBe(2_000_000_000);
@@ -60,6 +63,17 @@ const hostile: Record<string, NewEntry[]> = {
   "a link that climbs out through a link to the root": [
     { name: "q", type: "symlink", linkname: "." },
     { name: "r", type: "symlink", linkname: "q/../evil" },
+  ],
+  "a link that climbs out through a directory which a link has taken the place of": [
+    { name: "d/e/", type: "directory" },
+    { name: "d/e/l", type: "symlink", linkname: "../q/../../evil" },
+    { name: "d/q/", type: "directory" },
+    { name: "d/q", type: "symlink", linkname: ".." },
+  ],
+  "a link that climbs out below a link": [
+    { name: "d/e/f/", type: "directory" },
+    { name: "l", type: "symlink", linkname: "d/e" },
+    { name: "r", type: "symlink", linkname: "l/f/../../../evil" },
   ],
   "a file below a link": [
     { name: "d/", type: "directory" },

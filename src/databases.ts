@@ -1,0 +1,35 @@
+import { realpathSync, type Stats, statSync } from "node:fs";
+import { basename } from "node:path";
+
+/*
+ * SQLite holds its locks as POSIX locks, and the system drops all of a process's locks on a
+ * file as soon as the process closes any descriptor of it. So a database that SQLite has
+ * open here is never opened in another way, not even to be read.
+ */
+
+/** What SQLite puts beside a database. */
+const COMPANIONS = ["", "-wal", "-shm", "-journal"];
+
+/** Real paths of the databases that this process has opened. */
+const opened = new Set<string>();
+/** The last names of those, with their companions. */
+const names = new Set<string>();
+
+/** Notes that SQLite has a database open; its file exists. */
+export function noteDatabase(path: string): void {
+  const real = realpathSync(path);
+  opened.add(real);
+  for (const companion of COMPANIONS) names.add(basename(real) + companion);
+}
+
+/** Whether a file, at a path whose last name is no link, is such a database or lies beside one as a part of it. */
+export function isOpenDatabase(path: string, info: Stats): boolean {
+  // A file with one name has just that name: most files need no further look.
+  if (info.nlink < 2 && !names.has(basename(path))) return false;
+  return [...opened].some((database) =>
+    COMPANIONS.some((companion) => {
+      const other = statSync(database + companion, { throwIfNoEntry: false });
+      return other !== undefined && other.dev === info.dev && other.ino === info.ino;
+    }),
+  );
+}

@@ -1,0 +1,117 @@
+import { closeSync, constants, fstatSync, lstatSync, openSync, readlinkSync, realpathSync } from "node:fs";
+import { type FileHandle, open } from "node:fs/promises";
+import { sep } from "node:path";
+import { isOpenDatabase } from "./databases.ts";
+import { DavitError, systemCode, systemError } from "./errors.ts";
+
+/** Neither waits for a pipe's other end nor follows a link. */
+const READ = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0) | (constants.O_NOFOLLOW ?? 0);
+
+/** A file that is about to be opened. */
+export interface PlainFile {
+  /** Its last name is no link. */
+  path: string;
+  /** How messages call it. */
+  name: string;
+  /** The real directory that it must lie in. */
+  within?: string;
+}
+
+/** Opens a file for reading; throws `invalid` where it is a link, a pipe, a device, or a database in use. */
+export async function openPlain(file: PlainFile): Promise<FileHandle> {
+  requirePlain(file);
+  const handle = await open(file.path, READ).catch((error: unknown) => {
+    throw unreadable(file, error);
+  });
+  try {
+    checkOpened(file, handle.fd);
+    return handle;
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
+
+/** The same without another thread, which takes longer than opening does. Returns the descriptor. */
+export function openPlainSync(file: PlainFile): number {
+  requirePlain(file);
+  let fd: number;
+  try {
+    fd = openSync(file.path, READ);
+  } catch (error) {
+    throw unreadable(file, error);
+  }
+  try {
+    checkOpened(file, fd);
+    return fd;
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
+}
+
+/** Refuses a path that a user named, through links or not, when it is a database in use; anything else may be opened. */
+export function refuseDatabase(path: string): void {
+  try {
+    const real = realpathSync(path);
+    if (!isOpenDatabase(real, lstatSync(real))) return;
+  } catch {
+    return;
+  }
+  throw inUse(path);
+}
+
+/** Before it is opened: opening a device may do something, and closing a database drops its locks. */
+function requirePlain({ path, name }: PlainFile): void {
+  let info: ReturnType<typeof lstatSync>;
+  try {
+    info = lstatSync(path);
+  } catch (error) {
+    throw unreadable({ path, name }, error);
+  }
+  if (!info.isFile()) throw notPlain(name, info.isDirectory() ? "a directory" : "not a plain file");
+  if (isOpenDatabase(path, info)) throw inUse(name);
+}
+
+/** What was opened may be another file than the one that was looked at. */
+function checkOpened({ name, within }: PlainFile, fd: number): void {
+  if (!fstatSync(fd).isFile()) throw notPlain(name, "not a plain file");
+  const place = within === undefined ? undefined : placeOf(fd);
+  if (place !== undefined && within !== "/" && !place.startsWith(`${within}${sep}`))
+    throw new DavitError("outdated", `Cannot read ${name}: it was moved while it was opened`, {
+      hint: "try again",
+    });
+}
+
+/** Where an open file is; undefined where the system does not tell. */
+function placeOf(fd: number): string | undefined {
+  if (process.platform !== "linux") return undefined;
+  try {
+    return readlinkSync(`/proc/self/fd/${fd}`);
+  } catch {
+    return undefined;
+  }
+}
+
+function unreadable({ name }: PlainFile, error: unknown): DavitError {
+  const code = systemCode(error);
+  if (code === "ENOENT" || code === "ENOTDIR")
+    return new DavitError("not-found", `Cannot read ${name}: it is not there`, { cause: error });
+  if (code === "ELOOP") return notPlain(name, "a link");
+  // The system's own words hold the whole path.
+  return code === undefined ? systemError(`Cannot read ${name}`, error) : refused(name, code, error);
+}
+
+function refused(name: string, code: string, cause: unknown): DavitError {
+  return new DavitError("io", `Cannot read ${name}: the system refuses it (${code})`, { cause });
+}
+
+function notPlain(name: string, what: string): DavitError {
+  return new DavitError("invalid", `Cannot read ${name}: it is ${what}`);
+}
+
+function inUse(name: string): DavitError {
+  return new DavitError("invalid", `Cannot read ${name}: it is a database of davit's that is in use`, {
+    hint: "leave the rack's directory out of the project, such as with .dockerignore; `davit rack backup` copies a rack",
+  });
+}
