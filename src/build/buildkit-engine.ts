@@ -8,6 +8,7 @@ import { decodeBytes } from "../docker-api/bytes-message.ts";
 import type { Env } from "../docker-api/host.ts";
 import type { SessionCall, SessionMethods } from "../docker-api/session.ts";
 import { DavitError } from "../errors.ts";
+import { isLoopback } from "../hosts.ts";
 import { readManifest } from "../oci/copy.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { ingestDockerSave, putImage } from "../oci/docker-save.ts";
@@ -58,7 +59,7 @@ export class BuildkitEngine implements Engine {
   /** Only a buildkitd on this machine could reach our loopback; one in a container has another. */
   async #isReached(daemon: Buildkitd, build: EngineBuild): Promise<boolean> {
     if (this.#env["DAVIT_ENGINE_PUSH"] === "0") return false;
-    if (!/^(unix:|tcp:\/\/(127\.|localhost|\[::1\]))/.test(this.#address)) return false;
+    if (!isHere(this.#address)) return false;
     this.#reachesUs ??= probe(daemon, build);
     return await this.#reachesUs;
   }
@@ -240,4 +241,9 @@ async function entrypointOf(store: Store, image: Descriptor): Promise<string[]> 
   }
   const text = await collect(await store.fetch(manifest.config), MAX_MANIFEST, "the image's config");
   return checkJson(Config, new TextDecoder().decode(text), "the image's config").config?.Entrypoint ?? [];
+}
+
+function isHere(address: string): boolean {
+  if (address.startsWith("unix:")) return true;
+  return /^tcp:/.test(address) && URL.canParse(address) && isLoopback(new URL(address).hostname);
 }

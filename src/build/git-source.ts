@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DavitError } from "../errors.ts";
+import { isLoopback } from "../hosts.ts";
 import type { SourceUrl } from "./source-url.ts";
 
 type Env = Record<string, string | undefined>;
@@ -56,6 +57,8 @@ async function gitEnv(source: SourceUrl, secrets: string, env: Env): Promise<Env
       : []),
   ];
   const isSsh = source.url.startsWith("ssh://");
+  // git itself would hand even this machine's own addresses to a proxy.
+  if (isLoopback(new URL(source.url).hostname)) settings.push(["http.proxy", ""]);
   if (!isSsh && (source.user !== "" || source.password !== "")) {
     const login = Buffer.from(`${source.user}:${source.password}`).toString("base64");
     settings.push([`http.${new URL(source.url).origin}/.extraHeader`, `Authorization: Basic ${login}`]);

@@ -1,4 +1,5 @@
 import { DavitError } from "../errors.ts";
+import { isLoopback } from "../hosts.ts";
 
 /** A project that is fetched before it is built. */
 export interface SourceUrl {
@@ -28,10 +29,12 @@ export function parseSourceUrl(text: string): SourceUrl | undefined {
   }
   const [, scheme] = /^([a-z][a-z0-9+.-]*)::?(\/\/)?/i.exec(text) ?? [];
   if (scheme === undefined) return undefined;
-  if (!/^(https|ssh):\/\//.test(text) && !/^http:\/\/(localhost|127\.0\.0\.1|\[::1\])[:/]/.test(text))
-    throw refused(text, "only https:// and ssh:// are fetched");
+  if (!/^(https?|ssh):\/\//.test(text)) throw refused(text, "only https:// and ssh:// are fetched");
   if (!URL.canParse(text)) throw refused(text, "it is no address");
-  return sourceOf(new URL(text), text);
+  const url = new URL(text);
+  if (url.protocol === "http:" && !isLoopback(url.hostname))
+    throw refused(text, "only https:// and ssh:// are fetched");
+  return sourceOf(url, text);
 }
 
 function sourceOf(url: URL, text: string): SourceUrl {

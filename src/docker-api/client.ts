@@ -1,6 +1,7 @@
 import type { TSchema } from "@sinclair/typebox";
 import { type ByteStream, toReadable } from "../bytes.ts";
 import { DavitError, reasonOf, systemCode } from "../errors.ts";
+import { proxyFor } from "../proxy.ts";
 import { checkJson, type Static, Type } from "../schema.ts";
 import { type EngineHost, type Env, engineHost } from "./host.ts";
 
@@ -94,6 +95,8 @@ export class EngineClient {
       timeout: false,
       decompress: false,
       ...(request.signal ? { signal: request.signal } : {}),
+      // As docker reaches its engines.
+      proxy: this.host.unix ? false : proxyFor(new URL(this.host.url), process.env),
       ...(this.host.unix ? { unix: this.host.unix } : {}),
       ...(this.host.tls ? { tls: this.host.tls } : {}),
     };

@@ -122,13 +122,18 @@ export function readSection(text: string, section: string): Record<string, strin
 
 async function fromContainer(env: Env, signal?: AbortSignal): Promise<AwsKeys | undefined> {
   const relative = env["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"];
-  const url = relative ? `${CONTAINERS}${relative}` : env["AWS_CONTAINER_CREDENTIALS_FULL_URI"];
+  const url = relative ? new URL(relative, CONTAINERS).href : env["AWS_CONTAINER_CREDENTIALS_FULL_URI"];
   if (!url) return undefined;
   const file = env["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"];
   const token = file ? (await readText(file)).trim() : env["AWS_CONTAINER_AUTHORIZATION_TOKEN"];
   // The address is the machine's own environment's word, and link-local has no TLS.
   const trust = { plainHttp: true };
-  const response = await request(url, { ...(token ? { authorization: token } : {}), trust, signal });
+  const response = await request(url, {
+    ...(token ? { authorization: token } : {}),
+    trust,
+    signal,
+    direct: true,
+  });
   const text = await response.text();
   if (response.status !== 200) return undefined;
   const role = checkJson(RoleKeys, text, "the container's role", "registry");
@@ -145,6 +150,7 @@ async function fromInstance(env: Env, signal?: AbortSignal): Promise<AwsKeys | u
       method,
       headers,
       trust: { plainHttp: true },
+      direct: true,
       signal: soon,
     });
     return response.status === 200 ? await response.text() : undefined;

@@ -97,7 +97,7 @@ async function fromMachine(env: Env, signal?: AbortSignal): Promise<string | und
   };
   const soon = AbortSignal.any([AbortSignal.timeout(2000), ...(signal ? [signal] : [])]);
   try {
-    const response = await request(url, { headers, trust: { plainHttp: true }, signal: soon });
+    const response = await request(url, { headers, trust: { plainHttp: true }, direct: true, signal: soon });
     const text = await response.text();
     return response.status === 200
       ? checkJson(AccessToken, text, "the machine's token", "registry").access_token

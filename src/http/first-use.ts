@@ -1,8 +1,8 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { DavitError, systemCode, systemError } from "../errors.ts";
+import { isAddress, isLoopback } from "../hosts.ts";
 import { trustOf } from "./host-trust.ts";
-import { isLoopback } from "./proxy.ts";
 import type { Trust } from "./request.ts";
 
 type Env = Record<string, string | undefined>;
@@ -66,7 +66,7 @@ async function look(url: URL): Promise<Seen | undefined> {
   const socket = connect({
     host,
     port: Number(url.port || 443),
-    ...(isLoopback(host) || /^[\d.:]+$/.test(host) ? {} : { servername: host }),
+    ...(isLoopback(host) || isAddress(host) ? {} : { servername: host }),
     rejectUnauthorized: false,
     timeout: PATIENCE,
   });

@@ -98,6 +98,7 @@ async function fromMachine(env: Env, signal?: AbortSignal): Promise<string | und
     const response = await request(url, {
       headers: { "metadata-flavor": "Google" },
       trust: { plainHttp: true },
+      direct: true,
       signal: soon,
     });
     const text = await response.text();

@@ -1,11 +1,11 @@
 import { lookup } from "node:dns/promises";
 import { DavitError } from "../errors.ts";
+import { isAddress, isLoopback, isPrivateAddress } from "../hosts.ts";
 import { checkJson, Type } from "../schema.ts";
 import { type Challenge, parseChallenges } from "./challenge.ts";
 import type { Credentials } from "./docker-auth.ts";
-import { ipv4, isLoopback } from "./proxy.ts";
 import { request, type Trust } from "./request.ts";
-import { isPassing, Retries, retryAfter } from "./retry.ts";
+import { isPassing, retryAfter } from "./retry.ts";
 
 const Token = Type.Object({
   token: Type.Optional(Type.String()),
@@ -79,18 +79,12 @@ export class RegistryAuth {
     return grant.authorization;
   }
 
+  /** A failure is the request's own: whoever sends it tries again, and asks for a token again. */
   async #token(challenge: Challenge, scope: string, credentials: Credentials | undefined): Promise<Grant> {
     const realm = await this.#realm(challenge.params["realm"] ?? "");
     const service = challenge.params["service"];
-    const retries = new Retries(this.#options.signal);
-    for (;;) {
-      try {
-        const response = await ask(realm, service, scope, credentials, this.#options);
-        return grantOf(await this.#checked(response, realm), realm);
-      } catch (error) {
-        await retries.after(error);
-      }
-    }
+    const response = await ask(realm, service, scope, credentials, this.#options);
+    return grantOf(await this.#checked(response, realm), realm);
   }
 
   async #checked(response: Response, realm: URL): Promise<string> {
@@ -178,19 +172,8 @@ function said(text: string): string {
 
 /** Whether a host is, or resolves to, an address outside the public Internet. */
 async function isPrivate(hostname: string): Promise<boolean> {
-  const bare = hostname.replace(/^\[|\]$/g, "");
-  if (isLoopback(hostname) || isPrivateAddress(bare)) return true;
-  if (ipv4(bare) !== undefined || bare.includes(":")) return false;
-  const addresses = await lookup(bare, { all: true }).catch(() => []);
+  if (isLoopback(hostname) || isPrivateAddress(hostname)) return true;
+  if (isAddress(hostname)) return false;
+  const addresses = await lookup(hostname, { all: true }).catch(() => []);
   return addresses.some(({ address }) => isPrivateAddress(address));
-}
-
-const PRIVATE_V4 =
-  /^(0|10|127|169\.254|192\.168|172\.(1[6-9]|2\d|3[01])|100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7]))\./;
-
-export function isPrivateAddress(address: string): boolean {
-  if (!address.includes(":")) return PRIVATE_V4.test(address);
-  const mapped = /^::ffff:([\d.]+)$/i.exec(address)?.[1];
-  if (mapped) return isPrivateAddress(mapped);
-  return /^(::1?$|f[cd]|fe[89ab]|::ffff:)/i.test(address);
 }

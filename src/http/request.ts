@@ -1,6 +1,7 @@
 import type { Bytes } from "../bytes.ts";
 import { DavitError, reasonOf } from "../errors.ts";
-import { isLoopback, proxyFor } from "./proxy.ts";
+import { isLoopback } from "../hosts.ts";
+import { proxyFor, shownProxy } from "../proxy.ts";
 import { outgoing, type StreamBody, Watch } from "./request-body.ts";
 import { interrupted } from "./silence.ts";
 
@@ -33,6 +34,8 @@ export interface HttpRequest {
   patience?: number;
   /** On a connection of its own. */
   alone?: boolean;
+  /** Past any proxy: for what only this machine can reach, such as its cloud's metadata. */
+  direct?: boolean;
 }
 
 const MAX_REDIRECTS = 5;
@@ -75,12 +78,19 @@ function redirected(target: URL, location: string, options: HttpRequest): URL {
   return next;
 }
 
+/** ` through the proxy HOST` where an answer may be a proxy's own; else nothing. */
+export function throughProxy({ url }: Response): string {
+  const proxy = URL.canParse(url) ? shownProxy(new URL(url), process.env) : undefined;
+  return proxy === undefined ? "" : ` through the proxy ${proxy}`;
+}
+
 /** Lets go of an answer nobody will read. */
 export async function discard(response: Response): Promise<void> {
   await response.body?.cancel().catch(() => undefined);
 }
 
-function checkedUrl(text: string, trust: Trust | undefined): URL {
+/** The address, unless what is sent there could be read on the way and nobody has allowed that. */
+export function checkedUrl(text: string, trust: Trust | undefined): URL {
   const url = new URL(text);
   if (url.protocol !== "https:" && url.protocol !== "http:")
     throw new DavitError("denied", `Cannot open ${url.protocol} addresses`);
@@ -111,32 +121,37 @@ async function send(url: URL, options: HttpRequest, ours: boolean): Promise<Resp
       decompress: false,
       keepalive: !options.alone,
       signal,
-      ...transport(url, options.trust),
+      ...transport(url, options),
     });
     void ended.then(() => watch.start(options.patience));
     return await answer;
   } catch (cause) {
     if (options.signal?.aborted) throw interrupted(cause);
     if (watch.sourceFailure !== undefined) throw watch.sourceFailure;
-    const why = watch.expired ? `it was silent for ${Math.round(watch.limit / 1000)} s` : wordsFor(cause);
-    throw new DavitError(isUntrusted(cause) ? "denied" : "unavailable", `Cannot reach ${url.host}: ${why}`, {
-      cause,
-      ...(isUntrusted(cause)
-        ? { hint: options.trust?.hint ?? `put its CA certificate into ~/.docker/certs.d/${url.host}/ca.crt` }
-        : {}),
-    });
+    throw unreachable(url, options, watch, cause);
   } finally {
     watch.stop();
   }
 }
 
 /** What Bun's fetch takes beside the standard's options. */
-function transport(url: URL, trust: Trust | undefined) {
+function transport(url: URL, { trust, direct }: HttpRequest) {
   return {
     timeout: false,
-    proxy: proxyFor(url, process.env),
+    proxy: direct ? (false as const) : proxyFor(url, process.env),
     ...(url.protocol === "https:" && trust?.tls ? { tls: trust.tls } : {}),
   };
+}
+
+function unreachable(url: URL, { trust, direct }: HttpRequest, watch: Watch, cause: unknown): DavitError {
+  const proxy = direct ? undefined : shownProxy(url, process.env);
+  const where = proxy === undefined ? url.host : `${url.host} through the proxy ${proxy}`;
+  const why = watch.expired ? `it was silent for ${Math.round(watch.limit / 1000)} s` : wordsFor(cause);
+  const code = isUntrusted(cause) || isRefused(cause) ? "denied" : "unavailable";
+  const hint = isUntrusted(cause)
+    ? (trust?.hint ?? `put its CA certificate into ~/.docker/certs.d/${url.host}/ca.crt`)
+    : proxy && "see HTTPS_PROXY, HTTP_PROXY and NO_PROXY";
+  return new DavitError(code, `Cannot reach ${where}: ${why}`, { cause, ...(hint ? { hint } : {}) });
 }
 
 const WORDS: Record<string, string> = {
@@ -149,6 +164,12 @@ const WORDS: Record<string, string> = {
 function wordsFor(cause: unknown): string {
   const code = cause instanceof Error && "code" in cause ? String(cause.code) : "";
   return WORDS[code] ?? reasonOf(cause);
+}
+
+/** The proxy wants another login, or does not go there. */
+function isRefused(cause: unknown): boolean {
+  const status = cause instanceof Error && "status" in cause ? cause.status : undefined;
+  return status === 403 || status === 407;
 }
 
 function isUntrusted(cause: unknown): boolean {

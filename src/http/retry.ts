@@ -17,14 +17,36 @@ export function isPassing(status: number): boolean {
   return PASSING.includes(status);
 }
 
+/** How long the tries of one request take, in milliseconds. */
+const ALL_WAITS = 6000;
+
+/** Failures in a row of one host, whichever requests they end: one that is down is not waited for by each in turn. */
+export class Outage {
+  #failures = 0;
+  #since = 0;
+
+  /** The host does its work. */
+  answered(): void {
+    this.#failures = 0;
+  }
+
+  /** Takes in a failure. True: the host has failed everybody for as long as one request would wait for it. */
+  failed(): boolean {
+    if (this.#failures++ === 0) this.#since = performance.now();
+    return this.#failures >= TRIES && performance.now() - this.#since >= ALL_WAITS;
+  }
+}
+
 /** Counts failures in a row; progress begins the count anew. */
 export class Retries {
   readonly #signal: AbortSignal | undefined;
+  readonly #outage: Outage | undefined;
   #failures = 0;
   #silent = 0;
 
-  constructor(signal?: AbortSignal) {
+  constructor(signal?: AbortSignal, outage?: Outage) {
     this.#signal = signal;
+    this.#outage = outage;
   }
 
   progress(): void {
@@ -37,6 +59,7 @@ export class Retries {
     if (!hasCode(error, "unavailable") || this.#signal?.aborted) throw error;
     if (/silent|nothing came/.test(error.message) && ++this.#silent >= SILENT_TRIES) throw error;
     if (++this.#failures >= (isAbsent(error) ? ABSENT_TRIES : TRIES)) throw error;
+    if (this.#outage?.failed()) throw error;
     const asked = error.retryAfter ?? 0;
     if (asked > LONGEST_WAIT) throw tooLong(error, asked);
     await this.#wait(Math.max(asked, this.#backoff()));

@@ -1,7 +1,8 @@
 import { type Bytes, encode } from "../bytes.ts";
 import { DavitError } from "../errors.ts";
 import { Mailbox } from "../mailbox.ts";
-import type { Trust } from "./request.ts";
+import { proxyFor } from "../proxy.ts";
+import { checkedUrl, type Trust } from "./request.ts";
 import { interrupted } from "./silence.ts";
 
 export interface SocketOptions {
@@ -26,10 +27,17 @@ export interface Socket {
 
 export async function openSocket(url: string, options: SocketOptions = {}): Promise<Socket> {
   const { headers, protocol, signal, trust } = options;
+  const address = checkedUrl(url, trust);
+  const proxy = proxyFor(address, process.env);
   const tls = trust?.tls ? { tls: trust.tls } : {};
-  const init = { headers, ...(protocol ? { protocols: [protocol] } : {}), ...tls };
+  const init = {
+    headers,
+    ...(protocol ? { protocols: [protocol] } : {}),
+    ...(proxy === false ? {} : { proxy }),
+    ...tls,
+  };
   // Bun takes headers here; the DOM's types do not.
-  const socket: WebSocket = Reflect.construct(WebSocket, [url.replace(/^http/, "ws"), init]);
+  const socket: WebSocket = Reflect.construct(WebSocket, [address.href.replace(/^http/, "ws"), init]);
   socket.binaryType = "arraybuffer";
   const { promise: opened, resolve, reject } = Promise.withResolvers<void>();
   const received = new Mailbox<string | Bytes>();
@@ -43,9 +51,7 @@ export async function openSocket(url: string, options: SocketOptions = {}): Prom
   socket.onopen = () => resolve();
   socket.onmessage = ({ data }: MessageEvent<unknown>) => received.put(frameOf(data));
   socket.onclose = ({ reason }) => {
-    reject(
-      new DavitError("unavailable", `Cannot reach ${new URL(url).host}: ${reason || "no socket there"}`),
-    );
+    reject(new DavitError("unavailable", `Cannot reach ${address.host}: ${reason || "no socket there"}`));
     signal?.removeEventListener("abort", abort);
     received.end();
   };

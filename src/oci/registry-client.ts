@@ -1,14 +1,14 @@
 import type { Bytes } from "../bytes.ts";
 import { DavitError, hasCode } from "../errors.ts";
+import { isLoopback } from "../hosts.ts";
 import { registryCredentials } from "../http/credentials.ts";
 import type { Credentials, Env } from "../http/docker-auth.ts";
 import { listed, trustOf } from "../http/host-trust.ts";
-import { isLoopback } from "../http/proxy.ts";
 import type { RateLimit } from "../http/rate-limit.ts";
 import { RegistryAuth } from "../http/registry-auth.ts";
 import { discard, type Method, request, type Trust } from "../http/request.ts";
 import type { StreamBody } from "../http/request-body.ts";
-import { isPassing, Retries } from "../http/retry.ts";
+import { isPassing, Outage, Retries } from "../http/retry.ts";
 import { DOCKER_HUB } from "./reference.ts";
 import { registryError } from "./registry-error.ts";
 import { RegistryProfile } from "./registry-profile.ts";
@@ -58,6 +58,7 @@ export class RegistryClient {
   readonly options: RegistryOptions;
   readonly #auth: RegistryAuth;
   readonly #trust: Trust;
+  readonly #outage = new Outage();
 
   private constructor(
     host: string,
@@ -95,10 +96,11 @@ export class RegistryClient {
 
   /** Sends a request, logs in when asked to, and tries again what may pass. Any other answer is returned. */
   async send(wanted: RegistryRequest): Promise<Response> {
-    const retries = new Retries(this.options.signal);
+    const retries = this.retries();
     for (;;) {
       try {
         const response = await this.#loggedIn(wanted);
+        if (!isPassing(response.status) && response.status !== 401) this.#outage.answered();
         if (!isPassing(response.status) || wanted.retry === false) return response;
         throw await registryError(wanted.what, this.host, response, wanted.scope);
       } catch (error) {
@@ -106,6 +108,11 @@ export class RegistryClient {
         await retries.after(error);
       }
     }
+  }
+
+  /** Tries of one piece of work; all those of a host know when it is down. */
+  retries(): Retries {
+    return new Retries(this.options.signal, this.#outage);
   }
 
   async #loggedIn(wanted: RegistryRequest): Promise<Response> {

@@ -1,4 +1,5 @@
 import { DavitError, type ErrorCode } from "../errors.ts";
+import { throughProxy } from "../http/request.ts";
 import { isPassing, retryAfter } from "../http/retry.ts";
 import { check, Type } from "../schema.ts";
 
@@ -28,10 +29,14 @@ export async function registryError(
   const said = wording(text);
   const code = codeOf(response.status);
   const hint = hintOf(code, host, scope, response.status);
-  return new DavitError(code, `${what}: ${host} answered ${response.status}${said ? `: ${said}` : ""}`, {
-    ...(hint ? { hint } : {}),
-    ...(code === "unavailable" ? { retryAfter: retryAfter(response) } : {}),
-  });
+  return new DavitError(
+    code,
+    `${what}: ${host} answered ${response.status}${throughProxy(response)}${said ? `: ${said}` : ""}`,
+    {
+      ...(hint ? { hint } : {}),
+      ...(code === "unavailable" ? { retryAfter: retryAfter(response) } : {}),
+    },
+  );
 }
 
 async function readText(response: Response): Promise<string> {

@@ -2,7 +2,6 @@ import type { ByteStream, Bytes } from "../bytes.ts";
 import { DavitError, hasCode } from "../errors.ts";
 import { discard } from "../http/request.ts";
 import { bodyOf } from "../http/response-body.ts";
-import { Retries } from "../http/retry.ts";
 import type { Descriptor } from "./descriptor.ts";
 import { isManifestType } from "./media-types.ts";
 import { MANIFEST_TYPES, type RegistryRepository } from "./registry-repository.ts";
@@ -35,7 +34,7 @@ async function* resumed(
   from: number,
   first: Response,
 ): AsyncGenerator<Bytes> {
-  const retries = new Retries(repository.options.signal);
+  const retries = (await repository.client()).retries();
   let at = from;
   let response: Response | undefined = first;
   for (;;) {

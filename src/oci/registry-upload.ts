@@ -2,7 +2,7 @@ import type { Bytes } from "../bytes.ts";
 import { DavitError } from "../errors.ts";
 import { discard } from "../http/request.ts";
 import type { StreamBody } from "../http/request-body.ts";
-import { isPassing, Retries } from "../http/retry.ts";
+import { isPassing, type Retries } from "../http/retry.ts";
 import { idleTimeout } from "../http/silence.ts";
 import type { Descriptor } from "./descriptor.ts";
 import type { Digest } from "./digest.ts";
@@ -47,7 +47,7 @@ export class RegistryUpload {
 
   constructor(target: UploadTarget) {
     this.#target = target;
-    this.#retries = new Retries(target.client.options.signal);
+    this.#retries = target.client.retries();
   }
 
   get #client(): RegistryClient {

@@ -1,6 +1,6 @@
 import { type ByteStream, collect, decode } from "../bytes.ts";
 import { DavitError, type ErrorCode } from "../errors.ts";
-import { discard, type Method, request, type Trust } from "../http/request.ts";
+import { discard, type Method, request, type Trust, throughProxy } from "../http/request.ts";
 import { bodyOf } from "../http/response-body.ts";
 import { isPassing, Retries } from "../http/retry.ts";
 import { openSocket, type Socket, socketText } from "../http/socket.ts";
@@ -151,7 +151,8 @@ export class RackClient {
     const bytes = await collect(bodyOf(response, "an answer"), MAX_ERROR, "an answer").catch(() => undefined);
     const text = bytes ? decode(bytes).trim() : "";
     const told = errorOf(text);
-    const error = told.error || `rack ${this.address.name} answered ${response.status}`;
+    const error =
+      told.error || `rack ${this.address.name} answered ${response.status}${throughProxy(response)}`;
     return toldError({ ...told, error }, STATUSES[response.status]);
   }
 }

@@ -1,6 +1,6 @@
 import type { Server } from "bun";
 import { DavitError, reasonOf } from "../errors.ts";
-import { isLoopback } from "../http/proxy.ts";
+import { isLoopback } from "../hosts.ts";
 import { type Connection, sockets } from "./sockets.ts";
 
 export interface Address {

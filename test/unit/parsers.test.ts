@@ -1,16 +1,17 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
+import { parseSourceUrl } from "../../src/build/source-url.ts";
 import { streamOf } from "../../src/bytes.ts";
+import { isAddress, isLoopback, isPrivateAddress } from "../../src/hosts.ts";
 import { readSection } from "../../src/http/aws-credentials.ts";
 import { parseChallenges } from "../../src/http/challenge.ts";
-import { ipv4, proxyFor } from "../../src/http/proxy.ts";
 import { RateLimit } from "../../src/http/rate-limit.ts";
-import { isPrivateAddress } from "../../src/http/registry-auth.ts";
 import { retryAfter } from "../../src/http/retry.ts";
 import { tagOf } from "../../src/oci/names.ts";
 import { TAG } from "../../src/oci/reference.ts";
 import { nextPage } from "../../src/oci/registry-referrers.ts";
 import { endOf } from "../../src/oci/registry-upload.ts";
+import { proxyFor } from "../../src/proxy.ts";
 import { parseAddress } from "../../src/server/listen.ts";
 import { rangeOf } from "../../src/server/registry/blobs.ts";
 import { findMistake } from "../../src/strict-json.ts";
@@ -86,16 +87,31 @@ test.each([
 test.each([
   ["https://reg.corp/v2/", { https_proxy: "http://proxy:1" }, "http://proxy:1"],
   ["https://reg.corp/v2/", { HTTPS_PROXY: "proxy:1" }, "http://proxy:1"],
-  ["https://reg.corp/v2/", { https_proxy: "http://proxy:1", no_proxy: "corp" }, ""],
-  ["https://reg.corp/v2/", { https_proxy: "http://proxy:1", NO_PROXY: ".corp" }, ""],
+  ["https://reg.corp/v2/", { https_proxy: "http://proxy:1", no_proxy: "corp" }, false],
+  ["https://reg.corp/v2/", { https_proxy: "http://proxy:1", NO_PROXY: ".corp" }, false],
   ["https://regcorp/v2/", { https_proxy: "http://proxy:1", no_proxy: "corp" }, "http://proxy:1"],
   ["https://reg.corp:5000/", { https_proxy: "http://proxy:1", no_proxy: "reg.corp:443" }, "http://proxy:1"],
-  ["https://10.1.2.3/", { https_proxy: "http://proxy:1", no_proxy: "10.0.0.0/8" }, ""],
+  ["https://10.1.2.3/", { https_proxy: "http://proxy:1", no_proxy: "10.0.0.0/8" }, false],
   ["https://11.1.2.3/", { https_proxy: "http://proxy:1", no_proxy: "10.0.0.0/8" }, "http://proxy:1"],
-  ["https://reg.corp/", { https_proxy: "http://proxy:1", no_proxy: "*" }, ""],
-  ["http://127.0.0.1:5000/", { http_proxy: "http://proxy:1" }, ""],
+  ["https://reg.corp/", { https_proxy: "http://proxy:1", no_proxy: "*" }, false],
+  ["http://127.0.0.1:5000/", { http_proxy: "http://proxy:1" }, false],
+  ["http://[::1]:5000/", { http_proxy: "http://proxy:1" }, false],
+  ["https://LOCALHOST./", { https_proxy: "http://proxy:1" }, false],
+  ["https://localhost.corp/", { https_proxy: "http://proxy:1" }, "http://proxy:1"],
+  ["https://corp/", { https_proxy: "http://proxy:1", no_proxy: ".corp" }, "http://proxy:1"],
+  ["https://a.corp./", { https_proxy: "http://proxy:1", no_proxy: "*.corp" }, false],
+  ["https://a.corp/", { https_proxy: "http://proxy:1", no_proxy: "x.org, CORP:443 y.org" }, false],
+  ["https://[fd00::1]/", { https_proxy: "http://proxy:1", no_proxy: "fd00::1" }, false],
+  ["https://[fd00::1]/", { https_proxy: "http://proxy:1", no_proxy: "[fd00::1]:443" }, false],
+  ["https://[fd00::1]/", { https_proxy: "http://proxy:1", no_proxy: "fd00::/8" }, false],
+  [
+    "https://10.1.2.3/",
+    { https_proxy: "http://proxy:1", no_proxy: "2.3,10.0.0.0/99,/,:,." },
+    "http://proxy:1",
+  ],
+  ["wss://reg.corp/", { https_proxy: "http://proxy:1" }, "http://proxy:1"],
 ])("the proxy for %s with %p is %p", (url, env, proxy) => {
-  expect(proxyFor(new URL(url), env as Record<string, string>)).toBe(proxy);
+  expect(proxyFor(new URL(url), env as Record<string, string>)).toBe(proxy as string | false);
 });
 
 test("addresses outside the public Internet are known as such", () => {
@@ -115,7 +131,60 @@ test("addresses outside the public Internet are known as such", () => {
     expect(isPrivateAddress(address)).toBe(true);
   for (const address of ["8.8.8.8", "172.32.0.1", "2606:4700::1111", "100.128.0.1"])
     expect(isPrivateAddress(address)).toBe(false);
-  expect(ipv4("256.1.1.1")).toBeUndefined();
+  for (const address of ["::ffff:7f00:1", "0x7f.1", "2130706433", "::", "64:ff9b::a00:1"])
+    expect(isPrivateAddress(address)).toBe(true);
+  for (const name of ["256.1.1.1", "127.0.0.1.nip.io", "10", ""])
+    expect(isAddress(name) && isPrivateAddress(name)).toBe(name === "10");
+});
+
+test.each([
+  ...["localhost", "LOCALHOST", "localhost.", "127.0.0.1", "127.9.9.9", "[::1]", "::1", "0:0:0:0:0:0:0:1"],
+  ...["::ffff:127.0.0.1", "0x7f.1", "2130706433", "127.1", "0177.0.0.1"],
+])("%p is this machine", (host) => {
+  expect(isLoopback(host)).toBe(true);
+});
+
+test.each([
+  ...[
+    "localhost.evil.com",
+    "127.0.0.1.nip.io",
+    "evil.localhost",
+    "localhost:x@evil.com",
+    "localhost:5000",
+    "",
+  ],
+  ...[
+    "localhost/x",
+    "localhost#",
+    "localhost?x",
+    "x@localhost",
+    "0.0.0.0",
+    "[::]",
+    "128.0.0.1",
+    "[localhost]",
+  ],
+])("%p is not this machine's name", (host) => {
+  expect(isLoopback(host)).toBe(false);
+});
+
+test.each([
+  "http://localhost:x@evil.com/a.git",
+  "http://127.0.0.1:80@evil.com/a.git",
+  "http://localhost.evil.com/a.git",
+  "http://127.0.0.1.nip.io/a.git",
+  "http:///localhost@evil.com/a.git",
+  "HTTP://evil.com/a.git",
+])("a source at %s would be fetched in the open, and is refused", (address) => {
+  expect(() => parseSourceUrl(address)).toThrow("only https:// and ssh:// are fetched");
+});
+
+test.each([
+  "http://localhost/a.git",
+  "http://me:pw@127.0.0.1:8080/a.git",
+  "http://[::1]/a.git",
+  "http://localhost\\@evil.com/a.git",
+])("a source at %s stays on this machine", (address) => {
+  expect(isLoopback(new URL(parseSourceUrl(address)?.url ?? "").hostname)).toBe(true);
 });
 
 test("Retry-After is seconds or a date, and nothing else", () => {
