@@ -72,8 +72,7 @@ function frameOf(data: unknown): string | Bytes {
  * What a server sends over a web socket, as a rack does: text until an empty binary
  * frame, or until the connection ends. A reader asks elsewhere whether there is more to come.
  */
-export async function* socketText(url: string, options: SocketOptions = {}): AsyncGenerator<Bytes> {
-  const socket = await openSocket(url, options);
+export async function* socketText(socket: Socket): AsyncGenerator<Bytes> {
   try {
     for await (const frame of socket.received) {
       if (typeof frame !== "string") return;

@@ -115,24 +115,33 @@ export class RackClient {
   }
 
   /** What a socket of the rack sends, until its end. */
-  socket(path: string, signal?: AbortSignal, headers: Record<string, string> = {}): ByteStream {
-    return socketText(this.#url(path), {
-      headers: { ...headers, authorization: this.#authorization },
-      signal,
-      trust: this.address.trust,
-    });
+  async *socket(path: string, signal?: AbortSignal, headers: Record<string, string> = {}): ByteStream {
+    yield* socketText(await this.open(path, { signal, headers }));
   }
 
   /** A socket of the rack, for both to speak. */
   async open(
     path: string,
-    { headers, ...options }: { signal: AbortSignal; headers: Record<string, string>; protocol?: string },
+    {
+      headers,
+      ...options
+    }: { signal: AbortSignal | undefined; headers: Record<string, string>; protocol?: string },
   ): Promise<Socket> {
-    return await openSocket(this.#url(path), {
-      ...options,
-      headers: { ...headers, authorization: this.#authorization },
-      trust: this.address.trust,
-    });
+    const { trust } = this.address;
+    const all = { "user-agent": "davit", ...headers, authorization: this.#authorization };
+    try {
+      return await openSocket(this.#url(path), { ...options, headers: all, trust });
+    } catch (error) {
+      throw (await this.#refusal(options.signal)) ?? error;
+    }
+  }
+
+  /** Why a handshake was refused is told only to a request: a login that is not good. */
+  async #refusal(signal: AbortSignal | undefined): Promise<DavitError | undefined> {
+    const answer = await this.#send("GET", "/auth", { signal }).catch(() => undefined);
+    if (answer?.status === 401 || answer?.status === 429) return await this.#error(answer);
+    if (answer) await discard(answer);
+    return undefined;
   }
 
   #url(path: string, query: Wanted["query"] = {}): string {

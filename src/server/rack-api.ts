@@ -26,8 +26,8 @@ export async function rackApi(
   const found = find(isSocket ? "SOCKET" : request.method, url.pathname);
   if (!found) return new Response(null, { status: pathExists(url.pathname) ? 405 : 404 });
   const visitor = await parts.login.visitor(request, from);
+  if (visitor instanceof Response) return isSocket ? await refuse(request, visitor, upgrade) : visitor;
   if (isSocket) return accept(found, { ...parts, request, url }, visitor, upgrade);
-  if (visitor instanceof Response) return visitor;
   const form = await Form.of(found.route.raw ? new Request(url) : request, url).catch((error: unknown) => {
     return failure(error, request);
   });
@@ -75,15 +75,38 @@ function pathExists(path: string): boolean {
   return routes.some((route) => match(route, path) !== undefined);
 }
 
-/** Sockets are told what is wrong after they are open: their clients show nothing of a refused handshake. */
+/** Sockets of who has not logged in, all together: each is open for as long as its refusal is read. */
+const MOST_REFUSED = 64;
+let refusedNow = 0;
+
+/**
+ * Sends away who has not logged in: before the handshake, but for the original's clients,
+ * which show nothing of a refused handshake. They are told on the open socket.
+ */
+async function refuse(
+  request: Request,
+  refusal: Response,
+  upgrade: (data: Connection) => boolean,
+): Promise<Response | undefined> {
+  refusal.headers.set("connection", "close");
+  const isDavit = (request.headers.get("user-agent") ?? "").startsWith("davit");
+  if (isDavit || refusedNow >= MOST_REFUSED) return refusal;
+  const why = (await refusal.clone().text()).trim();
+  const talk = (): Promise<void> => Promise.reject(new DavitError("denied", why));
+  const gone = (): void => void refusedNow--;
+  if (!upgrade(connection(talk, "", gone))) return refusal;
+  refusedNow++;
+  return undefined;
+}
+
+/** A visitor who lacks a right is told so on the open socket. */
 function accept(
   { route, params }: Found,
   call: Omit<RackCall, "form" | "visitor" | "params">,
-  visitor: Visitor | Response,
+  visitor: Visitor,
   upgrade: (data: Connection) => boolean,
 ): Response | undefined {
   async function talk(peer: Peer): Promise<void> {
-    if (visitor instanceof Response) throw new DavitError("denied", (await visitor.text()).trim());
     requireRight(route, visitor, params);
     const form = await Form.of(new Request(call.url), call.url);
     const whole = { ...call, form, visitor, params };

@@ -19,6 +19,8 @@ export interface RackCall {
 }
 
 export interface Route {
+  /** Its method and path as they are written down: `GET /apps/$app`. */
+  line: string;
   /** `SOCKET` is a GET that goes on as a web socket. */
   method: "GET" | "POST" | "PUT" | "DELETE" | "HEAD" | "SOCKET";
   pattern: RegExp;
@@ -49,6 +51,7 @@ export function route(
   const [method, path] = split(line);
   return {
     ...matcher(path),
+    line,
     method,
     right: method === "GET" ? "r" : "w",
     deploy: false,
@@ -62,7 +65,11 @@ export function route(
 export function socket(path: `/${string}`, talk: NonNullable<Route["talk"]>, options: Options = {}): Route {
   const run = async (): Promise<Response> =>
     new Response(null, { status: 426, headers: { upgrade: "websocket" } });
-  return { ...matcher(path), method: "SOCKET", right: "r", deploy: true, raw: true, ...options, run, talk };
+  const line = `SOCKET ${path}`;
+  return {
+    ...matcher(path),
+    ...{ line, method: "SOCKET", right: "r", deploy: true, raw: true, ...options, run, talk },
+  };
 }
 
 /** A socket that only tells: a stream of text. */

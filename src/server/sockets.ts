@@ -21,6 +21,8 @@ export type Talk = (peer: Peer) => Promise<void>;
 
 export interface Connection {
   talk: Talk;
+  /** Called when the connection is gone. */
+  onGone: () => void;
   protocol: string;
   received: Mailbox<string | Bytes>;
   gone: AbortController;
@@ -31,9 +33,12 @@ export interface Connection {
 const MOST_WAITING = 1024 * 1024;
 /** What readers take for the end of the output. */
 const END = new Uint8Array(0);
+/** How long a peer may take to close the connection: after the end of the output, and after an error, in milliseconds. */
+const LINGER = 10_000;
+const LINGER_FAILED = 1000;
 
-export function connection(talk: Talk, protocol = ""): Connection {
-  return { talk, protocol, received: new Mailbox(), gone: new AbortController() };
+export function connection(talk: Talk, protocol = "", onGone: () => void = () => undefined): Connection {
+  return { ...{ talk, protocol, onGone }, received: new Mailbox(), gone: new AbortController() };
 }
 
 /** Sends a stream in text frames, and listens to nothing. */
@@ -46,7 +51,7 @@ export async function sendText(peer: Peer, stream: ByteStream): Promise<void> {
 
 /**
  * What is said ends with an empty binary frame, as the original's does: the reader closes
- * the connection. An error is one more line of text.
+ * the connection, and is not waited for much longer. An error is one more line of text.
  */
 export const sockets: WebSocketHandler<Connection> = {
   idleTimeout: 120,
@@ -56,6 +61,7 @@ export const sockets: WebSocketHandler<Connection> = {
   drain: ({ data }) => wake(data),
   close: ({ data }) => {
     data.gone.abort();
+    data.onGone();
     data.received.end();
     wake(data);
   },
@@ -64,16 +70,25 @@ export const sockets: WebSocketHandler<Connection> = {
 async function converse(socket: ServerWebSocket<Connection>): Promise<void> {
   const { talk, gone, protocol, received } = socket.data;
   const send = (frame: string | Bytes): Promise<void> => sendFrame(socket, frame);
+  let linger = LINGER;
   try {
     await talk({ ...{ protocol, received, send }, ignore: () => received.end(), signal: gone.signal });
   } catch (error) {
     if (gone.signal.aborted) return;
     socket.sendText(`ERROR: ${reasonOf(error)}\n`);
+    linger = LINGER_FAILED;
   } finally {
     // Nobody reads on: what still comes is not kept.
     received.end();
   }
-  if (!gone.signal.aborted) socket.sendBinary(END);
+  if (gone.signal.aborted) return;
+  socket.sendBinary(END);
+  const close = setTimeout(() => socket.close(), linger);
+  const end = setTimeout(() => socket.terminate(), linger + LINGER);
+  gone.signal.addEventListener("abort", () => {
+    clearTimeout(close);
+    clearTimeout(end);
+  });
 }
 
 async function sendFrame(socket: ServerWebSocket<Connection>, frame: string | Bytes): Promise<void> {

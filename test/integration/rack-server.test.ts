@@ -2,7 +2,6 @@ import { expect, test } from "bun:test";
 import { readdir } from "node:fs/promises";
 import { connect } from "node:net";
 import { collect, encode, streamOf } from "../../src/bytes.ts";
-import { EmbeddedRack } from "../../src/rack/embedded.ts";
 import { type NewEntry, writeTar } from "../../src/tar/write.ts";
 import { PASSWORD, startRack } from "../support/convox.ts";
 import { sandbox } from "../support/davit.ts";
@@ -242,38 +241,4 @@ test("a rack is not served to other machines without TLS, and a second server is
     code: 1,
     stderr: expect.stringContaining(`process ${server.rack.pid} serves it already`),
   });
-});
-
-test("a node's login pulls its app's images, and does nothing else", async () => {
-  await using server = await rackWithApp();
-  await server.box.ok(["apps", "create", "other"]);
-  const options = { env: server.box.env(), engine: () => Promise.reject(new Error("no engine is needed")) };
-  await using rack = await EmbeddedRack.open("local", options);
-  const secret = await rack.settings.secret("pull/shop");
-  const as = (user: string, password: string) => async (method: string, path: string) => {
-    const authorization = `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}`;
-    return (await server.ask(path, { method, headers: { authorization } })).status;
-  };
-  const node = as("pull+shop", secret);
-  expect(await node("GET", "/v2/")).toBe(200);
-  expect(await node("GET", "/v2/shop/tags/list")).toBe(200);
-  const refused: [string, string][] = [
-    ["GET", "/v2/other/tags/list"],
-    ["POST", "/v2/shop/blobs/uploads/"],
-    ["DELETE", `/v2/shop/manifests/sha256:${"0".repeat(64)}`],
-    ["GET", "/apps"],
-    ["GET", "/apps/shop"],
-    ["GET", "/apps/shop/releases"],
-    ["POST", "/apps/shop/releases"],
-    ["GET", "/system"],
-    ["GET", "/metrics"],
-  ];
-  for (const [method, path] of refused)
-    expect([path, [401, 403].includes(await node(method, path))]).toEqual([path, true]);
-  for (const [user, password] of [
-    ["pull+other", secret],
-    ["pull+none", secret],
-    ["pull+shop", "x"],
-  ] as const)
-    expect(await as(user, password)("GET", "/v2/shop/tags/list")).toBe(401);
 });

@@ -1,4 +1,5 @@
 import { EmbeddedRack } from "../../src/rack/embedded.ts";
+import { Ledger } from "../../src/rack/ledger.ts";
 import { serveRack } from "../../src/server/rack-server.ts";
 import { tempDir } from "./temp.ts";
 
@@ -23,7 +24,12 @@ export async function servedRack(now?: () => Date) {
   const headersOf = (login: Credentials): Record<string, string> =>
     login === undefined ? {} : { authorization: `Basic ${Buffer.from(login).toString("base64")}` };
   return {
-    ...{ rack, url: server.url, headersOf },
+    ...{
+      rack,
+      url: server.url,
+      headersOf,
+      ledger: () => Ledger.open({ path: dir.join("racks/local/ledger.db") }),
+    },
     /** Fields go into a form. */
     async ask(login: Credentials, method: string, path: string, fields?: Record<string, string>) {
       const response = await fetch(`${server.url}${path}`, {

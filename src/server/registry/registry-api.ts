@@ -13,7 +13,8 @@ interface Route {
   run(call: Call): Promise<Response>;
 }
 
-const ROUTES: Record<string, Route[]> = {
+/** What there is below a repository's name, by kind of path. */
+export const ROUTES: Readonly<Record<string, readonly Route[]>> = {
   blobs: [
     { method: "GET", right: "pull", run: blob },
     { method: "HEAD", right: "pull", run: blob },
