@@ -1,6 +1,7 @@
 import { type Static, type TSchema, Type } from "@sinclair/typebox";
 import { Value } from "@sinclair/typebox/value";
 import { DavitError, type ErrorCode, reasonOf } from "./errors.ts";
+import { isTooDeep, MAX_DEPTH } from "./json-scan.ts";
 
 export { type Static, type TSchema, Type };
 
@@ -27,7 +28,10 @@ export function checkJson<T extends TSchema>(
   return check(schema, parseJson(text, what, code), what, code);
 }
 
+/** JSON text from outside, parsed. Nested deeper than `MAX_DEPTH` it is refused. */
 export function parseJson(text: string, what: string, code: ErrorCode): unknown {
+  if (isTooDeep(text))
+    throw new DavitError(code, `Cannot read ${what}: it is nested deeper than ${MAX_DEPTH}`);
   try {
     return JSON.parse(text);
   } catch (cause) {

@@ -78,7 +78,7 @@ async function checkService(dir: Root, file: string, service: Service, found: Fi
     found.mistakes.push({ file, line: service.line, message: `service ${service.name}: ${why}` });
     return;
   }
-  const parsed = await parseDockerfile(text);
+  const parsed = parseDockerfile(text);
   for (const name of parsed.args) found.declared.add(name);
   if (!found.seen.has(dockerfile))
     for (const mistake of parsed.mistakes) found.mistakes.push({ file: dockerfile, ...mistake });

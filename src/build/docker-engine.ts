@@ -155,7 +155,7 @@ export class DockerEngine implements Engine {
 function isNoBuildKit(error: unknown): boolean {
   return (
     hasCode(error, "engine", "build-failed") &&
-    /buildkit (is )?not (supported|enabled)|version.*not supported/i.test(reasonOf(error))
+    /buildkit (is )?not (supported|enabled)|version[^\n]{0,200}not supported/i.test(reasonOf(error))
   );
 }
 

@@ -2,6 +2,8 @@ import { readdir, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { DavitError, systemCode, systemError } from "../errors.ts";
 import { Root } from "../root.ts";
+import { anyOf, trimEnd } from "../scanner.ts";
+import { instructionsOf } from "./dockerfile-instructions.ts";
 
 export interface FoundService {
   name: string;
@@ -64,17 +66,22 @@ async function dockerfileDirs(root: string, path: string, depth: number): Promis
 
 function serviceName(text: string, taken: FoundService[]): string {
   const clean =
-    text
-      .toLowerCase()
-      .replace(/[^a-z0-9-]+/g, "-")
-      .replace(/^[^a-z]+|-+$/g, "") || "service";
+    trimEnd(
+      text
+        .toLowerCase()
+        .replace(/[^a-z0-9-]+/g, "-")
+        .replace(/^[^a-z]+/, ""),
+      anyOf("-"),
+    ) || "service";
   let name = clean;
   for (let i = 2; taken.some((service) => service.name === name); i++) name = `${clean}-${i}`;
   return name;
 }
 
 function exposedPort(dockerfile: string): string | undefined {
-  return /^\s*EXPOSE\s+(\d+)/im.exec(dockerfile)?.[1];
+  for (const { keyword, words } of instructionsOf(dockerfile))
+    if (keyword === "EXPOSE") return /^\d{1,5}/.exec(words[0] ?? "")?.[0];
+  return undefined;
 }
 
 function render(services: FoundService[]): string {

@@ -132,7 +132,7 @@ async function prepare({ project }: PipelineRequest, planned: PlannedBuild): Pro
     const file = root.show(planned.manifest);
     throw wrongBuild(`Cannot build service ${planned.services[0]}: there is no ${file}`, error);
   });
-  return { planned, root, file: await parseDockerfile(text) };
+  return { planned, root, file: parseDockerfile(text) };
 }
 
 function wrongBuild(absent: string, cause: unknown): DavitError {

@@ -1,3 +1,4 @@
+import { anyOf, trimEnd } from "../scanner.ts";
 /** Shorter values cannot be looked for: they would mask half of every line. */
 export const SHORTEST = 3;
 /** Parts of an encoded value that are shorter say too little to be taken for it. */
@@ -47,7 +48,7 @@ function* written(text: string): Generator<string> {
 function* encoded(text: string): Generator<string> {
   const base64 = Buffer.from(text).toString("base64");
   yield base64;
-  yield base64.replace(/=+$/, "");
+  yield trimEnd(base64, anyOf("="));
   yield Buffer.from(text).toString("base64url");
   for (const width of COLUMNS)
     for (let at = 0; at < base64.length && base64.length > width; at += width) {

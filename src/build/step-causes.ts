@@ -1,3 +1,4 @@
+import { anyOf, trimEnd } from "../scanner.ts";
 import type { Step } from "./steps.ts";
 
 /** An earlier build of the same service, and what is different now. */
@@ -75,7 +76,7 @@ function listed(paths: readonly string[]): string {
 export function isCopied(path: string, instruction: string): boolean {
   if (!/^(COPY|ADD) /i.test(instruction)) return true;
   return sourcesOf(instruction).some((source) => {
-    const plain = source.replace(/^(\.?\/)+/, "").replace(/\/+$/, "");
+    const plain = trimEnd(source.replace(/^(\.?\/)+/, ""), anyOf("/"));
     const fixed = /[*?[\\]/.test(plain) ? plain.slice(0, plain.search(/[*?[\\]/)) : undefined;
     if (fixed !== undefined) return path.startsWith(fixed);
     return plain === "" || plain === "." || path === plain || path.startsWith(`${plain}/`);

@@ -28,15 +28,20 @@ export function registryPlace(text: string): Place & { kind: "registry" } {
       `Cannot use ${JSON.stringify(text)} as an image's name: it is not like host/name:tag`,
     );
   const reference = parseReference(bare);
-  const named = reference.digest !== undefined || /:[^/]*$/.test(bare.split("@")[0] ?? "");
+  const named = reference.digest !== undefined || hasTag(bare.split("@")[0] ?? "");
   return { kind: "registry", reference, named };
+}
+
+function hasTag(name: string): boolean {
+  return name.lastIndexOf(":") > name.lastIndexOf("/");
 }
 
 /** A colon may be part of a path; what is there wins. */
 function pathAndName(text: string): { path: string; name: string | undefined } {
   if (existsSync(text)) return { path: text, name: undefined };
-  const [, path, name] = /^(.+?):([^/]+)$/.exec(text) ?? [];
-  return path === undefined ? { path: text, name: undefined } : { path, name };
+  const colon = text.indexOf(":", Math.max(1, text.lastIndexOf("/") + 1));
+  const none = colon < 0 || colon === text.length - 1;
+  return none ? { path: text, name: undefined } : { path: text.slice(0, colon), name: text.slice(colon + 1) };
 }
 
 export function isDirectory(path: string): boolean {

@@ -58,7 +58,7 @@ function leadingWords(argv: string[]): { words: string[]; rest: string[] } {
 }
 
 function globalFlag(word: string): Flag | undefined {
-  const name = word.replace(/^--?/, "").replace(/=.*$/, "");
+  const name = word.replace(/^--?/, "").split("=")[0];
   return Object.entries(GLOBAL_FLAGS).find(([long, { short }]) =>
     word.startsWith("--") ? long === name : short === name,
   )?.[1];

@@ -1,6 +1,9 @@
 import type { Socket } from "node:net";
 import { DavitError, reasonOf } from "../errors.ts";
+import { checkJson, Type } from "../schema.ts";
 import type { EngineHost } from "./host.ts";
+
+const Refusal = Type.Object({ message: Type.String() });
 
 /** How long the engine may take to answer one of these small calls, in milliseconds. */
 export const PATIENCE = 10_000;
@@ -63,9 +66,17 @@ function requestText(path: string, { to, headers = [], json }: UpgradeRequest): 
 }
 
 function refused(doing: string, line: string, body: Buffer): DavitError {
-  const [, message] = /"message":"((?:[^"\\]|\\.)*)"/.exec(body.toString()) ?? [];
-  const why = message === undefined ? line : String(JSON.parse(`"${message}"`));
-  return new DavitError("unsupported", `Cannot ${doing}: ${why}`);
+  return new DavitError("unsupported", `Cannot ${doing}: ${messageIn(body.toString()) ?? line}`);
+}
+
+/** The body may be chunked: its JSON stands between the lengths. */
+function messageIn(body: string): string | undefined {
+  try {
+    const json = body.slice(body.indexOf("{"), body.lastIndexOf("}") + 1);
+    return checkJson(Refusal, json, "the engine's answer", "engine").message;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Plain bytes end in each direction by itself. */

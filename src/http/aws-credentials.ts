@@ -112,10 +112,12 @@ export function readSection(text: string, section: string): Record<string, strin
   const values: Record<string, string> = {};
   let inside = false;
   for (const line of text.split("\n")) {
-    const name = /^\s*\[\s*(.*?)\s*\]/.exec(line)?.[1];
-    if (name !== undefined) inside = name === section;
-    const [, key, value] = /^\s*([\w-]+)\s*=\s*(.*?)\s*$/.exec(line) ?? [];
-    if (inside && key !== undefined && value !== undefined) values[key] = value;
+    const text = line.trim();
+    const equals = text.indexOf("=");
+    if (text.startsWith("[") && text.includes("]"))
+      inside = text.slice(1, text.indexOf("]")).trim() === section;
+    else if (inside && equals > 0 && /^[\w-]+\s*$/.test(text.slice(0, equals)))
+      values[text.slice(0, equals).trim()] = text.slice(equals + 1).trim();
   }
   return values;
 }

@@ -2,6 +2,7 @@ import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { DavitError, systemCode, systemError } from "../errors.ts";
+import { anyOf, trimEnd } from "../scanner.ts";
 import { checkJson, type Static, Type } from "../schema.ts";
 
 export type Env = Record<string, string | undefined>;
@@ -65,7 +66,7 @@ function fromEntry(entry: Static<typeof Auth>): Credentials | undefined {
   const pair = Buffer.from(entry.auth ?? "", "base64").toString("utf8");
   const colon = pair.indexOf(":");
   const username = entry.username ?? (colon < 0 ? "" : pair.slice(0, colon));
-  const password = entry.password ?? (colon < 0 ? "" : pair.slice(colon + 1).replace(/\0+$/, ""));
+  const password = entry.password ?? (colon < 0 ? "" : trimEnd(pair.slice(colon + 1), anyOf("\0")));
   if (entry.identitytoken) return { username, password: "", identityToken: entry.identitytoken };
   return username === "" && password === "" ? undefined : { username, password };
 }

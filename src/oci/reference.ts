@@ -10,11 +10,17 @@ export interface Reference {
   digest: Digest | undefined;
 }
 
-export const REPOSITORY =
-  /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$/;
+/** Longer texts are no names: 255 characters of a host and of a repository each, a tag, a digest. */
+const MAX_LENGTH = 1024;
+const MAX_REPOSITORY = 255;
+const REPOSITORY = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$/;
 export const TAG = /^\w[\w.-]{0,127}$/;
 const HOST = /^(?:[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?|\[[0-9a-fA-F:]+\])(?::\d{1,5})?$/;
 export const DOCKER_HUB = "docker.io";
+
+export function isRepository(text: string): boolean {
+  return text.length <= MAX_REPOSITORY && REPOSITORY.test(text);
+}
 
 /** Reads `[host/]repository[:tag][@digest]` as docker does: no host is Docker Hub, no tag and digest is `latest`. */
 export function parseReference(text: string): Reference {
@@ -26,9 +32,9 @@ export function parseReference(text: string): Reference {
   const tag = hasTag ? name.slice(colon + 1) : digest ? undefined : "latest";
   const { host, repository } = splitHost(path);
   if (
-    !REPOSITORY.test(repository) ||
-    repository.length > 255 ||
-    !HOST.test(host) ||
+    text.length > MAX_LENGTH ||
+    !isRepository(repository) ||
+    !isHost(host) ||
     (tag !== undefined && !TAG.test(tag))
   )
     throw new DavitError(
@@ -38,9 +44,13 @@ export function parseReference(text: string): Reference {
   return { host, repository, tag, digest };
 }
 
+function isHost(text: string): boolean {
+  return text.length <= MAX_LENGTH && HOST.test(text);
+}
+
 /** A registry's host by itself. */
 export function checkHost(host: string): string {
-  if (HOST.test(host)) return host;
+  if (isHost(host)) return host;
   throw new DavitError(
     "usage",
     `Cannot use ${JSON.stringify(host.slice(0, 300))}: it is not a registry's host`,
@@ -49,10 +59,10 @@ export function checkHost(host: string): string {
 
 function splitHost(path: string): { host: string; repository: string } {
   const [first = "", rest] = splitOnce(path, "/");
-  const isHost =
+  const named =
     rest !== undefined && (/[.:]/.test(first) || first === "localhost" || first !== first.toLowerCase());
-  const host = isHost ? first : DOCKER_HUB;
-  const repository = isHost ? rest : path;
+  const host = named ? first : DOCKER_HUB;
+  const repository = named ? rest : path;
   if (host !== DOCKER_HUB && host !== "index.docker.io") return { host, repository };
   return { host: DOCKER_HUB, repository: repository.includes("/") ? repository : `library/${repository}` };
 }

@@ -1,7 +1,8 @@
 import { DavitError, type ErrorCode } from "../errors.ts";
 import { throughProxy } from "../http/request.ts";
 import { isPassing, retryAfter } from "../http/retry.ts";
-import { check, Type } from "../schema.ts";
+import { Scanner } from "../scanner.ts";
+import { check, parseJson, Type } from "../schema.ts";
 
 /** https://github.com/opencontainers/distribution-spec/blob/main/spec.md#error-codes */
 const WireErrors = Type.Object({
@@ -53,6 +54,18 @@ async function readText(response: Response): Promise<string> {
   return text;
 }
 
+/** The words of an HTML page. */
+function withoutTags(text: string): string {
+  const scanner = new Scanner(text);
+  let words = "";
+  while (!scanner.done) {
+    words += `${scanner.takeUntil("<")} `;
+    scanner.takeUntil(">");
+    scanner.at++;
+  }
+  return words;
+}
+
 function wording(text: string): string {
   const line = (value: string) =>
     value
@@ -61,9 +74,9 @@ function wording(text: string): string {
       .slice(0, MAX_SHOWN);
   let json: unknown;
   try {
-    json = JSON.parse(text);
+    json = parseJson(text, "a registry's error", "registry");
   } catch {
-    return line(text.replaceAll(/<[^>]*>/g, " ").replaceAll(/\s+/g, " "));
+    return line(withoutTags(text).replaceAll(/\s+/g, " "));
   }
   try {
     const { errors } = check(WireErrors, json, "a registry's error");

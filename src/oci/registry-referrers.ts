@@ -2,6 +2,7 @@ import { type Bytes, collect, decode } from "../bytes.ts";
 import { hasCode } from "../errors.ts";
 import { discard } from "../http/request.ts";
 import { bodyOf } from "../http/response-body.ts";
+import { anyOf, Scanner } from "../scanner.ts";
 import { checkJson, Type } from "../schema.ts";
 import type { Descriptor } from "./descriptor.ts";
 import { type Digest, digestAlgorithm, digestHex } from "./digest.ts";
@@ -32,10 +33,26 @@ export async function* tagsOf(repository: RegistryRepository): AsyncGenerator<st
 
 /** A link to the next page; only its path counts, for registries behind proxies get their own host wrong. */
 export function nextPage(link: string | null, origin: string): string | undefined {
-  const [, target] = /<([^>]*)>\s*;\s*rel="?next"?/i.exec(link ?? "") ?? [];
+  const target = nextTarget(link ?? "");
   if (target === undefined || !URL.canParse(target, `${origin}/v2/`)) return undefined;
   const url = new URL(target, `${origin}/v2/`);
   return `${origin}${url.pathname}${url.search}`;
+}
+
+const isGap = anyOf(" \t;");
+
+/** The target that a Link header gives `rel="next"`: https://www.rfc-editor.org/rfc/rfc8288#section-3 */
+function nextTarget(header: string): string | undefined {
+  const scanner = new Scanner(header);
+  for (;;) {
+    scanner.takeUntil("<");
+    scanner.at++;
+    const target = scanner.takeUntil(">");
+    scanner.at++;
+    if (scanner.done) return undefined;
+    scanner.take(isGap);
+    if (/^rel="?next"?/i.test(header.slice(scanner.at, scanner.at + 10))) return target;
+  }
 }
 
 /**

@@ -96,7 +96,8 @@ function serviceName(name: string | undefined): string | undefined {
   const tagged = /(?:^|:)([a-z][a-z0-9-]*)\.B[A-Z]{10}$/.exec(name)?.[1];
   if (tagged) return tagged;
   const last = (name.split("/").at(-1) ?? "")
-    .replace(/[@:].*$/, "")
+    .split(/[@:]/, 1)
+    .join()
     .toLowerCase()
     .replaceAll(/[^a-z0-9-]+/g, "-");
   return name.includes(":") || name.includes("/") ? (SERVICE_NAME.test(last) ? last : undefined) : undefined;

@@ -9,7 +9,8 @@ import { digestOf } from "../oci/digest.ts";
 import { LAYOUT_FILE, REF_NAME } from "../oci/layout-store.ts";
 import { children, MAX_MANIFEST, parseLayoutIndex, parseManifest, referrerEntry } from "../oci/manifest.ts";
 import { isManifestType, mediaTypes } from "../oci/media-types.ts";
-import { REPOSITORY, TAG } from "../oci/reference.ts";
+import { isRepository, TAG } from "../oci/reference.ts";
+import { anyOf, trim } from "../scanner.ts";
 import { replaceFile } from "../write-file.ts";
 import { Collector } from "./collector.ts";
 import { Ledger } from "./ledger.ts";
@@ -67,18 +68,19 @@ export function placeOf(
   entry: Descriptor,
   directory: string,
 ): { repository: string; tag?: string } | undefined {
-  const own =
-    directory
-      .toLowerCase()
-      .replaceAll(/[^a-z0-9._-]+/g, "-")
-      .replaceAll(/^[^a-z0-9]+|[^a-z0-9]+$/g, "") || "layout";
+  const own = trim(directory.toLowerCase().replaceAll(/[^a-z0-9._-]+/g, "-"), anyOf("._-")) || "layout";
   const ref = entry.annotations?.[REF_NAME];
   const said = entry.annotations?.[IN_REPOSITORY];
-  if (ref === undefined) return { repository: said !== undefined && REPOSITORY.test(said) ? said : own };
+  if (ref === undefined) return { repository: said !== undefined && isRepository(said) ? said : own };
   const colon = ref.lastIndexOf(":");
-  const [repository, tag] =
-    colon < 0 ? [own, ref] : [ref.slice(0, colon).replace(/^[^/]*[.:][^/]*\//, ""), ref.slice(colon + 1)];
-  return REPOSITORY.test(repository) && TAG.test(tag) ? { repository, tag } : { repository: own };
+  const [repository, tag] = colon < 0 ? [own, ref] : [withoutHost(ref.slice(0, colon)), ref.slice(colon + 1)];
+  return isRepository(repository) && TAG.test(tag) ? { repository, tag } : { repository: own };
+}
+
+/** An image's name without the registry's host that it may begin with. */
+function withoutHost(name: string): string {
+  const slash = name.indexOf("/");
+  return slash >= 0 && /[.:]/.test(name.slice(0, slash)) ? name.slice(slash + 1) : name;
 }
 
 async function adoptGraph(

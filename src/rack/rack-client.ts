@@ -4,6 +4,7 @@ import { discard, type Method, request, type Trust, throughProxy } from "../http
 import { bodyOf } from "../http/response-body.ts";
 import { isPassing, Retries } from "../http/retry.ts";
 import { openSocket, type Socket, socketText } from "../http/socket.ts";
+import { anyOf, trimEnd } from "../scanner.ts";
 import { check, parseJson, type Static, type TSchema, Type } from "../schema.ts";
 
 /** Where a rack is, and who we are there. */
@@ -48,7 +49,7 @@ export function parseRackUrl(name: string, text: string): RackAddress {
   const { username, password } = url;
   url.username = "";
   url.password = "";
-  url.pathname = url.pathname.replace(/\/+$/, "");
+  url.pathname = trimEnd(url.pathname, anyOf("/"));
   return { name, url, username, password };
 }
 

@@ -43,6 +43,6 @@ export class RegistryLogins {
 
 /** The host that a server means, written as people do: with a scheme, `/v1/`, or Docker Hub's old names. */
 export function hostOf(server: string): string {
-  const host = server.replace(/^https?:\/\//, "").replace(/\/.*$/, "");
+  const host = server.replace(/^https?:\/\//, "").split("/")[0] ?? "";
   return /^((index|registry-1|www)\.)?docker\.io$/.test(host) ? DOCKER_HUB : host;
 }

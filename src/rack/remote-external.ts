@@ -236,6 +236,6 @@ const Uploaded = Type.Object({ Url: Type.String() });
 
 /** `YYYYMMDD.HHMMSS.nnnnnnnnn`, as the original writes times. */
 function goTime(date: Date): string {
-  const [, day = "", time = "", fraction = ""] = /^(.*)T(.*)\.(\d+)Z$/.exec(date.toISOString()) ?? [];
+  const [, day = "", time = "", fraction = ""] = /^([\d-]+)T([\d:]+)\.(\d+)Z$/.exec(date.toISOString()) ?? [];
   return `${day.replaceAll("-", "")}.${time.replaceAll(":", "")}.${fraction.padEnd(9, "0")}`;
 }

@@ -113,8 +113,8 @@ function accept(
     await note(route, whole, "");
     await route.talk?.(whole, peer);
   }
-  const offered = call.request.headers.get("sec-websocket-protocol")?.split(/\s*,\s*/) ?? [];
-  const protocol = offered.find((one) => one === route.protocol);
+  const offered = call.request.headers.get("sec-websocket-protocol")?.split(",") ?? [];
+  const protocol = offered.map((one) => one.trim()).find((one) => one === route.protocol);
   return upgrade(connection(talk, protocol)) ? undefined : problem(400, "this is no web socket's handshake");
 }
 

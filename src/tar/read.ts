@@ -94,6 +94,8 @@ class Member implements TarEntry {
     if (overrides.sparse || header.typeflag === "S") throw bad(`entry ${shown(this.name)} is a sparse file`);
     this.type = entryType(header.typeflag, this.name);
     this.linkname = overrides.linkname ?? header.linkname;
+    if (this.linkname.length > MAX_NAME)
+      throw bad(`entry ${shown(this.name)} links to a name longer than ${MAX_NAME} characters`);
     this.mode = header.mode;
     this.mtime = overrides.mtime ?? header.mtime;
     this.size = this.type === "file" || this.type === "other" ? (overrides.size ?? header.size) : 0;

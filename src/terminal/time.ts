@@ -45,5 +45,5 @@ export function bytes(count: number): string {
   let value = count / 1000;
   let unit = 0;
   for (; value >= 999.5 && unit < units.length - 1; unit++) value /= 1000;
-  return `${value.toPrecision(3).replace(/\.?0+$/, "")} ${units[unit]}`;
+  return `${Number(value.toPrecision(3))} ${units[unit]}`;
 }

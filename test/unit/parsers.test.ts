@@ -7,6 +7,7 @@ import { readSection } from "../../src/http/aws-credentials.ts";
 import { parseChallenges } from "../../src/http/challenge.ts";
 import { RateLimit } from "../../src/http/rate-limit.ts";
 import { retryAfter } from "../../src/http/retry.ts";
+import { findMistake } from "../../src/json-scan.ts";
 import { tagOf } from "../../src/oci/names.ts";
 import { TAG } from "../../src/oci/reference.ts";
 import { nextPage } from "../../src/oci/registry-referrers.ts";
@@ -14,7 +15,6 @@ import { endOf } from "../../src/oci/registry-upload.ts";
 import { proxyFor } from "../../src/proxy.ts";
 import { parseAddress } from "../../src/server/listen.ts";
 import { rangeOf } from "../../src/server/registry/blobs.ts";
-import { findMistake } from "../../src/strict-json.ts";
 import { parseSize } from "../../src/volumes.ts";
 
 test("a challenge that was written is read back, whatever stands in its values", () => {

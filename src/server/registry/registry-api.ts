@@ -1,4 +1,4 @@
-import { REPOSITORY } from "../../oci/reference.ts";
+import { isRepository } from "../../oci/reference.ts";
 import type { Registry } from "../../rack/registry.ts";
 import { blob, deleteBlob } from "./blobs.ts";
 import type { Call, Right, Visitor } from "./call.ts";
@@ -61,7 +61,7 @@ async function answer(request: Request, registry: Registry, visitor: Visitor): P
   for (const [kind, pattern] of PATHS) {
     const [, repository, encoded] = pattern.exec(url.pathname) ?? [];
     if (repository === undefined || encoded === undefined) continue;
-    if (!REPOSITORY.test(repository) || repository.length > 255)
+    if (!isRepository(repository))
       return problem(400, "NAME_INVALID", "invalid repository name", repository.slice(0, 300));
     const route = ROUTES[kind]?.find(({ method }) => method === request.method);
     if (!route) return notAllowed(kind);
