@@ -1,5 +1,6 @@
 import { mkdir, rm } from "node:fs/promises";
-import { DOCKER, davitCommand, peer, sh } from "../test/support/davit.ts";
+import { DOCKER, davitCommand, sh } from "../test/support/davit.ts";
+import { peer } from "../test/support/peers.ts";
 import { freePort } from "../test/support/registry.ts";
 import { tempDir } from "../test/support/temp.ts";
 import { writeImageContext } from "./image.ts";
@@ -33,7 +34,7 @@ async function fresh(dir: Dir, kind: "davit" | "distribution"): Promise<Running>
   const command =
     kind === "davit"
       ? [davit, "registry", "serve", data, "--listen", host]
-      : [peer("registry3") ?? "docker-registry", "serve", dir.join("registry.yml")];
+      : [peer("registry"), "serve", dir.join("registry.yml")];
   const server = Bun.spawn(command, { stdout: "ignore", stderr: "ignore" });
   // What was just deleted is work for the disk too.
   Bun.spawnSync(["sync"]);
@@ -107,19 +108,18 @@ async function pushes(dir: Dir, archive: string, row: Row, round: number): Promi
       ],
     ],
   ];
-  if (regctl)
-    clients.push([
-      "regctl push",
-      (host) => [
-        regctl,
-        "image",
-        "import",
-        "--host",
-        `reg=${host},tls=disabled`,
-        `${host}/bench/app:v1`,
-        archive,
-      ],
-    ]);
+  clients.push([
+    "regctl push",
+    (host) => [
+      regctl,
+      "image",
+      "import",
+      "--host",
+      `reg=${host},tls=disabled`,
+      `${host}/bench/app:v1`,
+      archive,
+    ],
+  ]);
   for (const [name, command] of rotated(clients, round)) {
     await using registry = await fresh(dir, "distribution");
     row[name] = await measure(command(registry.host), { env });
@@ -134,16 +134,14 @@ async function pushes(dir: Dir, archive: string, row: Row, round: number): Promi
   };
   const pulls: [string, string[]][] = [["davit pull", [davit, "pull", `${host}/bench/app:v1`, "-o", out]]];
   const plain = ["--host", `reg=${host},tls=disabled`];
-  if (regctl) pulls.push(["regctl pull", [regctl, "image", "export", ...plain, `${host}/bench/app:v1`, out]]);
-  if (crane)
-    pulls.push(["crane pull", [crane, "pull", "--insecure", "--format", "oci", `${host}/bench/app:v1`, out]]);
+  pulls.push(["regctl pull", [regctl, "image", "export", ...plain, `${host}/bench/app:v1`, out]]);
+  pulls.push(["crane pull", [crane, "pull", "--insecure", "--format", "oci", `${host}/bench/app:v1`, out]]);
   for (const [name, command] of rotated(pulls, round)) await pull(name, command);
 }
 
 /** The same clients, davit's registry and distribution's in turn. */
 async function servers(dir: Dir, archive: string, row: Row, round: number): Promise<void> {
   const [regctl, crane] = [peer("regctl"), peer("crane")];
-  if (!regctl || !crane) return;
   const env = { ...process.env, DOCKER_CONFIG: dir.path };
   for (const kind of rotated(["davit", "distribution"] as const, round)) {
     await using registry = await fresh(dir, kind);

@@ -2,6 +2,7 @@ import { writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { convoxCli, startRack } from "../test/support/convox.ts";
 import { davitCommand, sandbox } from "../test/support/davit.ts";
+import { absent } from "../test/support/peers.ts";
 import { SlowLink } from "../test/support/relay.ts";
 import { Memory } from "./measure.ts";
 import { writeProject } from "./project.ts";
@@ -94,8 +95,8 @@ async function theOriginal(
   bytes: number,
   onStep: SourceBench["onStep"],
 ): Promise<{ bytes: number; seconds: number }> {
+  if (absent("convox")) return { bytes: 0, seconds: 0 };
   const convox = convoxCli(here, { RACK_URL: url });
-  if (!convox) return { bytes: 0, seconds: 0 };
   const root = here.join("sample");
   await writeProject(root, (100_000 * bytes) / 2_500_000_000, bytes, DOCKERFILE);
   const began = performance.now();

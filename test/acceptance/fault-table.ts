@@ -3,14 +3,15 @@ import { copy, eachOf } from "../../src/oci/copy.ts";
 import { LayoutStore } from "../../src/oci/layout-store.ts";
 import { bigArchive } from "../support/big-archive.ts";
 import { bigImage } from "../support/big-image.ts";
-import { davitCommand, peer, sandbox } from "../support/davit.ts";
+import { davitCommand, sandbox } from "../support/davit.ts";
 import { FaultRegistry } from "../support/fault-registry.ts";
 import { faults } from "../support/faults.ts";
+import { peer } from "../support/peers.ts";
 import { verdict } from "./verdict.ts";
 
 /*
  * Every fault of the scripted registry, RUNS times each, for davit and for the
- * peers that are here: how often the image arrived whole, and what may be asked of
+ * peers: how often the image arrived whole, and what may be asked of
  * davit. A peer that is still at it after 40 s counts as one that does not give up.
  */
 const RUNS = Number(process.env["RUNS"] ?? 20);
@@ -65,26 +66,24 @@ if (crane)
     pull: (ref, out) => [crane, "pull", "--insecure", "--format", "oci", ref, out],
   });
 const tls = `reg=${registry.host},tls=disabled`;
-if (regctl)
-  clients.push({
-    name: "regctl",
-    push: (ref) => [regctl, "image", "copy", "--host", tls, `ocidir://${box.join("layout")}:v1`, ref],
-    pull: (ref, out) => [regctl, "image", "copy", "--host", tls, ref, `ocidir://${out}:v1`],
-  });
-if (oras)
-  clients.push({
-    name: "oras",
-    push: (ref) => [
-      oras,
-      "copy",
-      "--no-tty",
-      "--from-oci-layout",
-      "--to-plain-http",
-      `${box.join("layout")}:v1`,
-      ref,
-    ],
-    pull: (ref, out) => [oras, "copy", "--no-tty", "--from-plain-http", "--to-oci-layout", ref, `${out}:v1`],
-  });
+clients.push({
+  name: "regctl",
+  push: (ref) => [regctl, "image", "copy", "--host", tls, `ocidir://${box.join("layout")}:v1`, ref],
+  pull: (ref, out) => [regctl, "image", "copy", "--host", tls, ref, `ocidir://${out}:v1`],
+});
+clients.push({
+  name: "oras",
+  push: (ref) => [
+    oras,
+    "copy",
+    "--no-tty",
+    "--from-oci-layout",
+    "--to-plain-http",
+    `${box.join("layout")}:v1`,
+    ref,
+  ],
+  pull: (ref, out) => [oras, "copy", "--no-tty", "--from-plain-http", "--to-oci-layout", ref, `${out}:v1`],
+});
 
 /** What davit must do about each: bring the image over whole, or refuse. */
 const PUSHES: [fault: string, must: Outcome][] = [

@@ -6,6 +6,7 @@ import { IgnoreRules, type ParentMatches } from "../../src/build/dockerignore.ts
 import { Root } from "../../src/root.ts";
 import { startBuildkit } from "../support/buildkitd.ts";
 import { DOCKER, sandbox, sh } from "../support/davit.ts";
+import { peer } from "../support/peers.ts";
 import { random, seed, verdict } from "./verdict.ts";
 
 /* Ignore rules as others read them: moby's own matcher, and the engine's BuildKit through docker's client. */
@@ -172,12 +173,8 @@ async function members(command: string[], dir: string): Promise<string> {
 /** What of a directory the engine's build gets by docker's client, and a buildkitd's by BuildKit's own of today. */
 const DOCKERS = [DOCKER, "build", "-q", "-o", "type=tar,dest=-", "."];
 const buildkit = await startBuildkit();
-const tools = await mkdtemp(join(tmpdir(), "davit-buildctl-"));
-await sh(["go", "install", "github.com/moby/buildkit/cmd/buildctl@v0.17.3"], {
-  env: { ...process.env, GOBIN: tools, GOFLAGS: "-mod=mod" },
-});
 const BUILDKITS = [
-  ...[`${tools}/buildctl`, "--addr", buildkit?.address ?? "", "build", "--frontend", "dockerfile.v0"],
+  ...[peer("buildctl"), "--addr", buildkit.address, "build", "--frontend", "dockerfile.v0"],
   ...["--local", "context=.", "--local", "dockerfile=.", "--output", "type=tar", "2>/dev/null"],
 ];
 
@@ -213,6 +210,5 @@ verdict(
   `${AGAINST_ENGINE} ignore sets leave what BuildKit of today gets`,
   `${wrong} differ; docker 20.10's client, whose matcher is older, differs in ${old}`,
 );
-await buildkit?.[Symbol.asyncDispose]();
-await rm(tools, { recursive: true });
+await buildkit[Symbol.asyncDispose]();
 await sh([DOCKER, "builder", "prune", "-af"]);

@@ -1,5 +1,6 @@
 import { bigArchive } from "../support/big-archive.ts";
-import { peer, sandbox } from "../support/davit.ts";
+import { sandbox } from "../support/davit.ts";
+import { peer } from "../support/peers.ts";
 import { startRegistry } from "../support/registry.ts";
 import { CutProxy } from "../support/relay.ts";
 import { serve } from "../support/server.ts";
@@ -12,11 +13,10 @@ const next = random(seed());
 
 using box = sandbox();
 await using ours = await serve(box, ["registry", "serve", box.join("layout")]);
-const v3 = peer("registry3");
-await using distribution = v3 ? await startRegistry(undefined, v3) : undefined;
+await using distribution = await startRegistry(undefined, peer("registry"));
 
 await sweep("davit", ours.host);
-if (distribution) await sweep("distribution v3", distribution.host);
+await sweep("distribution v3", distribution.host);
 
 async function sweep(registry: string, host: string): Promise<void> {
   const archive = box.join("image.tar");

@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { convoxCli, PASSWORD, startRack } from "../support/convox.ts";
 import { DOCKER, sandbox, sh } from "../support/davit.ts";
+import { absent } from "../support/peers.ts";
 import { BASE, project } from "../support/projects.ts";
 
 /* The real `convox` CLI against `davit rack start`. Where it waits it waits for 15 s, so what can be is done side by side. */
@@ -15,12 +16,11 @@ function shop(dir: string): Promise<string> {
   });
 }
 
-test(
+test.skipIf(absent("convox"))(
   "convox build prints its lines, the log and both ids; builds, info and logs show it",
   async () => {
     using box = sandbox();
     const convox = convoxCli(box);
-    if (!convox) return;
     await box.ok(["apps", "create", "shop"]);
     await using rack = await startRack(box);
     const env = { RACK_URL: rack.rackUrl };
@@ -49,12 +49,11 @@ test(
   LONG,
 );
 
-test(
-  "a build that fails says so, and its log stays",
+test.skipIf(absent("convox"))(
+  "convox hears of a build that fails, and its log stays",
   async () => {
     using box = sandbox();
     const convox = convoxCli(box);
-    if (!convox) return;
     await box.ok(["apps", "create", "shop"]);
     await using rack = await startRack(box);
     const env = { RACK_URL: rack.rackUrl };
@@ -72,12 +71,11 @@ test(
   LONG,
 );
 
-test(
+test.skipIf(absent("convox"))(
   "convox exports and imports builds between two racks, by a file and by a pipe",
   async () => {
     using box = sandbox();
     const convox = convoxCli(box);
-    if (!convox) return;
     await box.ok(["racks", "add", "west"]);
     await box.ok(["apps", "create", "shop"]);
     await box.ok(["apps", "create", "shop", "-r", "west"]);
@@ -107,12 +105,11 @@ test(
   LONG,
 );
 
-test(
+test.skipIf(absent("convox"))(
   "convox create, deploy, rollback and env with promotion end with the release active",
   async () => {
     using box = sandbox();
     const convox = convoxCli(box);
-    if (!convox) return;
     for (const app of ["one", "two", "three"]) await box.ok(["apps", "create", app]);
     const dir = await shop(box.join("shop"));
     const builds = await Promise.all(
@@ -157,12 +154,11 @@ test(
   LONG,
 );
 
-test(
+test.skipIf(absent("convox"))(
   "convox build --external sends no source, and what it pushes is the build",
   async () => {
     using box = sandbox();
     const convox = convoxCli(box);
-    if (!convox) return;
     await box.ok(["apps", "create", "shop"]);
     const dir = await shop(box.join("shop"));
     await using rack = await startRack(box);
@@ -196,12 +192,11 @@ async function exported(box: ReturnType<typeof sandbox>, id: string): Promise<st
   return file;
 }
 
-test(
+test.skipIf(absent("convox"))(
   "convox builds import-image relays an image that is in a registry",
   async () => {
     using box = sandbox();
     const convox = convoxCli(box);
-    if (!convox) return;
     for (const app of ["shop", "images"]) await box.ok(["apps", "create", app]);
     const dir = await shop(box.join("shop"));
     await box.ok(["build", "-a", "shop"], { cwd: dir });
@@ -229,12 +224,11 @@ test(
   LONG,
 );
 
-test(
+test.skipIf(absent("convox"))(
   "convox login, racks and switch take a davit for a console",
   async () => {
     using box = sandbox();
     const convox = convoxCli(box, { X_DEV_ALLOW_HTTP: "true" });
-    if (!convox) return;
     await using rack = await startRack(box);
     const wrong = await convox.run(["login", rack.host, "-t", "wrong-password"]);
     expect(wrong.stderr).toContain("ERROR: invalid login");
@@ -246,12 +240,11 @@ test(
   LONG,
 );
 
-test(
+test.skipIf(absent("convox"))(
   "convox registries and rack params are kept sealed, and listed",
   async () => {
     using box = sandbox();
     const convox = convoxCli(box);
-    if (!convox) return;
     await using rack = await startRack(box);
     const env = { RACK_URL: rack.rackUrl };
     const server = "https://index.docker.io/v1/";

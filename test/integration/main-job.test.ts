@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
 import { mkdir, readFile } from "node:fs/promises";
 import { ownerText, thisProcess } from "../../src/owner.ts";
-import { DOCKER, davitCommand, peer, sandbox, sh } from "../support/davit.ts";
+import { DOCKER, davitCommand, sandbox, sh } from "../support/davit.ts";
+import { peer } from "../support/peers.ts";
 import { BASE, project, threeServices } from "../support/projects.ts";
 import { startRegistry } from "../support/registry.ts";
 
@@ -75,11 +76,9 @@ test("three services are built, kept, exported, and the same in a second rack; e
   await mkdir(box.join("layout"));
   await sh(["tar", "xf", first, "-C", box.join("layout")]);
   await sh(["umoci", "unpack", "--image", `${box.join("layout")}:web.${id}`, box.join("umoci")]);
-  const crane = peer("crane");
-  if (crane) await sh([crane, "push", "--index", box.join("layout"), `${registry.host}/shop:${id}`]);
-  const regctl = peer("regctl");
-  if (regctl)
-    await sh([regctl, "image", "import", "--name", `web.${id}`, `ocidir://${box.join("regctl")}`, first]);
+  await sh([peer("crane"), "push", "--index", box.join("layout"), `${registry.host}/shop:${id}`]);
+  const there = `ocidir://${box.join("regctl")}`;
+  await sh([peer("regctl"), "image", "import", "--name", `web.${id}`, there, first]);
   for (const service of ["web", "api", "cache"])
     await sh([DOCKER, "rmi", "-f", `local/shop:${service}.${id}`]);
   await sh([DOCKER, "rmi", "-f", image]);

@@ -3,6 +3,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { convoxCli, startRack } from "../support/convox.ts";
 import { DOCKER, sh } from "../support/davit.ts";
+import { absent } from "../support/peers.ts";
 import { SHOP, swarmRack, webProject } from "../support/swarm.ts";
 
 /* Promoted releases on a real Swarm of one node. */
@@ -188,7 +189,7 @@ test.concurrent(
 );
 
 test.concurrent(
-  "davit and the real convox deploy to a served rack, and hear of what fails",
+  "a deploy to a served rack runs there, and one that fails is heard of",
   async () => {
     await using shop = await swarmRack();
     await using served = await startRack(shop.box, shop.rack);
@@ -201,9 +202,19 @@ test.concurrent(
     expect(failed.stderr).toMatch(
       new RegExp(`error: Cannot promote R[A-Z]{10}, so ${first.release} runs: service web: `),
     );
-    const convox = convoxCli(shop.box, { RACK_URL: served.rackUrl });
-    if (!convox) return;
+  },
+  LONG,
+);
+
+test.concurrent.skipIf(absent("convox"))(
+  "convox deploy goes to a served rack, and waits until the release runs",
+  async () => {
+    await using shop = await swarmRack();
+    await using served = await startRack(shop.box, shop.rack);
+    const dir = await webProject(shop.box.join("shop"), "one");
+    await shop.ok(["deploy"], dir);
     await webProject(dir, "three");
+    const convox = convoxCli(shop.box, { RACK_URL: served.rackUrl });
     const said = await convox.ok(["deploy", "-a", "shop"], { cwd: dir });
     expect(said).toMatch(/^20\S+Z system\/web\/web-\w{12} running R[A-Z]{10}$/m);
     expect(await shop.answer("web")).toBe("three");

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { bundleOf, sampleBuild } from "../support/bundles.ts";
-import { DOCKER, peer, sandbox, sh } from "../support/davit.ts";
+import { DOCKER, sandbox, sh } from "../support/davit.ts";
+import { peer } from "../support/peers.ts";
 import { BASE, project } from "../support/projects.ts";
 import { type Served, serve } from "../support/server.ts";
 
@@ -122,11 +123,9 @@ describe("copy", () => {
   });
 
   test("what refers to an image travels along, through archives and directories too", async () => {
-    const oras = peer("oras");
-    if (!oras) return;
     await writeFile(box.join("sbom.json"), "{}");
     await sh([
-      oras,
+      peer("oras"),
       "attach",
       "--plain-http",
       "--artifact-type",
@@ -198,11 +197,8 @@ describe("archives of others", () => {
       `docker-archive:${box.join("skopeo.tar")}:example.test/web:2`,
     ]);
     await ok(["push", box.join("skopeo.tar"), at("foreign/skopeo")]);
-    const crane = peer("crane");
-    if (crane) {
-      await sh([crane, "pull", "--insecure", at("foreign/web:v1"), box.join("crane.tar")]);
-      await ok(["push", box.join("crane.tar"), at("foreign/crane:v1")]);
-    }
+    await sh([peer("crane"), "pull", "--insecure", at("foreign/web:v1"), box.join("crane.tar")]);
+    await ok(["push", box.join("crane.tar"), at("foreign/crane:v1")]);
     const build = JSON.parse(
       await ok(["builds", "import", "-a", "foreign", "--json"], await readFile(box.join("save.tar"))),
     );

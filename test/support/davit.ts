@@ -80,9 +80,3 @@ export async function sh(
 
 /** The docker CLI that drives BuildKit by itself, wherever a newer one is on PATH. */
 export const DOCKER = existsSync("/usr/bin/docker") ? "/usr/bin/docker" : "docker";
-
-/** A peer that only some machines have; tests that need it say which ones were absent. */
-export function peer(name: string): string | undefined {
-  const unpacked = `${process.env["DAVIT_PEERS"] ?? ""}/${name}`;
-  return existsSync(unpacked) ? unpacked : (Bun.which(name) ?? undefined);
-}
