@@ -130,7 +130,7 @@ function bodyLimit(limit: number, status: number): Fault {
   };
 }
 
-/** What `../shared` and users have seen registries do: the first part of a repository's name picks one. */
+/** What registries were seen to do: the first part of a repository's name picks one. */
 export const faults: Record<string, Fault> = {
   "p1-503": failing(isStart, 2, 503),
   "p2-429": failing(isStart, 1, 429, { "retry-after": "2" }),
