@@ -22,6 +22,7 @@ import { openContext } from "./context.ts";
 import type { BuiltImage, Engine, EngineBuild, ImageTarget } from "./engine.ts";
 import { ImageRegistry } from "./image-registry.ts";
 import { LoopbackRegistry } from "./loopback-registry.ts";
+import { CACHE_NAMESPACE, NOWHERE, tenantHost } from "./tenant.ts";
 import { decodeTrace } from "./trace.ts";
 
 const FRONTEND = "dockerfile.v0";
@@ -145,7 +146,7 @@ async function run(
 
 /** Old frontends are told of imports by an attribute, and new ones by the request. */
 function attrsOf(
-  { context, args, target, noCache, platforms, attestations }: EngineBuild,
+  { context, args, target, noCache, platforms, attestations, tenant }: EngineBuild,
   { cacheImports = [] }: Pick<SolveRequest, "cacheImports">,
 ): Record<string, string> {
   const imports = cacheImports.map(({ type, attrs }) => ({ Type: type, Attrs: attrs }));
@@ -157,6 +158,15 @@ function attrsOf(
     ...(target === undefined ? {} : { target }),
     ...(noCache ? { "no-cache": "" } : {}),
     ...Object.fromEntries(Object.entries(args).map(([name, value]) => [`build-arg:${name}`, value])),
+    ...(tenant === undefined ? {} : isolation(tenant)),
+  };
+}
+
+function isolation(tenant: string): Record<string, string> {
+  return {
+    "image-resolve-mode": "pull",
+    [`build-arg:${CACHE_NAMESPACE}`]: tenant,
+    "add-hosts": `${tenantHost(tenant)}=${NOWHERE}`,
   };
 }
 

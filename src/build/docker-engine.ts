@@ -5,11 +5,13 @@ import type { EngineLine } from "../docker-api/messages.ts";
 import type { EngineSession } from "../docker-api/session.ts";
 import { DavitError, hasCode, reasonOf } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
+import { fullName, type Reference } from "../oci/reference.ts";
 import { check, Type } from "../schema.ts";
 import { contextTar } from "./context.ts";
 import type { BuiltImage, Engine, EngineBuild, ImageTarget } from "./engine.ts";
 import { EngineImageMover } from "./engine-image.ts";
 import { BUILDS, ownTag, sweepTags } from "./engine-tags.ts";
+import { CACHE_NAMESPACE, NOWHERE, tenantHost } from "./tenant.ts";
 import { decodeTrace } from "./trace.ts";
 
 const ImageId = Type.Object({ ID: Type.String() });
@@ -97,12 +99,16 @@ export class DockerEngine implements Engine {
       );
     const output = new BuildOutput(build);
     const tag = this.#builder === "2" ? `${BUILDS}:${ownTag()}` : undefined;
+    // Only BuildKit has cache mounts, and other builders warn of a build arg that no Dockerfile declares.
+    const isolated = build.tenant !== undefined && session ? { [CACHE_NAMESPACE]: build.tenant } : {};
     const lines = buildImage(this.#client, session ? undefined : contextTar(build.context, build.onSent), {
       tag,
       session: session?.id,
       dockerfile: build.context.dockerfile,
-      args: build.args,
+      args: { ...build.args, ...isolated },
       target: build.target,
+      pull: build.tenant !== undefined,
+      hosts: build.tenant === undefined ? [] : [`${tenantHost(build.tenant)}:${NOWHERE}`],
       platform,
       noCache: build.noCache,
       version: this.#builder,
@@ -137,8 +143,9 @@ export class DockerEngine implements Engine {
     return await this.#mover.move(image, target, signal);
   }
 
-  async take(ref: string, target: ImageTarget, signal: AbortSignal): Promise<Descriptor | undefined> {
-    const found = await this.#images.find(ref);
+  /** An engine reads a bare name as the beginning of an image's id, too; never one in full. */
+  async take(ref: Reference, target: ImageTarget, signal: AbortSignal): Promise<Descriptor | undefined> {
+    const found = await this.#images.find(fullName(ref));
     return found && (await this.#store(found.Id, target, signal));
   }
 

@@ -9,9 +9,9 @@ const PUSHES = "127.0.0.1:*/*/*";
 /** When a name that some other machine or container gave counts as left behind, in seconds. */
 const ABANDONED_AFTER = 24 * 60 * 60;
 
-/** A tag that says which process will take it away. */
+/** A tag that says which process will take it away; nobody else can guess it. */
 export function ownTag(): string {
-  return `${ownerText(thisProcess())}.${crypto.randomUUID().slice(0, 8)}`;
+  return `${ownerText(thisProcess())}.${crypto.randomUUID()}`;
 }
 
 /** Takes away the names that davits which are gone left in the engine. Names that are not of that form are never touched. */

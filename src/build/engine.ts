@@ -2,6 +2,7 @@ import type { Bytes } from "../bytes.ts";
 import type { Credentials } from "../http/docker-auth.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { Digest } from "../oci/digest.ts";
+import type { Reference } from "../oci/reference.ts";
 import type { Store } from "../oci/store.ts";
 import type { Context } from "./context.ts";
 import type { ContextSize } from "./context-size.ts";
@@ -19,6 +20,12 @@ export interface EngineBuild {
   attestations: ReadonlyMap<string, string>;
   /** Such as `linux/arm64`; none is the engine's own. */
   platforms: readonly string[];
+  /**
+   * Where strangers share the engine: what is the app's alone, unguessable, and the same for
+   * the app's whole life. It keeps what engines share between builds apart: cache mounts, and
+   * the results of steps; and images come from registries, never from the engine by name.
+   */
+  tenant: string | undefined;
   /** The tag under which the rack keeps what these steps made, for engines that have lost it. */
   cache: string | undefined;
   signal: AbortSignal;
@@ -57,19 +64,20 @@ export interface Engine {
   describe(): Promise<string>;
   /** Builds an image and moves it into the store; the engine keeps nothing of it but its cache. */
   build(build: EngineBuild, target: ImageTarget): Promise<BuiltImage>;
-  /** Stores an image that the engine has by this name already; undefined where it has none. */
-  take(ref: string, target: ImageTarget, signal: AbortSignal): Promise<Descriptor | undefined>;
+  /** Stores an image that the engine has by this name already; undefined where it has none. For an engine that only its user shares. */
+  take(ref: Reference, target: ImageTarget, signal: AbortSignal): Promise<Descriptor | undefined>;
 }
 
-/** Where an engine's images go: a store, and what the rack remembers of layers that went there before. */
+/** Where an engine's images go: one app's store, and what is remembered of layers that went there before. */
 export interface ImageTarget {
   store: Store;
   /** The repository an engine pushes into: the same for the app's whole life, since engines remember digests by it. */
   path: string;
-  /** The compressed blob made from a layer earlier, if the store has it. */
+  /** A blob of the app's own that holds this layer. */
   layer(diffId: Digest): Promise<Descriptor | undefined>;
+  /** Records which layer a blob holds. The caller has hashed the uncompressed bytes itself. */
   remember(diffId: Digest, layer: Descriptor): Promise<void>;
-  /** A blob the store has, by digest alone. */
+  /** A blob that the app has already, by digest alone. */
   blob(digest: Digest, mediaType: string): Promise<Descriptor | undefined>;
   /** An image's config as it may be stored; throws where it holds what it must not. */
   vet(config: Bytes): Bytes;

@@ -1,6 +1,5 @@
 import { type ByteStream, type Bytes, collect, decode } from "../bytes.ts";
 import { type Descriptor, describe } from "../oci/descriptor.ts";
-import { isDigest } from "../oci/digest.ts";
 import {
   type ImageIndex,
   type ImageManifest,
@@ -12,10 +11,6 @@ import { contentOf } from "../oci/store.ts";
 import { verified } from "../oci/verify.ts";
 import { checkJson, Type } from "../schema.ts";
 import type { ImageTarget } from "./engine.ts";
-
-const Config = Type.Object({
-  rootfs: Type.Optional(Type.Object({ diff_ids: Type.Optional(Type.Array(Type.String())) })),
-});
 
 /** An image that comes piece by piece, its manifests last: what may not be stored as it is becomes another image. */
 export class ImageIntake {
@@ -65,7 +60,10 @@ export class ImageIntake {
     };
   }
 
-  /** The same manifest, unless its config may not be stored as it is. Its layers are remembered for other builders. */
+  /**
+   * The same manifest, unless its config may not be stored as it is. Which layers its blobs
+   * hold is not remembered: only the config says so, and nobody has hashed them.
+   */
   async #image({ config, layers }: ImageManifest, bytes: Bytes): Promise<object | undefined> {
     const { store } = this.#target;
     const original = this.#held.get(config.digest)?.bytes ?? (await this.#known(config));
@@ -77,11 +75,6 @@ export class ImageIntake {
       if (!held) continue;
       this.#target.vetStatement(held.bytes);
       await store.push(layer, contentOf(held.bytes));
-    }
-    const diffIds = checkJson(Config, decode(vetted), "the image's config").rootfs?.diff_ids ?? [];
-    for (const [i, diffId] of diffIds.entries()) {
-      const layer = layers[i];
-      if (layer && isDigest(diffId)) await this.#target.remember(diffId, layer);
     }
     if (vetted === original) return undefined;
     const wire = checkJson(WireImage, decode(bytes), "a manifest");

@@ -3,6 +3,7 @@ import type { Credentials } from "../http/docker-auth.ts";
 import { type ConvoxYml, loadConvoxYml } from "../manifest/convox-yml.ts";
 import { copy, eachOf } from "../oci/copy.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
+import { parseReference } from "../oci/reference.ts";
 import type { ReadStore } from "../oci/store.ts";
 import type { Root } from "../root.ts";
 import { shellQuote } from "../shell-words.ts";
@@ -36,6 +37,8 @@ export interface PipelineRequest {
   attestations: ReadonlyMap<string, string>;
   /** Whether the rack keeps the layer cache of each service. */
   buildCache: boolean;
+  /** See {@link EngineBuild.tenant}; undefined on a rack of one user, with an engine of theirs. */
+  tenant: string | undefined;
 }
 
 export interface PipelineHost {
@@ -101,7 +104,7 @@ export async function runPipeline(request: PipelineRequest, host: PipelineHost):
     }
   });
   for (const planned of plan.images) {
-    const image = await fetchImage(planned, host);
+    const image = await fetchImage(planned, host, request.tenant === undefined);
     for (const service of planned.services) images.set(service, image);
   }
   return { manifest: text, built: all, images, entrypoint: lastEntrypoint(manifest, entrypoints), engine };
@@ -184,6 +187,7 @@ async function buildOne(
       ssh: request.ssh,
       platforms: request.platforms,
       attestations: request.attestations,
+      tenant: request.tenant,
       cache: request.buildCache ? cacheOf(planned) : undefined,
       signal: host.signal,
       credentials: (registry) => host.credentials(registry),
@@ -218,12 +222,16 @@ function sayLarge(size: ContextSize, log: BuildLog): void {
     log.line(`  ${megabytes(bytes)} ${path} (${((100 * bytes) / size.total).toFixed(0)} %)`);
 }
 
-/** An `image:` service: from its registry with its digest kept, else what the engine has by that name. */
-async function fetchImage(planned: PlannedImage, host: PipelineHost): Promise<Descriptor> {
+/** An `image:` service: from its registry with its digest kept, else what the user's own engine has by that name. */
+async function fetchImage(
+  planned: PlannedImage,
+  host: PipelineHost,
+  ownEngine: boolean,
+): Promise<Descriptor> {
   host.log.line(`Copying: ${planned.image}`);
   const image = await fromRegistry(planned.image, host).catch(async (error: unknown) => {
-    if (hasCode(error, "interrupted", "no-space", "invalid")) throw error;
-    const local = await host.engine.take(planned.image, host.target, host.signal);
+    if (!ownEngine || hasCode(error, "interrupted", "no-space", "invalid")) throw error;
+    const local = await host.engine.take(parseReference(planned.image), host.target, host.signal);
     if (local === undefined) throw error;
     host.log.line(
       `WARNING: ${planned.image} comes from the engine, so its digest is not its registry's (${reasonOf(error)})`,

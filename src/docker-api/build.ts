@@ -11,6 +11,10 @@ export interface BuildRequest {
   target?: string | undefined;
   platform?: string | undefined;
   noCache: boolean;
+  /** Images come from their registries, even where the engine has one of that name. */
+  pull?: boolean;
+  /** Lines of every step's `/etc/hosts`, as `name:address`. */
+  hosts?: string[];
   tag?: string | undefined;
   /** Credentials for private base images, by server; the classic builder alone reads them. */
   registries?: Record<string, { username: string; password: string }>;
@@ -34,6 +38,8 @@ export async function* buildImage(
       target: request.target,
       platform: request.platform,
       nocache: request.noCache ? "1" : undefined,
+      pull: request.pull ? "1" : undefined,
+      extrahosts: request.hosts?.[0],
       t: request.tag,
       version: request.version,
       ...(request.session ? { session: request.session, remote: "client-session" } : {}),

@@ -48,6 +48,11 @@ function isHost(text: string): boolean {
   return text.length <= MAX_LENGTH && HOST.test(text);
 }
 
+/** The whole name, host and all: by its digest where it has one. */
+export function fullName({ host, repository, tag, digest }: Reference): string {
+  return `${host}/${repository}${digest === undefined ? `:${tag ?? "latest"}` : `@${digest}`}`;
+}
+
 /** A registry's host by itself. */
 export function checkHost(host: string): string {
   if (isHost(host)) return host;

@@ -8,6 +8,8 @@ import { addMember, expectMember, isLeaving, isOwn, OWN } from "./place-ledger.t
 import { ContentRow } from "./rows.ts";
 import { all, first, run, type Steps } from "./steps.ts";
 
+/** Blobs that hold one layer, each compressed in another way, that are looked at. */
+const MOST_FORMS = 16;
 const BlobRow = Type.Object({ size: Type.Integer(), state: Type.String() });
 
 /** A manifest as it is recorded. */
@@ -86,7 +88,7 @@ export class ContentLedger {
     });
   }
 
-  /** Makes a blob of the rack's own pool the app's, on proof of its content; false when that lacks it. */
+  /** Makes a blob of the rack's own pool the app's; false when the pool lacks it. The caller has proof: see `Readable`. */
   async adopt(app: string, descriptor: Descriptor, lease: string): Promise<boolean> {
     return await this.#db.write(function* () {
       const blob = yield* findBlob(descriptor.digest);
@@ -116,9 +118,18 @@ export class ContentLedger {
     );
   }
 
-  /** The compressed blob that was made from a layer with this diff id, by anyone in this rack. */
-  async layer(diffId: string): Promise<ContentRow | undefined> {
-    return await this.#content("SELECT digest, media_type, size FROM layers WHERE diff_id = ?", diffId);
+  /** Blobs whose uncompressed bytes have this digest, of whatever app: {@link MOST_FORMS} at most. */
+  async layers(diffId: string): Promise<Descriptor[]> {
+    const rows = await this.#db.read(() =>
+      all(
+        "SELECT digest, media_type, size FROM layers WHERE diff_id = ? ORDER BY digest LIMIT ?",
+        diffId,
+        MOST_FORMS,
+      ),
+    );
+    return rows
+      .map((row) => check(ContentRow, row, "the ledger's layers"))
+      .map(({ media_type, digest, size }) => ({ mediaType: media_type, digest: parseDigest(digest), size }));
   }
 
   async #content(sql: string, ...values: string[]): Promise<ContentRow | undefined> {
@@ -172,17 +183,12 @@ export class ContentLedger {
     return rows.map(digestRow);
   }
 
-  /** Bytes of a blob that the pool holds. */
-  async sizeOf(digest: Digest): Promise<number | undefined> {
-    const blob = await this.#db.read(() => findBlob(digest));
-    return blob?.state === "present" ? blob.size : undefined;
-  }
-
+  /** Records a fact about content: davit itself has hashed what the blob holds, uncompressed. */
   async rememberLayer(diffId: string, layer: Descriptor): Promise<void> {
     await this.#db.write(() =>
       run(
-        `INSERT INTO layers (diff_id, digest, media_type, size) VALUES (?, ?, ?, ?) ON CONFLICT (diff_id)
-         DO UPDATE SET digest = excluded.digest, media_type = excluded.media_type, size = excluded.size`,
+        `INSERT INTO layers (diff_id, digest, media_type, size) VALUES (?, ?, ?, ?)
+         ON CONFLICT (diff_id, digest) DO UPDATE SET media_type = excluded.media_type`,
         ...[diffId, layer.digest, layer.mediaType, layer.size],
       ),
     );

@@ -5,11 +5,11 @@ import { BuildLog } from "../build/build-log.ts";
 import type { ImageTarget } from "../build/engine.ts";
 import { type PipelineResult, runPipeline } from "../build/pipeline.ts";
 import { Project } from "../build/project.ts";
+import { tenantOf } from "../build/tenant.ts";
 import { BUILD_LOG, type BuildStep, putBuild } from "../bundle/record.ts";
 import { encode } from "../bytes.ts";
 import { DavitError, hasCode, reasonOf } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
-import { parseDigest } from "../oci/digest.ts";
 import { expireCaches, touchCaches } from "./build-cache.ts";
 import { managedArgs, mountedSecrets, pipelineHost, protect } from "./build-host.ts";
 import type { EmbeddedParts } from "./embedded-parts.ts";
@@ -74,7 +74,8 @@ export async function fetched<T extends Pick<BuildOptions, "url" | "manifest">>(
 /**
  * Carries out a build whose row is there: its log, its images and its release.
  * `source` brings what is built. Any failure marks the build
- * failed, with the reason.
+ * failed, with the reason. `served`: for a client of the rack's server, so that what
+ * the engine has of others is kept from it.
  */
 export async function carryOut(
   parts: EmbeddedParts,
@@ -82,6 +83,7 @@ export async function carryOut(
   source: () => Promise<Sourced>,
   events: BuildEvents,
   signal: AbortSignal,
+  served = false,
 ): Promise<Build> {
   const { builds } = parts.ledger;
   const log = new BuildLog(
@@ -93,7 +95,8 @@ export async function carryOut(
     await parts.store(app).lease(async (store) => {
       const options = await source();
       if (options.gitSha !== undefined) await builds.note(app, id, { gitSha: options.gitSha });
-      const result = await pipeline(parts, store, app, id, options, log, events, signal);
+      const tenant = served ? tenantOf(await parts.settings.secret("tenants"), app) : undefined;
+      const result = await pipeline(parts, store, app, id, { ...options, tenant }, log, events, signal);
       signal.throwIfAborted();
       const steps = await explained(parts, app, id, options, result, log);
       await complete(parts, store, app, id, { ...result, steps }, log);
@@ -115,7 +118,7 @@ async function pipeline(
   store: RackStore,
   app: string,
   id: string,
-  options: Sourced,
+  options: Sourced & { tenant: string | undefined },
   log: BuildLog,
   events: BuildEvents,
   signal: AbortSignal,
@@ -131,7 +134,7 @@ async function pipeline(
     ...{ env: parts.env, log, events, signal, known },
     engine: await parts.engine({ app, buildkit: await parts.settings.param("BuildkitHost") }),
     credentials: (registry) => parts.logins.find(registry, signal),
-    target: imageTarget(parts, store, `${parts.id}/${app}`),
+    target: imageTarget(parts, store, app),
     onManifest: (text) => parts.ledger.builds.setManifest(id, text),
     onCaches: (tags) => touchCaches(parts, app, tags),
   });
@@ -156,27 +159,25 @@ async function usesCache(
   return !noCache || (await settings.param("BuildMethod")) !== "fargate";
 }
 
-/** The rack's memory of layers spans apps: what one app's build compressed, another's need not. */
+/** What a builder only names counts as present where the app has it already; what another app has is sent and hashed again. */
 function imageTarget(
   parts: EmbeddedParts,
   store: RackStore,
-  path: string,
+  app: string,
 ): Omit<ImageTarget, "onBytes" | "onWait" | "onNote" | "vet" | "vetStatement"> {
-  const { content } = parts.ledger;
-  const adopted = async (descriptor: Descriptor): Promise<Descriptor | undefined> =>
-    (await store.adopt(descriptor)) ? descriptor : undefined;
+  const { content, registry } = parts.ledger;
+  const present = async (blob: Descriptor): Promise<boolean> => (await store.exists(blob)) === "yes";
   return {
-    ...{ store, path },
+    ...{ store, path: `${parts.id}/${app}` },
     layer: async (diffId) => {
-      const row = await content.layer(diffId);
-      return (
-        row && (await adopted({ mediaType: row.media_type, digest: parseDigest(row.digest), size: row.size }))
-      );
+      for (const blob of await content.layers(diffId)) if (await present(blob)) return blob;
+      return undefined;
     },
     remember: (diffId, layer) => content.rememberLayer(diffId, layer),
     blob: async (digest, mediaType) => {
-      const size = await content.sizeOf(digest);
-      return size === undefined ? undefined : await adopted({ mediaType, digest, size });
+      const size = await registry.blob(app, digest);
+      const blob = size === undefined ? undefined : { mediaType, digest, size };
+      return blob && (await present(blob)) ? blob : undefined;
     },
   };
 }

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { ByteStream } from "../bytes.ts";
 import { DavitError } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
-import { type Digest, parseDigest } from "../oci/digest.ts";
+import type { Digest } from "../oci/digest.ts";
 import type { ReadStore } from "../oci/store.ts";
 import { backup } from "./backup.ts";
 import type { QueueLimits } from "./build-queue.ts";
@@ -142,10 +142,9 @@ export class EmbeddedRack implements Rack {
     return await this.build(app, id);
   }
 
-  /** The compressed blob that was made of a layer once, here or elsewhere. */
-  async layer(diffId: Digest): Promise<Descriptor | undefined> {
-    const row = await this.#parts.ledger.content.layer(diffId);
-    return row && { mediaType: row.media_type, digest: parseDigest(row.digest), size: row.size };
+  /** The blobs that hold a layer, here or elsewhere. */
+  async layers(diffId: Digest): Promise<Descriptor[]> {
+    return await this.#parts.ledger.content.layers(diffId);
   }
 
   async rememberLayer(diffId: Digest, layer: Descriptor): Promise<void> {

@@ -16,6 +16,23 @@ import type { Places } from "./places.ts";
 import { RackWriter } from "./rack-writer.ts";
 
 /**
+ * Proof that whoever has it may read a blob: an app's store makes it, of a blob that the app
+ * has. Naming a digest proves nothing.
+ */
+export class Readable {
+  readonly descriptor: Descriptor;
+
+  private constructor(descriptor: Descriptor) {
+    this.descriptor = descriptor;
+  }
+
+  /** Undefined where the app has no such blob. The caller has checked that its visitor may read the app. */
+  static async find(store: RackStore, descriptor: Descriptor): Promise<Readable | undefined> {
+    return (await store.exists(descriptor)) === "yes" ? new Readable(descriptor) : undefined;
+  }
+}
+
+/**
  * One app's view of the rack's content. Who may see a blob, and in which store it is, is
  * asked of the ledger on every read, never cached. The blob comes first and its row
  * second, so that a row never points at nothing.
@@ -178,8 +195,8 @@ export class RackStore implements Store, Referrers {
     return store === undefined ? undefined : await this.#places.named(store);
   }
 
-  /** Gives the app a blob of the rack whose content it has proved to have, by other means than sending it. */
-  async adopt(descriptor: Descriptor): Promise<boolean> {
+  /** Gives the app a blob that another app has and the visitor may read there: the bytes need not be sent. */
+  async adopt({ descriptor }: Readable): Promise<boolean> {
     return await this.#leased(async (lease) => {
       const place = await this.#places.current();
       if (place === this.#places.own && (await this.#ledger.adopt(this.#app, descriptor, lease))) return true;

@@ -26,6 +26,8 @@ const NamedRow = Type.Object({
   media_type: Type.String(),
   size: Type.Integer(),
 });
+/** Apps that are looked at when a mount names no source. */
+const MOST_HOLDERS = 100;
 /** How long pins of the registry's visitors last at least, and how long one lease takes new ones, in milliseconds. */
 const PINNED = 24 * 60 * 60 * 1000;
 const BUCKET = 60 * 60 * 1000;
@@ -99,15 +101,15 @@ export class RegistryLedger {
     return await this.#db.read(() => sizeIn(app, digest));
   }
 
-  /** An app that may be read and holds this blob. */
-  async holderOf(digest: Digest): Promise<string | undefined> {
-    const holders = await this.#db.read(() =>
+  /** Some of the apps that hold this blob, whoever may read them: {@link MOST_HOLDERS} at most. */
+  async holdersOf(digest: Digest): Promise<string[]> {
+    return await this.#db.read(() =>
       names(
-        "SELECT app AS name FROM members JOIN blobs USING (digest) WHERE digest = ? AND state = 'present' LIMIT 1",
+        "SELECT app AS name FROM members JOIN blobs USING (digest) WHERE digest = ? AND state = 'present' ORDER BY app LIMIT ?",
         digest,
+        MOST_HOLDERS,
       ),
     );
-    return holders[0];
   }
 
   async deleteTag(app: string, name: string): Promise<boolean> {

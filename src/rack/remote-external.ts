@@ -7,7 +7,6 @@ import { type Built, runPipeline } from "../build/pipeline.ts";
 import { encode, streamOf } from "../bytes.ts";
 import { DavitError, reasonOf } from "../errors.ts";
 import { registryCredentials } from "../http/credentials.ts";
-import type { Digest } from "../oci/digest.ts";
 import { parseReference } from "../oci/reference.ts";
 import { RegistryStore } from "../oci/registry-store.ts";
 import { Type } from "../schema.ts";
@@ -172,7 +171,16 @@ class ExternalBuild {
     const { ssh = new Map(), platforms = [], attestations = new Map() } = options;
     const secrets = mountedSecrets(options, logins);
     return await runPipeline(
-      { ...options, env: appEnv, managed, ssh, secrets, platforms, attestations, buildCache: false },
+      {
+        ...options,
+        env: appEnv,
+        managed,
+        ssh,
+        secrets,
+        platforms,
+        attestations,
+        ...{ buildCache: false, tenant: undefined },
+      },
       host,
     );
   }
@@ -180,13 +188,13 @@ class ExternalBuild {
   /** A layer that was compressed before, and that the registry has, is neither compressed nor sent again. */
   #target(memory: EmbeddedRack): Omit<ImageTarget, "onBytes" | "onWait" | "onNote" | "vet" | "vetStatement"> {
     const store = this.#repository();
-    const present = async <T extends { mediaType: string; digest: Digest; size: number }>(
-      blob: T | undefined,
-    ) => (blob && (await store.exists(blob)) === "yes" ? blob : undefined);
     return {
       store,
       path: `${store.repository.name.replace(/^[^/]+\//, "")}/external`,
-      layer: async (diffId) => await present(await memory.layer(diffId)),
+      layer: async (diffId) => {
+        for (const blob of await memory.layers(diffId)) if ((await store.exists(blob)) === "yes") return blob;
+        return undefined;
+      },
       remember: (diffId, layer) => memory.rememberLayer(diffId, layer),
       blob: async () => undefined,
     };

@@ -8,7 +8,7 @@ import type { Collector } from "./collector.ts";
 import type { Ledger } from "./ledger.ts";
 import type { Upload } from "./place.ts";
 import { OWN } from "./place-ledger.ts";
-import { RackStore } from "./rack-store.ts";
+import { RackStore, Readable } from "./rack-store.ts";
 import type { RegistryLedger } from "./registry-ledger.ts";
 import type { Uploads } from "./uploads.ts";
 
@@ -124,11 +124,17 @@ export class Repository {
     return await this.#ledger.deleteBlob(this.name, digest);
   }
 
-  /** Has the blob that another repository holds, without its bytes. */
-  async mount(digest: Digest, from: string): Promise<boolean> {
-    const size = await this.#ledger.blob(from, digest);
-    if (size === undefined) return false;
-    return await (await this.#store()).adopt({ mediaType: UNTYPED, digest, size });
+  /** Proof for a visitor who may read this repository. */
+  async readable(digest: Digest): Promise<Readable | undefined> {
+    const size = await this.#ledger.blob(this.name, digest);
+    if (size === undefined) return undefined;
+    const store = new RackStore(this.name, this.#registry.parts.collector);
+    return await Readable.find(store, { mediaType: UNTYPED, digest, size });
+  }
+
+  /** Takes a blob of another repository, without its bytes. */
+  async mount(blob: Readable): Promise<boolean> {
+    return await (await this.#store()).adopt(blob);
   }
 
   /** The id of a new upload; undefined when this principal has too many. */

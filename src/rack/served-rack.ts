@@ -260,7 +260,7 @@ export class ServedRack {
     };
     try {
       await this.#parts.ledger.builds.begin(row.id);
-      await carryOut(this.#parts, row, source, {}, signal);
+      await carryOut(this.#parts, row, source, {}, signal, true);
     } catch (error) {
       // Most failures have marked the build already; it must not stay open after any.
       await this.#parts.ledger.builds.fail(row.id, reasonOf(error)).catch(() => undefined);

@@ -4,8 +4,8 @@ import { DavitError } from "../errors.ts";
  * The ledger's tables. Migrations only add: an older davit can still read what
  * it knows, down to the version that `min_reader` names.
  */
-export const SCHEMA = 7;
-export const MIN_READER = 7;
+export const SCHEMA = 8;
+export const MIN_READER = 8;
 
 export function tooNew(name: string): DavitError {
   return new DavitError("unsupported", `Cannot open ${name}: it was written by a newer davit`, {
@@ -178,5 +178,14 @@ export const migrations: readonly string[] = [
   ) STRICT;
   ALTER TABLE events ADD COLUMN source TEXT NOT NULL DEFAULT 'rack';
   CREATE INDEX events_by_actor ON events (actor, seq);
+  `,
+  // An older davit noted here what images say of their own layers: only what was hashed may be believed.
+  `
+  DROP TABLE layers;
+  CREATE TABLE layers (
+    diff_id TEXT NOT NULL, digest TEXT NOT NULL, media_type TEXT NOT NULL, size INTEGER NOT NULL,
+    PRIMARY KEY (diff_id, digest)
+  ) STRICT;
+  CREATE INDEX layers_by_digest ON layers (digest);
   `,
 ];

@@ -194,7 +194,8 @@ export class RegistryModel implements AsyncDisposable {
   async mount(from: number, to: number, number: number): Promise<void> {
     const [source, target] = [await this.#repository(from), await this.#repository(to)];
     const { descriptor } = this.#blob(number);
-    if (await target.mount(descriptor.digest, source.name)) this.#promise(target, descriptor);
+    const blob = await source.readable(descriptor.digest);
+    if (blob && (await target.mount(blob))) this.#promise(target, descriptor);
   }
 
   /** An import that has begun: what it stores stays until it ends. */

@@ -24,9 +24,12 @@ export async function beginUpload(call: Call): Promise<Response> {
 }
 
 async function mounted(call: Call, repository: Repository, digest: Digest): Promise<boolean> {
-  const from = call.url.searchParams.get("from") ?? (await call.registry.ledger.holderOf(digest));
-  if (from === undefined || !call.visitor.may("pull", from)) return false;
-  return await repository.mount(digest, from);
+  const named = call.url.searchParams.get("from");
+  const holders = named === null ? await call.registry.ledger.holdersOf(digest) : [named];
+  const from = holders.find((name) => call.visitor.may("pull", name));
+  const source = from === undefined ? undefined : await call.registry.repository(from);
+  const blob = await source?.readable(digest);
+  return blob !== undefined && (await repository.mount(blob));
 }
 
 export async function uploadStatus(call: Call): Promise<Response> {
