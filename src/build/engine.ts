@@ -10,6 +10,9 @@ import type { Secrets } from "./secrets.ts";
 import type { SshAgents } from "./ssh-agents.ts";
 import type { Trace } from "./trace.ts";
 
+/** What the tags of layer caches end in. */
+export const CACHE = ".buildcache";
+
 /** One image to build. */
 export interface EngineBuild {
   context: Context;

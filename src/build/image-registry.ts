@@ -4,13 +4,12 @@ import { type Digest, isDigest } from "../oci/digest.ts";
 import { MAX_MANIFEST } from "../oci/manifest.ts";
 import { isManifestType } from "../oci/media-types.ts";
 import { oneShot } from "../oci/store.ts";
-import type { ImageTarget } from "./engine.ts";
+import { CACHE, type ImageTarget } from "./engine.ts";
 import { ImageIntake } from "./image-intake.ts";
 import { LoopbackRegistry } from "./loopback-registry.ts";
 
 const UNTYPED = "application/octet-stream";
-/** What the tags of layer caches end in. */
-const CACHE = ".buildcache";
+
 const OPEN_BRACE = 0x7b;
 
 /**

@@ -12,7 +12,7 @@ import type { BuildLog } from "./build-log.ts";
 import { type Context, openContext } from "./context.ts";
 import { type ContextSize, LARGE_CONTEXT } from "./context-size.ts";
 import { type Dockerfile, developmentStage, parseDockerfile } from "./dockerfile.ts";
-import type { Engine, ImageTarget } from "./engine.ts";
+import { CACHE, type Engine, type ImageTarget } from "./engine.ts";
 import { makePlan, type PlannedBuild, type PlannedImage } from "./plan.ts";
 import { PlainProgress } from "./progress.ts";
 import type { Project } from "./project.ts";
@@ -111,7 +111,7 @@ export async function runPipeline(request: PipelineRequest, host: PipelineHost):
 }
 
 function cacheOf({ services }: PlannedBuild): string {
-  return `${services[0]}.buildcache`;
+  return `${services[0]}${CACHE}`;
 }
 
 function plainArgs(buildArgs: string[]): Record<string, string> {

@@ -1,5 +1,6 @@
 import { type Bytes, collect, decode, encode } from "../bytes.ts";
 import { DavitError } from "../errors.ts";
+import { SERVICE_NAME } from "../manifest/convox-yml.ts";
 import { readManifest } from "../oci/copy.ts";
 import { type Descriptor, describe } from "../oci/descriptor.ts";
 import type { Ingested } from "../oci/ingest.ts";
@@ -155,6 +156,11 @@ export async function readBuild(store: ReadStore, index: Descriptor): Promise<Bu
   const services = new Map<string, Descriptor[]>();
   for (const entry of entries) {
     const service = entry.annotations?.[SERVICE];
+    if (service !== undefined && !SERVICE_NAME.test(service))
+      throw new DavitError(
+        "bad-archive",
+        `Cannot read build ${index.digest}: ${JSON.stringify(service.slice(0, 100))} is no service's name`,
+      );
     if (service !== undefined) services.set(service, [...(services.get(service) ?? []), entry]);
   }
   return {

@@ -84,7 +84,8 @@ export function missingEnv(manifest: ConvoxYml, env: Record<string, string>): st
 }
 
 const NOTHING: Omit<ConvoxYml, "text"> = { services: [], environment: [], resources: [], timers: [] };
-const SERVICE_NAME = /^[a-z][a-z0-9-]{0,62}$/;
+/** Names become tags, labels and hosts. */
+export const SERVICE_NAME = /^[a-z][a-z0-9-]{0,62}$/;
 
 function readDocument(reader: YamlReader): Omit<ConvoxYml, "text"> {
   const root = reader.asMap(reader.document.contents);

@@ -1,5 +1,5 @@
 import { DavitError } from "../errors.ts";
-import { type Digest, parseDigest } from "./digest.ts";
+import { type Digest, isDigest, parseDigest } from "./digest.ts";
 
 /** An image's name, in full: https://github.com/distribution/reference */
 export interface Reference {
@@ -51,6 +51,15 @@ function isHost(text: string): boolean {
 /** The whole name, host and all: by its digest where it has one. */
 export function fullName({ host, repository, tag, digest }: Reference): string {
   return `${host}/${repository}${digest === undefined ? `:${tag ?? "latest"}` : `@${digest}`}`;
+}
+
+/** A tag or a digest becomes part of an address: anything else would lead elsewhere in the registry. */
+export function requireRef(ref: string): void {
+  if (!TAG.test(ref) && !isDigest(ref))
+    throw new DavitError(
+      "invalid",
+      `Cannot use ${JSON.stringify(ref.slice(0, 300))}: it is no tag and no digest`,
+    );
 }
 
 /** A registry's host by itself. */

@@ -4,7 +4,7 @@ import { bodyOf } from "../http/response-body.ts";
 import { type Digest, digestAlgorithm, digestOf, isDigest } from "./digest.ts";
 import { MAX_MANIFEST } from "./manifest.ts";
 import { mediaTypes } from "./media-types.ts";
-import type { Reference } from "./reference.ts";
+import { type Reference, requireRef } from "./reference.ts";
 import { RegistryClient, type RegistryOptions, type RegistryRequest } from "./registry-client.ts";
 
 export const MANIFEST_TYPES = [
@@ -65,6 +65,7 @@ export class RegistryRepository {
   async manifest(
     ref: string,
   ): Promise<{ bytes: Bytes; mediaType: string; digest: Digest; claimed: string | null }> {
+    requireRef(ref);
     const what = `manifest ${this.name}${isDigest(ref) ? "@" : ":"}${ref}`;
     const headers = { accept: MANIFEST_TYPES };
     const wanted = {

@@ -6,7 +6,7 @@ import { type Digest, digestAlgorithm, isDigest, parseDigest } from "./digest.ts
 import { children, MAX_MANIFEST, makeManifest, parseManifest, referrerEntry } from "./manifest.ts";
 import { isManifestType, mediaTypes } from "./media-types.ts";
 import { pushThrough } from "./push-through.ts";
-import type { Reference } from "./reference.ts";
+import { type Reference, requireRef } from "./reference.ts";
 import type { RegistryClient } from "./registry-client.ts";
 import { registryError } from "./registry-error.ts";
 import { pathOf, pull, pullUnverified } from "./registry-pull.ts";
@@ -208,6 +208,7 @@ export class RegistryStore implements Store, Referrers, Unverified {
   }
 
   async #put(descriptor: Descriptor, bytes: Bytes, ref: string): Promise<void> {
+    requireRef(ref);
     const { name, reference, scope } = this.#repository;
     const what = `Cannot push manifest ${name}${isDigest(ref) ? "@" : ":"}${ref}`;
     const headers = { "content-type": descriptor.mediaType };

@@ -4,6 +4,7 @@ import type { ByteStream } from "../bytes.ts";
 import { DavitError } from "../errors.ts";
 import { copy, readManifest } from "../oci/copy.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
+import { isManifestType } from "../oci/media-types.ts";
 import type { ReadStore, Store } from "../oci/store.ts";
 import type { NewBuild } from "./build-ledger.ts";
 import type { EmbeddedParts } from "./embedded-parts.ts";
@@ -55,10 +56,21 @@ export async function commitStaged(
     for (const { index, images } of staged) {
       for (const root of [index, ...images.values()])
         await requireWhole(store, root, "Cannot import the build");
-      builds.push({ content: await readBuild(store, index), images });
+      const content = await readBuild(store, index);
+      requireServices(content, images);
+      builds.push({ content, images });
     }
     return builds;
   });
+}
+
+/** The names that a client gives to images are those of the build's services. */
+function requireServices({ services }: BuildContent, images: ReadonlyMap<string, Descriptor>): void {
+  const strange = [...images].find(
+    ([service, { mediaType }]) => !services.has(service) || !isManifestType(mediaType),
+  );
+  if (strange || images.size !== services.size)
+    throw new DavitError("invalid", "Cannot import the build: its images are not those of its services");
 }
 
 /** Takes a build or an image out of another store; only what is missing moves. */

@@ -2,7 +2,7 @@ import type { Archive } from "../bundle/ingest.ts";
 import { BUILD_LOG, type BuildRecord, putBuild, readBuild } from "../bundle/record.ts";
 import { encode } from "../bytes.ts";
 import { DavitError } from "../errors.ts";
-import { loadConvoxYml } from "../manifest/convox-yml.ts";
+import { loadConvoxYml, SERVICE_NAME } from "../manifest/convox-yml.ts";
 import { type Descriptor, describe } from "../oci/descriptor.ts";
 import { contentOf, type Store } from "../oci/store.ts";
 import { Type } from "../schema.ts";
@@ -22,8 +22,6 @@ const ConvoxBuild = Type.Object({
   ended: Type.Optional(Type.String()),
   "wildcard-domain": Type.Optional(Type.Boolean()),
 });
-
-const SERVICE_NAME = /^[a-z][a-z0-9-]*$/;
 
 /** Makes a build of an archive that another tool wrote: a Convox rack, or one that knows images only. */
 export async function foreignBuild(store: Store, app: string, archive: Archive): Promise<Incoming> {

@@ -1,3 +1,4 @@
+import { CACHE } from "../build/engine.ts";
 import { DavitError } from "../errors.ts";
 import type { EmbeddedRack } from "../rack/embedded.ts";
 import { problem } from "./answer.ts";
@@ -114,8 +115,11 @@ function inRegistry(visitor: Visitor, rack: EmbeddedRack): RegistryVisitor {
       if (role === "deploy") return right === "pull" || right === "push";
       return role.includes(right === "pull" ? "r" : right === "admin" ? "a" : "w");
     },
+    // A builder believes a layer cache: only builders make one.
     mayTag: async (repository, tag) =>
-      (build === undefined || tag.endsWith(`.${build}`)) && !(await rack.isSealedTag(repository, tag)),
+      !(role === "deploy" && tag.endsWith(CACHE)) &&
+      (build === undefined || tag.endsWith(`.${build}`)) &&
+      !(await rack.isSealedTag(repository, tag)),
   };
 }
 
