@@ -14,6 +14,6 @@ export function tenantHost(tenant: string): string {
 }
 
 /** What is one app's alone: nobody who lacks the rack's secret can tell it. */
-export function tenantOf(secret: string, app: string): string {
-  return new Bun.CryptoHasher("sha256", secret).update(app).digest("hex").slice(0, 40);
+export function tenantOf(secret: string, appId: string): string {
+  return new Bun.CryptoHasher("sha256", secret).update(appId).digest("hex").slice(0, 40);
 }

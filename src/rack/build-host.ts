@@ -85,8 +85,9 @@ export function protect(
     log.redactor.addGuessed(name, value);
     if (looksSecret(name)) known.scrub(name, value);
   }
-  const { password: login = "" } = parseSourceUrl(url) ?? {};
-  log.redactor.add(login);
+  // What a client sent to the rack itself has no login in it.
+  const source = /^(object|tree):/.test(url) ? undefined : parseSourceUrl(url);
+  log.redactor.add(source?.password ?? "");
   for (const password of passwords) {
     log.redactor.add(password);
     known.forbid("BUILD_AUTH", password);

@@ -95,7 +95,7 @@ export async function carryOut(
     await parts.store(app).lease(async (store) => {
       const options = await source();
       if (options.gitSha !== undefined) await builds.note(app, id, { gitSha: options.gitSha });
-      const tenant = served ? tenantOf(await parts.settings.secret("tenants"), app) : undefined;
+      const tenant = served ? await tenantIn(parts, app) : undefined;
       const result = await pipeline(parts, store, app, id, { ...options, tenant }, log, events, signal);
       signal.throwIfAborted();
       const steps = await explained(parts, app, id, options, result, log);
@@ -148,6 +148,10 @@ async function pipeline(
     { ...options, env, managed, ssh, secrets, platforms, attestations, buildCache },
     host,
   );
+}
+
+async function tenantIn({ settings, ledger }: EmbeddedParts, app: string): Promise<string> {
+  return tenantOf(await settings.secret("tenants"), await ledger.apps.id(app));
 }
 
 /** With `--no-cache` the original's buildx writes a cache that it does not read, and its Kaniko leaves it alone. */
