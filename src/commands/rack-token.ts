@@ -1,6 +1,6 @@
 import { DavitError } from "../errors.ts";
 import type { Command } from "./command.ts";
-import { numberFlag } from "./show.ts";
+import { appsOf, numberFlag } from "./show.ts";
 
 export const rackToken: Command = {
   name: "rack token",
@@ -10,7 +10,8 @@ export const rackToken: Command = {
     hours: { type: "string", summary: "how long it is good; 24 when left out" },
     "for-app": {
       type: "strings",
-      summary: "a deploy key: builds and releases of this app only; may be repeated",
+      summary:
+        "a deploy key: builds and releases of this app only; may be repeated, or several joined with commas",
     },
     for: { type: "string", summary: "who it is for, in the audit log" },
   },
@@ -22,7 +23,7 @@ export const rackToken: Command = {
         "usage",
         `Cannot make a token of role ${JSON.stringify(role)}: it is read, write or admin`,
       );
-    const [apps, name] = [input.texts("for-app"), input.text("for")];
+    const [apps, name] = [appsOf(input), input.text("for")];
     const hours = await numberFlag(input, "hours", 24);
     const token = await (await context.rack()).createToken({
       ...{ role, hours },

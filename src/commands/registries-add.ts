@@ -1,7 +1,7 @@
 import { DavitError } from "../errors.ts";
 import type { Command } from "./command.ts";
 import { passwordFrom } from "./serve.ts";
-import { step } from "./show.ts";
+import { appsOf, step } from "./show.ts";
 
 export const registriesAdd: Command = {
   name: "registries add",
@@ -9,9 +9,16 @@ export const registriesAdd: Command = {
   summary: "log the rack's builds in to a registry",
   flags: {
     username: { type: "string", short: "u", summary: "user name" },
+    "for-app": {
+      type: "strings",
+      summary: "only for builds of this app; may be repeated, or several joined with commas",
+    },
     "password-stdin": { type: "boolean", summary: "read the password from stdin" },
   },
-  examples: ["davit registries add registry.example.com -u ci --password-stdin < password"],
+  examples: [
+    "davit registries add registry.example.com -u ci --password-stdin < password",
+    "davit registries add registry.example.com -u ci --password-stdin --for-app shop < password",
+  ],
   async run(input, context) {
     const [server = "", name, given] = input.args;
     const username = name ?? input.text("username");
@@ -25,7 +32,9 @@ export const registriesAdd: Command = {
       context.stderr.line(
         "warning: everyone on this machine can see a password on the command line; --password-stdin hides it",
       );
+    const apps = appsOf(input);
+    const login = { server, username, password, ...(apps.length > 0 ? { apps } : {}) };
     const rack = await context.rack();
-    await step(context.stdout, "Adding registry", () => rack.addRegistry({ server, username, password }));
+    await step(context.stdout, "Adding registry", () => rack.addRegistry(login));
   },
 };

@@ -7,12 +7,13 @@ export const registries: Command = {
   summary: "list the registries that the rack's builds are logged in to",
   examples: ["davit registries", "davit registries --json"],
   async run(input, context) {
-    const list = (await (await context.rack()).registries()).map(({ server, username }) => ({
+    const list = (await (await context.rack()).registries()).map(({ password: _, ...shown }) => shown);
+    if (input.on("json")) return json(context, list);
+    const rows = list.map(({ server, username, apps }) => [
       server,
       username,
-    }));
-    if (input.on("json")) return json(context, list);
-    const rows = list.map(({ server, username }) => [server, username]);
-    context.stdout.print(table(["SERVER", "USERNAME"], rows, context.stdout.paint));
+      apps ? apps.join(",") || "none" : "all",
+    ]);
+    context.stdout.print(table(["SERVER", "USERNAME", "APPS"], rows, context.stdout.paint));
   },
 };

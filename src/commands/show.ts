@@ -45,6 +45,11 @@ export async function confirm(input: Input, context: Context, question: string):
   }
 }
 
+/** The apps of `--for-app`, which may be repeated, and may hold several joined with commas. */
+export function appsOf(input: Input): string[] {
+  return input.texts("for-app").flatMap((text) => text.split(",").filter((app) => app !== ""));
+}
+
 /** A positive number from a flag; `fallback` when it was not given. */
 export async function numberFlag(input: Input, flag: string, fallback: number): Promise<number> {
   const text = input.text(flag);

@@ -125,15 +125,15 @@ async function pipeline(
 ): Promise<PipelineResult> {
   const env = await parts.releases.currentEnv(app);
   const logins = {
-    buildAuth: await parts.logins.buildAuth(),
-    passwords: (await parts.logins.list()).map(({ password }) => password),
+    buildAuth: await parts.logins.buildAuth(app),
+    passwords: (await parts.logins.all()).map(({ password }) => password),
   };
   const known = protect(log, env, options, logins);
   const managed = managedArgs({ app, id, rack: parts.name, buildAuth: logins.buildAuth }, options);
   const host = pipelineHost({
     ...{ env: parts.env, log, events, signal, known },
     engine: await parts.engine({ app, buildkit: await parts.settings.param("BuildkitHost") }),
-    credentials: (registry) => parts.logins.find(registry, signal),
+    credentials: (registry) => parts.logins.forApp(app, registry, signal),
     target: imageTarget(parts, store, app),
     onManifest: (text) => parts.ledger.builds.setManifest(id, text),
     onCaches: (tags) => touchCaches(parts, app, tags),

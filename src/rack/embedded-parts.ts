@@ -85,7 +85,7 @@ async function assemble(
     wanted: () => settings.param(REGISTRY),
     open: async (place) => {
       const { openRegistry } = await import("./registry-place.ts");
-      return openRegistry(place, { env, login: (host) => logins.find(host), state: home.data });
+      return openRegistry(place, { env, login: (host) => logins.forRack(host), state: home.data });
     },
   });
   let runtime: Promise<Runtime> | undefined;

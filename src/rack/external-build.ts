@@ -68,7 +68,7 @@ export async function pinImage(
         const own = reference.host === given.host ? credentials : undefined;
         const source = new RegistryStore(reference, {
           env: parts.env,
-          credentials: own ?? (await parts.logins.find(reference.host)),
+          credentials: own ?? (await parts.logins.forApp(app, reference.host)),
         });
         const root = await source.resolve(reference.digest ?? reference.tag ?? "latest");
         images.set(service.name, await copy(source, root, store));

@@ -17,28 +17,52 @@ export class RegistryLogins {
     this.#env = env;
   }
 
-  async find(host: string, signal?: AbortSignal): Promise<Credentials | undefined> {
-    const own = (await this.list()).find(({ server }) => hostOf(server) === host);
+  /** For what the rack does for itself. */
+  async forRack(host: string, signal?: AbortSignal): Promise<Credentials | undefined> {
+    return await this.#find(await this.all(), host, signal);
+  }
+
+  /** For what an app wants: a login that is for other apps stays away. */
+  async forApp(app: string, host: string, signal?: AbortSignal): Promise<Credentials | undefined> {
+    return await this.#find(await this.ofApp(app), host, signal);
+  }
+
+  async #find(logins: RegistryLogin[], host: string, signal?: AbortSignal): Promise<Credentials | undefined> {
+    const own = logins.find(({ server }) => hostOf(server) === host);
     if (own) return { username: own.username, password: own.password };
     return await registryCredentials(host, { env: this.#env, signal });
   }
 
-  /** The rack's own; Docker Hub's comes from the parameters unless it was added by itself. */
-  async list(): Promise<RegistryLogin[]> {
+  /** The rack's own, whoever they are for. */
+  async all(): Promise<RegistryLogin[]> {
     const [logins, params] = await Promise.all([this.#settings.registries(), this.#settings.params()]);
-    const { docker_hub_username: username, docker_hub_password: password } = params;
-    const known = logins.some(({ server }) => hostOf(server) === DOCKER_HUB);
-    return known || !username || !password ? logins : [...logins, { server: HUB_SERVER, username, password }];
+    return withHub(logins, params);
+  }
+
+  /** The rack's own that may reach an app's builds and images. */
+  async ofApp(app: string): Promise<RegistryLogin[]> {
+    const [logins, params] = await Promise.all([this.#settings.registries(), this.#settings.params()]);
+    return withHub(
+      logins.filter(({ apps }) => apps === undefined || apps.includes(app)),
+      params,
+    );
   }
 
   /** The value of the build argument BUILD_AUTH. */
-  async buildAuth(): Promise<string> {
-    const entries = (await this.list()).map(({ server, username, password }) => [
+  async buildAuth(app: string): Promise<string> {
+    const entries = (await this.ofApp(app)).map(({ server, username, password }) => [
       server,
       { Username: username, Password: password },
     ]);
     return JSON.stringify(Object.fromEntries(entries));
   }
+}
+
+/** Docker Hub's login comes from the parameters unless it was added by itself. */
+function withHub(logins: RegistryLogin[], params: Record<string, string>): RegistryLogin[] {
+  const { docker_hub_username: username, docker_hub_password: password } = params;
+  const known = logins.some(({ server }) => hostOf(server) === DOCKER_HUB);
+  return known || !username || !password ? logins : [...logins, { server: HUB_SERVER, username, password }];
 }
 
 /** The host that a server means, written as people do: with a scheme, `/v1/`, or Docker Hub's old names. */

@@ -275,8 +275,14 @@ export class RemoteRack implements Rack {
     return found ?? [];
   }
 
-  async addRegistry({ server, username, password }: RegistryLogin): Promise<void> {
-    await this.#client.done("POST", "/registries", { form: { server, username, password } });
+  async addRegistry({ server, username, password, apps }: RegistryLogin): Promise<void> {
+    if (apps && !(await this.#isDavit()))
+      throw new DavitError(
+        "unsupported",
+        `Cannot limit a login of ${this.name}: a Convox rack gives all to every app`,
+      );
+    const form = { server, username, password, apps: apps?.join(",") };
+    await this.#client.done("POST", "/registries", { form });
   }
 
   async removeRegistry(server: string): Promise<void> {

@@ -53,7 +53,7 @@ export class AppResources {
     const there = await runtime.findImage(name);
     if (there !== undefined) return there;
     const { host: serveraddress } = parseReference(name);
-    const login = await this.#parts.logins.find(serveraddress);
+    const login = await this.#parts.logins.forApp(this.#app, serveraddress);
     try {
       await runtime.pullImage(name, login && { ...login, serveraddress });
     } catch (cause) {

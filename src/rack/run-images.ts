@@ -59,7 +59,7 @@ async function registryForNodes(
       },
     );
   const { host: serveraddress } = parseReference(`${prefix}/${app}`);
-  const login = await logins.find(serveraddress);
+  const login = await logins.forRack(serveraddress);
   return { repository: `${prefix}/${app}`, login: login && { ...login, serveraddress } };
 }
 

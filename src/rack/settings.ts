@@ -1,13 +1,16 @@
 import { DavitError } from "../errors.ts";
 import { check, type Static, Type } from "../schema.ts";
+import { findApp } from "./app-ledger.ts";
 import type { LedgerDatabase } from "./database.ts";
 import type { Seal } from "./seal.ts";
-import { all, first, run } from "./steps.ts";
+import { all, first, run, type Steps } from "./steps.ts";
 
 export const RegistryLogin = Type.Object({
   server: Type.String(),
   username: Type.String(),
   password: Type.String(),
+  /** Only for these apps; left out where it is for all. Not part of the Convox API. */
+  apps: Type.Optional(Type.Array(Type.String())),
 });
 export type RegistryLogin = Static<typeof RegistryLogin>;
 
@@ -21,31 +24,45 @@ export class Settings {
     this.#seal = seal;
   }
 
-  /** By server. */
+  /** By server. A login whose apps were all deleted is for no app. */
   async registries(): Promise<RegistryLogin[]> {
-    const rows = await this.#db.read(() =>
-      all("SELECT server, username, password FROM registries ORDER BY server"),
+    const [rows, limits] = await this.#db.read(function* (): Steps<[unknown[], unknown[]]> {
+      return [
+        yield* all("SELECT server, username, password, limited FROM registries ORDER BY server"),
+        yield* all("SELECT server, app FROM registry_apps ORDER BY app"),
+      ];
+    });
+    const apps = Map.groupBy(
+      limits.map((row) => check(LimitRow, row, "the ledger's registries")),
+      ({ server }) => server,
     );
     return await Promise.all(
       rows.map(async (row) => {
-        const login = check(RegistryLogin, row, "the ledger's registries");
-        return { ...login, password: await this.#seal.open(login.password, registryPlace(login.server)) };
+        const { limited, ...login } = check(RegistryRow, row, "the ledger's registries");
+        const password = await this.#seal.open(login.password, registryPlace(login.server));
+        const own = (apps.get(login.server) ?? []).map(({ app }) => app);
+        return { ...login, password, ...(limited === 1 ? { apps: own } : {}) };
       }),
     );
   }
 
-  async addRegistry({ server, username, password }: RegistryLogin): Promise<void> {
+  /** Adds a login, or takes the place of the one that is there. */
+  async addRegistry({ server, username, password, apps }: RegistryLogin): Promise<void> {
     for (const [name, value] of Object.entries({ server, username, password }))
       if (value.trim() === "")
         throw new DavitError("invalid", `Cannot add the registry: its ${name} is blank`);
     const sealed = await this.#seal.seal(password, registryPlace(server));
-    await this.#db.write(() =>
-      run(
-        `INSERT INTO registries (server, username, password) VALUES (?, ?, ?) ON CONFLICT (server)
-         DO UPDATE SET username = excluded.username, password = excluded.password`,
-        ...[server, username, sealed],
-      ),
-    );
+    await this.#db.write(function* () {
+      for (const app of apps ?? []) yield* findApp(app);
+      yield* run(
+        `INSERT INTO registries (server, username, password, limited) VALUES (?, ?, ?, ?) ON CONFLICT (server)
+         DO UPDATE SET username = excluded.username, password = excluded.password, limited = excluded.limited`,
+        ...[server, username, sealed, apps ? 1 : 0],
+      );
+      yield* run("DELETE FROM registry_apps WHERE server = ?", server);
+      for (const app of new Set(apps))
+        yield* run("INSERT INTO registry_apps (server, app) VALUES (?, ?)", server, app);
+    });
   }
 
   async removeRegistry(server: string): Promise<void> {
@@ -129,6 +146,13 @@ export class Settings {
   }
 }
 
+const RegistryRow = Type.Object({
+  server: Type.String(),
+  username: Type.String(),
+  password: Type.String(),
+  limited: Type.Integer(),
+});
+const LimitRow = Type.Object({ server: Type.String(), app: Type.String() });
 const NamedRow = Type.Object({ name: Type.String(), value: Type.String() });
 
 function registryPlace(server: string): string {

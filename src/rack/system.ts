@@ -43,5 +43,5 @@ export async function changeParams(parts: EmbeddedParts, wanted: Record<string, 
 /** A registry is tried before anything is sent to it, and a prefix is one rack's. */
 async function claim({ id, name, env, logins }: EmbeddedParts, prefix: string): Promise<void> {
   const { claimPrefix } = await import("./registry-claim.ts");
-  await claimPrefix(prefix, { id, name }, { env, login: (host) => logins.find(host) });
+  await claimPrefix(prefix, { id, name }, { env, login: (host) => logins.forRack(host) });
 }

@@ -220,6 +220,18 @@ export function testRack(name: string, open: () => Promise<Rack>): void {
       expect(await codeOf(rack.addRegistry({ ...hub, username: " " }))).toBe("invalid");
     });
 
+    test("a registry's login is for all apps, or for some until they are deleted", () =>
+      withApp(async (rack) => {
+        const login = { server: "registry.example.com", username: "ci", password: "x" };
+        await rack.addRegistry({ ...login, apps: ["shop"] });
+        expect(await rack.registries()).toEqual([{ ...login, apps: ["shop"] }]);
+        expect(await codeOf(rack.addRegistry({ ...login, apps: ["none"] }))).toBe("not-found");
+        await rack.deleteApp("shop");
+        expect(await rack.registries()).toEqual([{ ...login, apps: [] }]);
+        await rack.addRegistry(login);
+        expect(await rack.registries()).toEqual([login]);
+      }));
+
     test("tokens are listed with what they may do, until they are revoked", () =>
       withApp(async (rack) => {
         await rack.createToken({ role: "read", hours: 1, name: "reader" });

@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { RegistryLogins } from "../../src/rack/registry-logins.ts";
 import { signToken } from "../../src/rack/tokens.ts";
 import { ADMIN, servedRack } from "../support/served-rack.ts";
 
@@ -100,4 +101,25 @@ test("the audit log says who showed which token, and marks who only says who it 
   const actors = (await server.rack.events()).map(({ actor }) => actor);
   expect(actors).toContain(`ci-write (${id})`);
   expect(actors).toContain("rack-password (says alice)");
+});
+
+test("a login that is for one app reaches no other app's builds, and every log hides it", async () => {
+  await using server = await servedRack();
+  const { rack } = server;
+  for (const app of ["shop", "web"]) await rack.createApp(app);
+  const add = (host: string, apps?: string) =>
+    server.ask(ADMIN, "POST", "/registries", {
+      ...{ server: host, username: "ci", password: `password of ${host}` },
+      ...(apps === undefined ? {} : { apps }),
+    });
+  expect((await add("all.example.com")).status).toBe(200);
+  expect((await add("shop.example.com", "shop")).status).toBe(200);
+  const logins = new RegistryLogins(rack.settings, { HOME: "/nonexistent" });
+  const auth = async (app: string) => Object.keys(JSON.parse(await logins.buildAuth(app)));
+  expect(await auth("shop")).toEqual(["all.example.com", "shop.example.com"]);
+  expect(await auth("web")).toEqual(["all.example.com"]);
+  expect(await logins.forApp("web", "shop.example.com")).toBeUndefined();
+  expect(await logins.forApp("shop", "shop.example.com")).toMatchObject({ username: "ci" });
+  expect(await logins.forRack("shop.example.com")).toMatchObject({ username: "ci" });
+  expect((await logins.all()).length).toBe(2);
 });

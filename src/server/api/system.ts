@@ -46,10 +46,12 @@ export const system: readonly Route[] = [
   route(
     "POST /registries",
     async ({ rack, form }) => {
+      const apps = namesIn(form.text("apps"));
       const login = {
         server: form.text("server") ?? "",
         username: form.text("username") ?? "",
         password: form.text("password") ?? "",
+        ...(apps ? { apps } : {}),
       };
       await rack.addRegistry(login);
       return json(login);
@@ -100,6 +102,11 @@ async function describe({ rack, url, visitor }: RackCall): Promise<Response> {
   return json({ ...found, ...more, outputs, parameters });
 }
 
+/** Names that came joined with commas; undefined where the field was left out. */
+function namesIn(text: string | undefined): string[] | undefined {
+  return text?.split(",").filter((name) => name !== "");
+}
+
 async function asRack({ rack }: RackCall) {
   const { name, provider, status } = await rack.system();
   return { name, organization: { name: "davit" }, provider, status };
@@ -113,14 +120,14 @@ async function issueToken({ form, visitor, rack }: RackCall): Promise<Response> 
   if (hours === undefined) throw new DavitError("invalid", "invalid duration");
   if (role === "admin" && visitor.role !== "rwa")
     throw new DavitError("denied", "you are unauthorized to access this");
-  const [apps, name] = [form.text("apps"), form.text("name")];
+  const [apps, name] = [namesIn(form.text("apps")), form.text("name")];
   const wanted: TokenRequest = {
     ...{ role, hours },
-    ...(apps === undefined ? {} : { apps: apps.split(",").filter((app) => app !== "") }),
+    ...(apps ? { apps } : {}),
     ...(name ? { name } : {}),
   };
   const token = await rack.tokenDesk.issue(wanted, visitor);
-  const data = { role, hours: String(hours), ...(apps === undefined ? {} : { apps }) };
+  const data = { role, hours: String(hours), ...(apps ? { apps: apps.join(",") } : {}) };
   await rack.note({ actor: visitor.name, action: "token:create", status: "success", error: "", data });
   return json({ token });
 }
