@@ -6,7 +6,7 @@ import { VERSION } from "./version.ts";
 /** argv → command → exit code. The only process exit and the only top-level catch are here. */
 async function main(argv: string[]): Promise<number> {
   if (argv[0] === "--version" || argv[0] === "-v") {
-    process.stdout.write(`${VERSION}\n`);
+    await show(`${VERSION}\n`);
     return 0;
   }
   try {
@@ -17,13 +17,14 @@ async function main(argv: string[]): Promise<number> {
 }
 
 async function run(argv: string[]): Promise<number> {
-  const [{ commands }, { match }] = await Promise.all([
+  const [{ commands }, { match, ownWords }] = await Promise.all([
     import("./commands/index.ts"),
     import("./commands/dispatch.ts"),
   ]);
   if (argv.length === 0 || (argv[0] ?? "").match(/^(--help|-h)$/)) return await showHelp(commands, undefined);
   if (argv[0] === "help") return await showHelp(commands, argv.slice(1).join(" "));
-  if (argv.includes("--help") || argv.includes("-h")) return await helpFor(commands, argv);
+  const own = ownWords(commands, argv);
+  if (own.includes("--help") || own.includes("-h")) return await helpFor(commands, own);
   const { command, input } = match(commands, argv);
   const { makeContext } = await import("./commands/context.ts");
   const interrupt = onSignals();
@@ -46,7 +47,10 @@ async function repeat(command: Command, input: Input, context: Context): Promise
   if (!(seconds > 0)) return await command.run(input, context);
   while (!context.signal.aborted) {
     await Bun.sleep(seconds * 1000);
-    context.stdout.print(`${context.stdout.isTerminal ? "\x1b[H\x1b[2J" : ""}Every ${seconds}s:\n\n`);
+    const { shown } = await import("./terminal/shown.ts");
+    context.stdout.print(
+      shown`${context.stdout.isTerminal ? shown`\x1b[H\x1b[2J` : ""}Every ${seconds}s:\n\n`,
+    );
     await command.run(input, context);
   }
 }
@@ -58,7 +62,7 @@ async function showHelp(commands: readonly Command[], name: string | undefined):
     throw new DavitError("usage", `Cannot show help for ${JSON.stringify(name)}: unknown command`, {
       hint: "see `davit help`",
     });
-  process.stdout.write(command ? await commandHelp(command) : overview(commands));
+  await show(command ? await commandHelp(command) : overview(commands));
   return 0;
 }
 
@@ -94,13 +98,31 @@ function onSignals(): { signal: AbortSignal; code: number | undefined } {
 
 async function report(error: unknown, argv: string[]): Promise<number> {
   if (error instanceof Error && "code" in error && error.code === "EPIPE") return 1;
-  const { paintFor } = await import("./terminal/color.ts");
-  const paint = await paintFor(Boolean(process.stderr.isTTY), process.env, argv.includes("--no-color"));
-  const text = reasonOf(error).replaceAll("\n", " ").trim();
+  const [{ paintFor }, { Output }, { shown }] = await Promise.all([
+    import("./terminal/color.ts"),
+    import("./terminal/output.ts"),
+    import("./terminal/shown.ts"),
+  ]);
+  const isTerminal = Boolean(process.stderr.isTTY);
+  const stderr = new Output(2, isTerminal);
+  const paint = await paintFor(isTerminal, process.env, argv.includes("--no-color"));
   const hint = error instanceof DavitError ? error.hint : undefined;
-  process.stderr.write(`${paint.bad("error:")} ${text}\n${hint ? `${paint.label("hint:")} ${hint}\n` : ""}`);
-  if (argv.includes("--debug")) process.stderr.write(`${Bun.inspect(error, { colors: false })}\n`);
+  stderr.line(shown`${paint.bad("error:")} ${oneLine(reasonOf(error))}`);
+  if (hint) stderr.line(shown`${paint.label("hint:")} ${oneLine(hint)}`);
+  if (argv.includes("--debug")) stderr.print(`${Bun.inspect(error, { colors: false })}\n`);
+  await stderr.flush().catch(() => undefined);
   return exitCode(error);
+}
+
+function oneLine(text: string): string {
+  return text.replaceAll("\n", " ").trim();
+}
+
+async function show(text: string): Promise<void> {
+  const { Output } = await import("./terminal/output.ts");
+  const stdout = new Output(1, Boolean(process.stdout.isTTY));
+  stdout.print(text);
+  await stdout.flush();
 }
 
 process.exitCode = await main(process.argv.slice(2));

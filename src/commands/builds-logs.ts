@@ -7,9 +7,12 @@ export const buildsLogs: Command = {
   examples: ["davit builds logs BABCDEFGHIJ -a shop"],
   async run(input, context) {
     const log = await (await context.rack()).buildLog(await context.appName(), input.args[0] ?? "");
+    const text = new TextDecoder();
     for await (const chunk of log) {
       context.signal.throwIfAborted();
-      await context.stdout.write(chunk);
+      // A build may have come from somebody else: its log is not our user's own.
+      if (context.stdout.isTerminal) context.stdout.log(text.decode(chunk, { stream: true }));
+      else await context.stdout.write(chunk);
     }
   },
 };

@@ -27,15 +27,51 @@ export interface Match {
  * is an error, with the nearest known word as a hint.
  */
 export function match(commands: readonly Command[], argv: string[]): Match {
+  const { words, rest, command, used } = found(commands, argv);
+  if (!command) throw unknownCommand(commands, words);
+  if (used === 1 && words[1] !== undefined && command.args === undefined)
+    throw unknownCommand(commands, words);
+  const input = readInput(command, commandLast(command, rest.slice(used)));
+  checkCount(command, input.args);
+  return { command, input };
+}
+
+/** What is ours of a command line: neither what follows `--`, nor another program's flags. */
+export function ownWords(commands: readonly Command[], argv: string[]): string[] {
+  const { rest, command, used } = found(commands, argv);
+  const words = command ? [...rest.slice(0, used), ...commandLast(command, rest.slice(used))] : argv;
+  const end = words.indexOf("--");
+  return end < 0 ? words : words.slice(0, end);
+}
+
+function found(commands: readonly Command[], argv: string[]) {
   const { words, rest } = leadingWords(argv);
   const two = words.length === 2 ? commands.find((command) => command.name === words.join(" ")) : undefined;
   const command = two ?? commands.find((candidate) => candidate.name === words[0]);
-  if (!command) throw unknownCommand(commands, words);
-  if (!two && words[1] !== undefined && command.args === undefined) throw unknownCommand(commands, words);
-  const used = two ? 2 : 1;
-  const input = readInput(command, rest.slice(used));
-  checkCount(command, input.args);
-  return { command, input };
+  return { words, rest, command, used: two ? 2 : 1 };
+}
+
+/**
+ * A command that runs another program: from that one's name on, `--help` and flags we do not know
+ * are its own. Flags we know stay ours there, as the original takes them; `--` ends them.
+ */
+function commandLast(command: Command, argv: string[]): string[] {
+  if (!command.args?.endsWith("<command...>")) return argv;
+  const flags = { ...GLOBAL_FLAGS, ...command.flags };
+  const [ours, words]: [string[], string[]] = [[], []];
+  for (let at = 0; at < argv.length; at++) {
+    const word = argv[at] ?? "";
+    if (word === "--") return [...ours, "--", ...words, ...argv.slice(at + 1)];
+    const flag = flagOf(flags, word);
+    const isTheirs = words.length >= 2 && (flag === undefined || flag === flags["help"]);
+    if (!word.startsWith("-") || word === "-" || isTheirs) words.push(word);
+    else {
+      ours.push(word);
+      const takesValue = flag !== undefined && flag.type !== "boolean" && !word.includes("=");
+      if (takesValue && at + 1 < argv.length) ours.push(argv[++at] ?? "");
+    }
+  }
+  return [...ours, "--", ...words];
 }
 
 /** Brings the command's words to the front, past flags that were written before them. */
@@ -45,7 +81,7 @@ function leadingWords(argv: string[]): { words: string[]; rest: string[] } {
   let at = 0;
   for (; at < argv.length && words.length < 2; at++) {
     const word = argv[at] ?? "";
-    const flag = globalFlag(word);
+    const flag = flagOf(GLOBAL_FLAGS, word);
     if (!word.startsWith("-")) words.push(word);
     else if (!flag) break;
     else {
@@ -57,9 +93,9 @@ function leadingWords(argv: string[]): { words: string[]; rest: string[] } {
   return { words, rest: [...words, ...flags, ...argv.slice(at)] };
 }
 
-function globalFlag(word: string): Flag | undefined {
+function flagOf(flags: Record<string, Flag>, word: string): Flag | undefined {
   const name = word.replace(/^--?/, "").split("=")[0];
-  return Object.entries(GLOBAL_FLAGS).find(([long, { short }]) =>
+  return Object.entries(flags).find(([long, { short }]) =>
     word.startsWith("--") ? long === name : short === name,
   )?.[1];
 }

@@ -13,6 +13,6 @@ export const envGet: Command = {
     const value = (await readEnv(input, context))[name];
     if (value === undefined)
       throw new DavitError("not-found", `env not found: ${name}`, { hint: "see `davit env`" });
-    context.stdout.line(value);
+    context.stdout.data(`${value}\n`);
   },
 };

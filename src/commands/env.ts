@@ -10,7 +10,7 @@ export const env: Command = {
     const values = await readEnv(input, context);
     if (input.on("json")) return json(context, values);
     const { renderEnv } = await import("../rack/env-text.ts");
-    context.stdout.line(renderEnv(values));
+    context.stdout.data(`${renderEnv(values)}\n`);
   },
 };
 

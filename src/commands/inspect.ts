@@ -6,6 +6,7 @@ import type { Descriptor } from "../oci/descriptor.ts";
 import { MAX_MANIFEST } from "../oci/manifest.ts";
 import { isManifestType, mediaTypes } from "../oci/media-types.ts";
 import { hasReferrers, type ReadStore } from "../oci/store.ts";
+import { jsonText } from "../terminal/shown.ts";
 import { bytes } from "../terminal/time.ts";
 import type { Command, Context, Input } from "./command.ts";
 import { json } from "./show.ts";
@@ -100,11 +101,9 @@ async function printConfig(store: ReadStore, root: Descriptor, context: Context)
   const text = decode(
     await collect(await store.fetch(manifest.config), MAX_MANIFEST, manifest.config.digest),
   );
-  context.stdout.line(
-    manifest.config.mediaType === mediaTypes.ociConfig
-      ? JSON.stringify(JSON.parse(text), undefined, 2)
-      : text,
-  );
+  if (manifest.config.mediaType === mediaTypes.ociConfig)
+    context.stdout.print(`${jsonText(JSON.parse(text), 2)}\n`);
+  else context.stdout.data(`${text}\n`);
 }
 
 function show(tree: Tree, depth: number, context: Context): void {

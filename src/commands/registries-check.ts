@@ -1,4 +1,5 @@
 import { DavitError } from "../errors.ts";
+import { shown } from "../terminal/shown.ts";
 import type { Command } from "./command.ts";
 import { json } from "./show.ts";
 import { registryFlags, registryOptions } from "./transfer.ts";
@@ -32,7 +33,7 @@ export const registriesCheck: Command = {
       const width = Math.max(...findings.map(({ what }) => what.length));
       for (const { what, found, ok } of findings)
         context.stdout.line(
-          `${ok ? context.stdout.paint.good("ok ") : context.stdout.paint.bad("bad")} ${what.padEnd(width)}  ${found}`,
+          shown`${ok ? context.stdout.paint.good("ok ") : context.stdout.paint.bad("bad")} ${what.padEnd(width)}  ${found}`,
         );
     }
     if (findings[0]?.ok === false)

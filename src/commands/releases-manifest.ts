@@ -11,6 +11,6 @@ export const releasesManifest: Command = {
     const app = await context.appName();
     const release = await rack.release(app, input.args[0] ?? "");
     if (release.build === "") throw new DavitError("not-found", `no build for release: ${release.id}`);
-    context.stdout.line((await rack.build(app, release.build)).manifest.trim());
+    context.stdout.data(`${(await rack.build(app, release.build)).manifest.trim()}\n`);
   },
 };

@@ -13,6 +13,6 @@ export const resourcesUrl: Command = {
       throw new DavitError("not-found", `no such resource: ${name}`, {
         hint: `see \`davit resources -a ${app}\``,
       });
-    context.stdout.line(found.url);
+    context.stdout.data(`${found.url}\n`);
   },
 };

@@ -1,4 +1,5 @@
 import type { Output } from "../terminal/output.ts";
+import { jsonText, shown } from "../terminal/shown.ts";
 import type { Context, Input } from "./command.ts";
 
 /**
@@ -16,9 +17,8 @@ export async function step<T>(
   if (output.isTerminal) output.print(begin);
   try {
     const value = await work();
-    output.line(
-      `${output.isTerminal ? "" : begin}${output.paint.good("OK")}${result ? `, ${result(value)}` : ""}`,
-    );
+    const came = result ? `, ${result(value)}` : "";
+    output.line(shown`${output.isTerminal ? "" : begin}${output.paint.good("OK")}${came}`);
     return value;
   } catch (error) {
     output.line(output.isTerminal ? "" : begin.trimEnd());
@@ -27,7 +27,7 @@ export async function step<T>(
 }
 
 export function json(context: Context, value: unknown): void {
-  context.stdout.line(JSON.stringify(value, undefined, 2));
+  context.stdout.print(`${jsonText(value, 2)}\n`);
 }
 
 /** Destructive work wants `--yes`, or a yes on a terminal; it never waits where nobody can answer. */
@@ -37,7 +37,7 @@ export async function confirm(input: Input, context: Context, question: string):
   const refuse = () =>
     new DavitError("usage", `${question}: not confirmed`, { hint: "give --yes to go ahead" });
   if (!process.stdin.isTTY || !context.stderr.isTerminal) throw refuse();
-  context.stderr.print(`${question}? [y/N] `);
+  context.stderr.print(shown`${question}? [y/N] `);
   await context.stderr.flush();
   for await (const line of console) {
     if (/^y(es)?$/i.test(line.trim())) return;

@@ -1,4 +1,5 @@
 import { abortable, type ByteStream, type Bytes } from "../bytes.ts";
+import { jsonText } from "../terminal/shown.ts";
 import type { Command, Context, Input } from "./command.ts";
 import { openSource } from "./source.ts";
 
@@ -43,7 +44,7 @@ type Verdict = Awaited<ReturnType<typeof import("../bundle/verify.ts").verifyArc
 function report(verdict: Verdict, out: Context["stdout"], input: Input, context: Context): void {
   context.progress.clear();
   if (input.on("json")) {
-    out.line(JSON.stringify(verdict, undefined, 2));
+    out.print(`${jsonText(verdict, 2)}\n`);
     return;
   }
   const names = verdict.roots.flatMap(({ names }) => names).join(", ");

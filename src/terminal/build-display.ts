@@ -1,6 +1,7 @@
 import { type BuildEvent, BuildEvents } from "./build-events.ts";
 import type { Output } from "./output.ts";
 import type { ProgressDisplay, Step } from "./progress.ts";
+import { jsonText, lines, logText, type Shown, shown, visible } from "./shown.ts";
 
 /** Between redraws, in milliseconds. */
 const REDRAW = 100;
@@ -52,7 +53,7 @@ class PlainDisplay implements BuildDisplay {
 
   log(text: string): void {
     this.#progress.clear();
-    this.#out.print(text);
+    this.#out.log(text);
   }
 
   progress(step: Step): void {
@@ -72,11 +73,11 @@ class JsonDisplay extends PlainDisplay {
   }
 
   override log(text: string): void {
-    for (const event of this.#events.read(text)) this.#talk.line(JSON.stringify(event));
+    for (const event of this.#events.read(text)) this.#talk.line(jsonText(event));
   }
 
   override end(): void {
-    for (const event of this.#events.end()) this.#talk.line(JSON.stringify(event));
+    for (const event of this.#events.end()) this.#talk.line(jsonText(event));
   }
 }
 
@@ -100,7 +101,7 @@ class LiveDisplay implements BuildDisplay {
 
   started(): void {
     this.#status = "";
-    this.#draw([`Starting build... ${this.#out.paint.good("OK")}`]);
+    this.#draw([shown`Starting build... ${this.#out.paint.good("OK")}`]);
   }
 
   log(text: string): void {
@@ -124,7 +125,7 @@ class LiveDisplay implements BuildDisplay {
   }
 
   /** Lines that stay. */
-  #take(event: BuildEvent): string[] {
+  #take(event: BuildEvent): (string | Shown)[] {
     if (event.event === "log") return [clean(event.text)];
     if (event.event === "begin") {
       this.#running.set(event.step, { name: event.name, began: performance.now(), tail: [] });
@@ -141,7 +142,7 @@ class LiveDisplay implements BuildDisplay {
     return this.#ended(event, step);
   }
 
-  #ended(event: BuildEvent & { event: "end" }, { name, tail }: Running): string[] {
+  #ended(event: BuildEvent & { event: "end" }, { name, tail }: Running): (string | Shown)[] {
     const { paint } = this.#out;
     if (event.status === "cached") return [paint.label(this.#line(`CACHED ${name}`, ""))];
     const line = this.#line(name, `${event.seconds.toFixed(1)}s`);
@@ -160,12 +161,12 @@ class LiveDisplay implements BuildDisplay {
     this.#timer.unref();
   }
 
-  #draw(fixed: string[]): void {
-    const lines = this.#live();
-    const up = this.#drawn > 0 ? `\x1b[${this.#drawn}A` : "";
-    this.#drawn = lines.length;
-    this.#out.print(`${up}\r\x1b[J${[...fixed, ...lines].map((line) => `${line}\n`).join("")}`);
-    if (lines.length > 0) this.#tick();
+  #draw(fixed: (string | Shown)[]): void {
+    const live = this.#live();
+    const up = this.#drawn > 0 ? shown`\x1b[${this.#drawn}A` : "";
+    this.#drawn = live.length;
+    this.#out.print(shown`${up}\r\x1b[J${lines([...fixed, ...live])}`);
+    if (live.length > 0) this.#tick();
     else {
       clearInterval(this.#timer);
       this.#timer = undefined;
@@ -173,15 +174,15 @@ class LiveDisplay implements BuildDisplay {
   }
 
   /** No more than fits: what scrolled away could not be drawn over. */
-  #live(): string[] {
-    const lines: string[] = [];
+  #live(): (string | Shown)[] {
+    const drawn: (string | Shown)[] = [];
     for (const { name, began, tail } of this.#running.values()) {
-      lines.push(this.#line(name, `${((performance.now() - began) / 1000).toFixed(1)}s`));
+      drawn.push(this.#line(name, `${((performance.now() - began) / 1000).toFixed(1)}s`));
       for (const text of tail.slice(-TAIL))
-        lines.push(this.#out.paint.label(fitted(` => => ${text}`, columns())));
+        drawn.push(this.#out.paint.label(fitted(` => => ${text}`, columns())));
     }
-    if (this.#status !== "") lines.push(fitted(` => ${this.#status}`, columns()));
-    return lines.slice(-Math.max(1, (process.stdout.rows ?? process.stderr.rows ?? 24) - 2));
+    if (this.#status !== "") drawn.push(fitted(` => ${visible(this.#status)}`, columns()));
+    return drawn.slice(-Math.max(1, (process.stdout.rows ?? process.stderr.rows ?? 24) - 2));
   }
 }
 
@@ -195,7 +196,7 @@ function megabytes(count: number): string {
 
 /** A log may come from another machine: nothing in it moves the cursor. */
 function clean(text: string): string {
-  return text.replaceAll("\t", "    ").replace(/[\x00-\x1f\x7f-\x9f]/g, "");
+  return visible(logText(text, false).replaceAll("\t", "    "));
 }
 
 function fitted(text: string, width: number): string {

@@ -3,6 +3,7 @@ import { encode } from "../bytes.ts";
 import { systemCode } from "../errors.ts";
 import { blockingTwin, knownTwin, widen } from "../pipes.ts";
 import { type Paint, PLAIN } from "./color.ts";
+import { logText, Shown, shown, visible } from "./shown.ts";
 
 /** What is larger is no text, in bytes. */
 const SMALL = 32 * 1024;
@@ -20,16 +21,31 @@ export class Output {
     this.paint = paint;
   }
 
-  /** Queues text; `flush` waits until it is out. */
-  print(text: string): void {
+  /** Queues lines; `flush` waits until they are out. Control characters in them are made visible. */
+  print(text: string | Shown): void {
+    this.#queue(text instanceof Shown ? text.text : visible(text, "\n"));
+  }
+
+  /** One line, whatever is in it. */
+  line(text: string | Shown = ""): void {
+    this.print(shown`${text}\n`);
+  }
+
+  /** A user's own data: exactly that for programs, and for people with its control characters made visible. */
+  data(text: string): void {
+    this.#queue(this.isTerminal ? visible(text, "\n\t") : text);
+  }
+
+  /** A build's log, or a part of it: a terminal gets its colours, and nothing else that is no text. */
+  log(text: string): void {
+    this.#queue(logText(text, this.isTerminal));
+  }
+
+  #queue(text: string): void {
     void this.write(encode(text)).catch(() => undefined);
   }
 
-  line(text = ""): void {
-    this.print(`${text}\n`);
-  }
-
-  /** Resolves when the bytes are out, which is when their reader has room for them. */
+  /** Bytes as they are: archives, and what a user's own programs write. Resolves when the bytes are out, which is when their reader has room for them. */
   write(bytes: Uint8Array): Promise<void> {
     this.#last = this.#last.then(() => writeAll(this.#fd, bytes));
     return this.#last;

@@ -1,5 +1,6 @@
 import type { Ora } from "ora";
 import type { Output } from "./output.ts";
+import { jsonText, shown, visible } from "./shown.ts";
 import { bytes } from "./time.ts";
 
 export type ProgressMode = "auto" | "plain" | "json" | "none";
@@ -48,11 +49,11 @@ export class ProgressDisplay {
     if (this.#mode === "none" || now - this.#last < (this.#mode === "bar" ? REDRAW : LINE_EVERY)) return;
     this.#last = now;
     const rate = step.done / Math.max(0.001, (now - this.#started) / 1000);
-    if (this.#mode === "json") this.#output.line(JSON.stringify({ ...step, rate: Math.round(rate) }));
+    if (this.#mode === "json") this.#output.line(jsonText({ ...step, rate: Math.round(rate) }));
     else if (this.#mode === "plain") this.#output.line(describe(step, rate));
     else {
       this.#output.print(
-        `\r\x1b[K${bar(step)}${describe(step, rate)}`.slice(0, (process.stderr.columns ?? 80) + 4),
+        shown`\r\x1b[K${visible(bar(step) + describe(step, rate)).slice(0, process.stderr.columns ?? 80)}`,
       );
       this.#drawn = true;
     }
@@ -65,7 +66,7 @@ export class ProgressDisplay {
     if (this.#mode !== "bar") return;
     void import("ora").then(({ default: ora }) => {
       if (this.#waiting === what)
-        this.#spinner ??= ora({ text: what, stream: process.stderr, discardStdin: false }).start();
+        this.#spinner ??= ora({ text: visible(what), stream: process.stderr, discardStdin: false }).start();
     });
   }
 
@@ -81,7 +82,7 @@ export class ProgressDisplay {
     this.#waiting = undefined;
     this.#spinner?.stop();
     this.#spinner = undefined;
-    if (this.#drawn) this.#output.print("\r\x1b[K");
+    if (this.#drawn) this.#output.print(shown`\r\x1b[K`);
     this.#drawn = false;
   }
 }

@@ -77,3 +77,19 @@ test("only src/http and src/docker-api call fetch, and only main ends the proces
     if (/process\.exit\(/.test(text)) expect(name).toBe("main.ts");
   }
 });
+
+/** Commands whose output is bytes of the user's own: archives, and what their programs write. */
+const RAW = [...["builds-export", "builds-logs", "inspect", "logs", "pull", "rack-backup", "verify"]].map(
+  (name) => `commands/${name}.ts`,
+);
+
+test("text reaches the terminal by one door, which makes others' control characters visible", async () => {
+  for await (const name of new Glob("**/*.ts").scan(SRC)) {
+    if (name.startsWith("terminal/") || name.startsWith("runtime/inside/")) continue;
+    const text = await Bun.file(join(SRC, name)).text();
+    const past =
+      /process\.(stdout|stderr)\.write|console\.(log|error|warn|info)|Bun\.std(out|err)\b|\.trusted\(/;
+    expect([name, past.exec(text)?.[0]]).toEqual([name, undefined]);
+    if (/\b(stdout|stderr|out|output|talk)\.write\(/.test(text)) expect(RAW).toContain(name);
+  }
+});

@@ -1,12 +1,14 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
-import { match } from "../../src/commands/dispatch.ts";
+import { match, ownWords } from "../../src/commands/dispatch.ts";
 import { commandHelp, overview } from "../../src/commands/help.ts";
 import { commands } from "../../src/commands/index.ts";
 import { parseDigest } from "../../src/oci/digest.ts";
 import { parseReference } from "../../src/oci/reference.ts";
 import { describeChange, parseEnv, renderEnv } from "../../src/rack/env-text.ts";
 import { newId } from "../../src/rack/ids.ts";
+import { paintFor } from "../../src/terminal/color.ts";
+import { jsonText, logText, shown, visible } from "../../src/terminal/shown.ts";
 import { fields, table } from "../../src/terminal/table.ts";
 import { ago, bytes, elapsed } from "../../src/terminal/time.ts";
 
@@ -45,14 +47,14 @@ test("tables pad all columns but the last, and wide characters count twice", () 
         ["1", "x"],
         ["12345", ""],
       ],
-    ),
+    ).text,
   ).toBe("ID     NAME\n1      x\n12345  \n");
-  expect(table(["A", "B"], [["日本", "x"]])).toBe("A     B\n日本  x\n");
+  expect(table(["A", "B"], [["日本", "x"]]).text).toBe("A     B\n日本  x\n");
   expect(
     fields([
       ["Id", "1"],
       ["Env", "A=1\nB=2"],
-    ]),
+    ]).text,
   ).toBe("Id   1\nEnv  A=1\n     B=2\n");
 });
 
@@ -172,4 +174,122 @@ test("ids are a letter and ten capitals, each as likely", () => {
   expect(newId("R")).toMatch(/^R[A-Z]{10}$/);
   expect(counts.size).toBe(26);
   for (const count of counts.values()) expect(Math.abs(count - 20000 / 26)).toBeLessThan(200);
+});
+
+test.each([
+  [
+    ["exec", "p", "--", "df", "-h"],
+    ["p", "df", "-h"],
+  ],
+  [
+    ["run", "web", "ls", "--help"],
+    ["web", "ls", "--help"],
+  ],
+  [
+    ["run", "web", "ls", "-h", "-l", "--color=auto", "-a", "shop"],
+    ["web", "ls", "-h", "-l", "--color=auto"],
+  ],
+  [
+    ["run", "-a", "shop", "web", "--", "rake", "-a", "x"],
+    ["web", "rake", "-a", "x"],
+  ],
+  [
+    ["-a", "shop", "exec", "p", "sh", "-c", "x --help"],
+    ["p", "sh", "-c", "x --help"],
+  ],
+  [
+    ["exec", "p", "cat", "-"],
+    ["p", "cat", "-"],
+  ],
+])("%p runs another program with its own flags", (argv, args) => {
+  expect(ownWords(commands, argv).some((word) => word === "--help" || word === "-h")).toBe(false);
+  const { input } = match(commands, argv);
+  expect(input.args).toEqual(args);
+  expect(input.text("app")).toBe(argv.includes("shop") ? "shop" : undefined);
+});
+
+test.each([
+  [["run", "--help"]],
+  [["run", "web", "-h"]],
+  [["exec", "-h", "p", "ls", "--help"]],
+  [["builds", "export", "--help", "--", "x"]],
+])("help of our own is still ours: %p", (argv) => {
+  expect(ownWords(commands, argv).some((word) => word === "--help" || word === "-h")).toBe(true);
+});
+
+test("unknown flags before another program's name are mistakes, and what stands behind -- is never a flag", () => {
+  expect(() => match(commands, ["run", "--nope", "web", "ls"])).toThrow("nope");
+  expect(() => match(commands, ["builds", "--", "--json"])).toThrow("no arguments");
+});
+
+/** What must not reach a terminal from others: controls, formats, separators, halves of characters. */
+const HIDDEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u;
+const HOSTILE = fc.string({
+  unit: fc.oneof(
+    fc.constantFrom(..."\x00\x07\b\t\n\r\x1b\x7f\x90\x9b\x9d\u200b\u200d\u202e\u2066\u2028\ufeff\ud800[];m"),
+    fc.constantFrom("\x1b[2J", "\x1b]0;x\x07", "\x1b[31m", "\x1b]8;;http://x\x1b\\", "日", "é", "a"),
+    fc.string({ unit: "binary", maxLength: 3 }),
+  ),
+});
+
+test("no cell, field or line holds a control character of others, and lines stay as many as they are", () => {
+  fc.assert(
+    fc.property(HOSTILE, HOSTILE, (a, b) => {
+      const whole = table(
+        ["A", "B"],
+        [
+          [a, b],
+          [b, a],
+        ],
+      ).text;
+      expect(whole.split("\n").length).toBe(4);
+      for (const line of whole.split("\n")) expect(line).not.toMatch(HIDDEN);
+      for (const line of fields([[a, b]]).text.split("\n")) expect(line).not.toMatch(HIDDEN);
+      expect(shown`${a}, ${b}`.text).not.toMatch(HIDDEN);
+      expect(visible(a, "\n").replaceAll("\n", "")).not.toMatch(HIDDEN);
+    }),
+  );
+});
+
+test("colours are ours alone, whatever is painted", async () => {
+  const paint = await paintFor(true, {}, false);
+  fc.assert(
+    fc.property(HOSTILE, (text) => {
+      const painted = shown`${paint.bad(text)}${text}${paint.label(text)}`.text;
+      expect(painted.replaceAll(/\x1b\[(31|39|90)m/g, "")).not.toMatch(HIDDEN);
+      expect(painted.split("\x1b").length).toBe(5);
+    }),
+  );
+});
+
+test("a log keeps its words, its lines and, on a terminal, its colours; nothing else of it acts", () => {
+  const log =
+    "a\x1b[1;32mgreen\x1b[0m\x1b[2J\x1b[10Ab\x1b]0;title\x07c\x1b]8;;http://x\x1b\\d\x1bMe\x9b31mf\r\n\tg\u202eh\n";
+  expect(logText(log, true)).toBe("a\x1b[1;32mgreen\x1b[0mbcde31mf\n\tgh\n");
+  expect(logText(log, false)).toBe("agreenbcde31mf\n\tgh\n");
+  fc.assert(
+    fc.property(HOSTILE, HOSTILE, (a, b) => {
+      // However a log is cut, what comes out holds no escape but whole colours.
+      const out = logText(a, true) + logText(b, true);
+      expect(out.replaceAll(/\x1b\[[0-9;:]*m/g, "")).not.toMatch(
+        /[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]/,
+      );
+      expect(logText(a, false)).not.toMatch(/\x1b/);
+    }),
+  );
+  const began = performance.now();
+  logText("\x1b]".repeat(300_000), true);
+  logText("\x1b[;".repeat(300_000), true);
+  expect(performance.now() - began).toBeLessThan(3000);
+});
+
+test("JSON keeps its value and hides nothing", () => {
+  fc.assert(
+    fc.property(fc.dictionary(HOSTILE, HOSTILE), (value) => {
+      for (const indent of [0, 2]) {
+        expect(JSON.parse(jsonText(value, indent))).toEqual(value);
+        expect(jsonText(value, indent).replaceAll("\n", "")).not.toMatch(HIDDEN);
+      }
+    }),
+  );
 });
