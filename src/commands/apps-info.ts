@@ -18,9 +18,14 @@ export const appsInfo: Command = {
           ["Generation", app.generation],
           ["Locked", String(app.locked)],
           ["Release", app.release],
+          ...(app.problem === undefined ? [] : [problemLine(app.problem)]),
         ],
         context.stdout.paint,
       ),
     );
   },
 };
+
+function problemLine(problem: string): [string, string] {
+  return ["Problem", problem.split("\n")[0] ?? ""];
+}

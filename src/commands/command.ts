@@ -36,6 +36,8 @@ export interface Context {
   stderr: Output;
   progress: ProgressDisplay;
   signal: AbortSignal;
+  /** Says what went wrong without being a failure; the same text once. */
+  warn(text: string): void;
   /** 0, unless another program's is to be ours. */
   exitCode: number;
   now(): Date;

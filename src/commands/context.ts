@@ -26,11 +26,11 @@ export async function makeContext(
   let rack: Promise<Rack> | undefined;
   const rackName = () => findRack(input, env, cwd);
   const context: Context = {
-    ...{ env, cwd, stdout, stderr, signal, rackName, exitCode: 0 },
+    ...{ env, cwd, stdout, stderr, signal, rackName, exitCode: 0, warn: warner(stderr) },
     progress: new ProgressDisplay(stderr, progressMode(input.text("progress"))),
     now: () => new Date(),
     rack: () => {
-      rack ??= rackName().then((name) => openRack(name, env, (text) => stderr.line(text)));
+      rack ??= rackName().then((name) => openRack(name, env, (text) => stderr.line(text), context.warn));
       return rack;
     },
     appName: (positional) => findApp(positional, input, env, cwd),
@@ -41,6 +41,16 @@ export async function makeContext(
     await Promise.all([stdout.flush(), stderr.flush()]);
   };
   return { context, close };
+}
+
+/** Says each thing once: it may be heard of in more than one way. */
+function warner(stderr: Output): (text: string) => void {
+  const said = new Set<string>();
+  return (text) => {
+    if (said.has(text)) return;
+    said.add(text);
+    stderr.line(`warning: ${text}`);
+  };
 }
 
 function progressMode(text: string | undefined): ProgressMode {
@@ -67,13 +77,18 @@ async function findApp(positional: string | undefined, input: Input, env: Env, c
 }
 
 /** Opens a rack by name; the engine is looked for only when a build needs it. */
-export async function openRack(name: string, env: Env, onNote?: (text: string) => void): Promise<Rack> {
+export async function openRack(
+  name: string,
+  env: Env,
+  onNote?: (text: string) => void,
+  onWarning?: (text: string) => void,
+): Promise<Rack> {
   if (await isEmbedded(name, env)) {
     const { EmbeddedRack } = await import("../rack/embedded.ts");
-    return await EmbeddedRack.open(name, rackOptions(env));
+    return await EmbeddedRack.open(name, rackOptions(env, onWarning));
   }
   const { openRemote } = await import("../rack/find-rack.ts");
-  return await openRemote(name, rackOptions(env), onNote);
+  return await openRemote(name, rackOptions(env, onWarning), onNote);
 }
 
 /** Here are racks in directories, and the one of the database that this machine is told of. */
@@ -85,9 +100,10 @@ async function isEmbedded(name: string, env: Env): Promise<boolean> {
   return Boolean(env["DAVIT_DATABASE_URL"]) && (await home.rackUrl(name)) === undefined;
 }
 
-export function rackOptions(env: Env) {
+export function rackOptions(env: Env, onWarning?: (text: string) => void) {
   return {
     env,
+    ...(onWarning ? { onWarning } : {}),
     runtime: async (rack: { id: string; name: string }): Promise<Runtime> => {
       const [{ SwarmRuntime }, { EngineClient }] = await Promise.all([
         import("../runtime/swarm.ts"),

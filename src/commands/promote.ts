@@ -22,7 +22,8 @@ export async function promote(
   try {
     await step(out, `Promoting ${id}`, async () => {
       await rack.promote(app, id, { signal: context.signal });
-      await settled(rack, app, id, context.signal);
+      const warning = await settled(rack, app, id, context.signal);
+      if (warning !== undefined) context.warn(warning);
     });
   } catch (error) {
     throw apart(error, context.stderr);
@@ -60,11 +61,17 @@ async function untilReady(
   });
 }
 
-async function settled(rack: Rack, app: string, id: string, signal: AbortSignal): Promise<void> {
+/** Waits until the release is the active one. Returns what is not right all the same. */
+async function settled(
+  rack: Rack,
+  app: string,
+  id: string,
+  signal: AbortSignal,
+): Promise<string | undefined> {
   for (const end = performance.now() + LONGEST; performance.now() < end; await Bun.sleep(POLL)) {
     signal.throwIfAborted();
     const { status, release, problem } = await rack.app(app);
-    if (status === "running" && release === id) return;
+    if (status === "running" && release === id) return problem;
     if (status === "running" || status === "rollback")
       throw new DavitError(
         "conflict",

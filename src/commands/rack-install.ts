@@ -21,7 +21,10 @@ export const rackInstall: Command = {
       import("../docker-api/swarm.ts"),
       import("../rack/embedded.ts"),
     ]);
-    await using rack = await EmbeddedRack.open(await context.rackName(), rackOptions(context.env));
+    await using rack = await EmbeddedRack.open(
+      await context.rackName(),
+      rackOptions(context.env, context.warn),
+    );
     const swarm = new EngineSwarm(await EngineClient.fromEnv(context.env));
     if ((await swarm.info()).isManager) context.stdout.line("This engine is a Swarm manager already");
     else await step(context.stdout, "Making a Swarm of this engine alone", () => makeSwarm(swarm));

@@ -23,7 +23,7 @@ export const rackRekey: Command = {
         : await readFile(given, "utf8").catch((error: unknown) => {
             throw systemError(`Cannot read the key ${given}`, error);
           });
-    await using rack = await EmbeddedRack.open(name, rackOptions(context.env));
+    await using rack = await EmbeddedRack.open(name, rackOptions(context.env, context.warn));
     const dir = new Home(context.env).rackDir(name);
     // A server that runs would go on with the old key.
     await using _ = await ServerLock.take(dir);

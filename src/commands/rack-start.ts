@@ -36,7 +36,7 @@ export const rackStart: Command = {
       ]);
     const name = await context.rackName();
     const address = parseAddress(input.text("listen") ?? "127.0.0.1:5443");
-    await using rack = await EmbeddedRack.open(name, rackOptions(context.env));
+    await using rack = await EmbeddedRack.open(name, rackOptions(context.env, context.warn));
     const dir = new Home(context.env).rackDir(name);
     const password = (await passwordFrom(input)) ?? (await ownPassword(rack, dir, context));
     const { BuildConcurrency = "2", [REGISTRY_HOST]: registry = "" } = (await rack.system()).parameters;

@@ -2,6 +2,7 @@ import { DavitError } from "../errors.ts";
 import { check, Type } from "../schema.ts";
 import { pullSecret, resourceSecret } from "./app-secrets.ts";
 import type { LedgerDatabase } from "./database.ts";
+import { owe } from "./duty-ledger.ts";
 import { newId } from "./ids.ts";
 import { forgetMembers } from "./place-ledger.ts";
 import { type App, FormerApp } from "./rack.ts";
@@ -72,52 +73,43 @@ export class AppLedger {
     { locked, parameters }: { locked?: boolean | undefined; parameters?: Record<string, string> | undefined },
   ): Promise<void> {
     await this.#db.write(function* () {
-      const app = yield* findApp(name);
+      const app = yield* findLiveApp(name);
       yield* run(
         "UPDATE apps SET locked = ?, parameters = ? WHERE name = ?",
         ...[(locked ?? app.locked) ? 1 : 0, JSON.stringify({ ...app.parameters, ...parameters }), name],
       );
     });
   }
-
-  /** Says that it goes, before anything of it does: from here on nothing of it begins. */
-  async beginRemoval(name: string): Promise<void> {
-    await this.#db.write(function* () {
-      yield* requireRemovable(name);
-      yield* run("UPDATE apps SET status = 'deleting' WHERE name = ?", name);
-    });
-  }
-
-  /** Removes the app with its records and its login for nodes. Its id is kept where data may be left under it. */
-  async remove(name: string): Promise<void> {
-    const deleted = this.#now().toISOString();
-    await this.#db.write(function* () {
-      yield* requireRemovable(name);
-      const id = yield* idOf(name);
-      yield* run("DELETE FROM params WHERE name = ?", `.${pullSecret(id)}`);
-      yield* run(
-        `INSERT INTO former_apps (id, name, deleted) SELECT ?1, ?2, ?3 WHERE EXISTS (
-           SELECT 1 FROM apps WHERE name = ?2 AND release <> ''
-           UNION SELECT 1 FROM params WHERE substr(name, 1, length(?4)) = ?4)`,
-        ...[id, name, deleted, `.${resourceSecret(id, "")}`],
-      );
-      yield* forgetMembers(name);
-      yield* run("DELETE FROM apps WHERE name = ?", name);
-    });
-  }
 }
 
-function* requireRemovable(name: string): Steps<void> {
+/** Removes an app with its records and its login for nodes. Its id is kept where data may be left under it. */
+export function* removeApp(name: string, deleted: string): Steps<void> {
+  const id = yield* idOf(name);
+  yield* run("DELETE FROM params WHERE name = ?", `.${pullSecret(id)}`);
+  yield* run(
+    `INSERT INTO former_apps (id, name, deleted) SELECT ?1, ?2, ?3 WHERE EXISTS (
+       SELECT 1 FROM apps WHERE name = ?2 AND release <> ''
+       UNION SELECT 1 FROM params WHERE substr(name, 1, length(?4)) = ?4)`,
+    ...[id, name, deleted, `.${resourceSecret(id, "")}`],
+  );
+  yield* forgetMembers(name);
+  yield* run("DELETE FROM apps WHERE name = ?", name);
+  yield* owe("collect", "directory");
+}
+
+/** Refuses an app that is locked, or that something is at work with. */
+export function* requireRemovable(name: string): Steps<void> {
   if ((yield* findApp(name)).locked) throw new DavitError("conflict", `app is locked: ${name}`);
   const busy = yield* first("SELECT id FROM builds WHERE app = ? AND status IN ('created', 'running')", name);
   if (busy !== undefined)
     throw new DavitError("conflict", `Cannot delete app ${name}: a build of it is running`, {
       hint: "wait for it, or stop it",
     });
-  if ((yield* first("SELECT app FROM promotions WHERE app = ?", name)) !== undefined)
-    throw new DavitError("conflict", `Cannot delete app ${name}: it is currently updating`, {
-      hint: `wait for it, or davit apps cancel ${name}`,
-    });
+  if ((yield* first("SELECT app FROM promotions WHERE app = ?", name)) === undefined) return;
+  yield* findLiveApp(name);
+  throw new DavitError("conflict", `Cannot delete app ${name}: it is currently updating`, {
+    hint: `wait for it, or davit apps cancel ${name}`,
+  });
 }
 
 const IdRow = Type.Object({ id: Type.String() });
@@ -135,4 +127,11 @@ export function* findApp(name: string): Steps<App> {
       hint: "see `davit apps`, or name one with -a",
     });
   return appOf(row);
+}
+
+/** An app that something new of may begin. */
+export function* findLiveApp(name: string): Steps<App> {
+  const app = yield* findApp(name);
+  if (app.status === "deleting") throw new DavitError("conflict", `app ${name} is being deleted`);
+  return app;
 }

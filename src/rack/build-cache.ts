@@ -14,7 +14,7 @@ export async function touchCaches(
 }
 
 /** Drops layer caches that no build has used for BuildCacheRetentionDays, where BuildCacheCleanup says so. Returns how many. */
-export async function expireCaches({ ledger, settings, collector }: EmbeddedParts): Promise<number> {
+export async function expireCaches({ ledger, settings }: EmbeddedParts): Promise<number> {
   if ((await settings.param("BuildCacheCleanup")) !== "Yes") return 0;
   const days = Number((await settings.param("BuildCacheRetentionDays")) || "30");
   const oldest = ledger.now().getTime() - days * DAY;
@@ -25,6 +25,6 @@ export async function expireCaches({ ledger, settings, collector }: EmbeddedPart
     if (!(await ledger.appFacts.drop(fact))) continue;
     if (await ledger.registry.deleteTag(fact.app, fact.name.slice(FACT.length))) dropped++;
   }
-  if (dropped > 0) await collector.run();
+  if (dropped > 0) await ledger.duties.owe("collect");
   return dropped;
 }

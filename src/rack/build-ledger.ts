@@ -1,9 +1,10 @@
 import { DavitError } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { isAbandoned, ownerText, thisProcess } from "../owner.ts";
-import { findApp } from "./app-ledger.ts";
+import { findApp, findLiveApp } from "./app-ledger.ts";
 import { dropTags, putTag, requireMembers, unroot } from "./content-ledger.ts";
 import type { LedgerDatabase } from "./database.ts";
+import { owe } from "./duty-ledger.ts";
 import { GrantLedger } from "./grant-ledger.ts";
 import { dropLog, LogLedger } from "./log-ledger.ts";
 import { OWN, storeOf } from "./place-ledger.ts";
@@ -13,6 +14,7 @@ import { all, first, run, type Steps } from "./steps.ts";
 
 /** How long an owner may be silent before its work counts as abandoned, in milliseconds. */
 export const OWNER_LEASE = 60_000;
+const STOPPED = "the davit that ran it was stopped";
 
 export interface NewBuild {
   id: string;
@@ -95,6 +97,20 @@ export class BuildLedger {
     if (begun === 0) throw new DavitError("conflict", `Cannot begin build ${id}: it has ended`);
   }
 
+  /** Takes over a build that waits for its client, for this process to carry out; false where another has it. */
+  async claim(app: string, id: string): Promise<boolean> {
+    const me = `${ownerText(thisProcess())}.${crypto.randomUUID()}`;
+    return await this.#db.write(function* () {
+      yield* findOpen(app, id, "import");
+      const claimed = yield* run(
+        "UPDATE builds SET owner = ?, status = 'running' WHERE id = ? AND owner = ''",
+        me,
+        id,
+      );
+      return claimed > 0;
+    });
+  }
+
   /** What a client that builds elsewhere says of its build, while it goes on. */
   async note(app: string, id: string, note: BuildNote): Promise<void> {
     await this.#db.write(function* () {
@@ -160,31 +176,30 @@ export class BuildLedger {
     });
   }
 
-  /** The whole of an import: finished builds that never ran here, all of them or none. */
-  async import(imports: readonly { build: NewBuild; done: FinishedBuild }[], key?: string): Promise<void> {
+  /**
+   * The whole of an import: finished builds that never ran here, all of them or none. Returns
+   * their ids; where another import had this key first, those of what it made.
+   */
+  async import(
+    imports: readonly { build: NewBuild; done: FinishedBuild }[],
+    key?: string,
+  ): Promise<string[]> {
     const stamp = this.#stamp();
-    await this.#db.write(function* () {
+    return await this.#db.write(function* () {
+      const [app] = imports.map(({ build }) => build.app);
+      const before = key === undefined || app === undefined ? [] : yield* importedAs(app, key);
+      if (before.length > 0) return before.map(({ id }) => id);
       for (const [i, { build, done }] of imports.entries()) {
         yield* insertBuild(build, key === undefined ? null : keyOf(key, i), stamp);
         yield* complete({ ...done, ended: stamp }, stamp);
       }
+      return imports.map(({ build }) => build.id);
     });
   }
 
   /** The builds that an import with this key made. */
   async importedAs(app: string, key: string): Promise<BuildRow[]> {
-    return await this.#db.read(function* () {
-      const found: BuildRow[] = [];
-      for (;;) {
-        const row = yield* first(
-          "SELECT * FROM builds WHERE app = ? AND idempotency_key = ?",
-          app,
-          keyOf(key, found.length),
-        );
-        if (row === undefined) return found;
-        found.push(buildRow(row));
-      }
-    });
+    return await this.#db.read(() => importedAs(app, key));
   }
 
   async fail(id: string, reason: string, log?: Descriptor): Promise<void> {
@@ -196,17 +211,28 @@ export class BuildLedger {
         ...[reason, ended, log?.digest ?? "", log?.size ?? 0, id],
       );
       if (log) yield* dropLog(id);
+      yield* owe("collect");
     });
   }
 
-  /** Marks builds failed whose process is gone. Cheap when none is running. */
+  /** Marks builds failed whose process is gone, for good. Cheap when none is running. */
   async failAbandoned(): Promise<void> {
     const running = await this.#db.read(() =>
       all("SELECT * FROM builds WHERE status IN ('created', 'running')"),
     );
-    for (const build of running.map(buildRow))
-      if (isAbandoned(build.owner, build.lease_until, this.#now().getTime(), this.#db.shared))
-        await this.fail(build.id, "the davit that ran it was stopped");
+    for (const build of running.map(buildRow)) if (this.#isLeft(build)) await this.fail(build.id, STOPPED);
+  }
+
+  /** A build whose process is gone reads as failed, also before anybody has written that down. */
+  #seen(row: BuildRow): BuildRow {
+    if (!this.#isLeft(row)) return row;
+    const ended = new Date(row.lease_until - OWNER_LEASE).toISOString();
+    return { ...row, status: "failed", reason: STOPPED, ended: row.lease_until > OWNER_LEASE ? ended : "" };
+  }
+
+  #isLeft({ status, owner, lease_until }: BuildRow): boolean {
+    const open = status === "created" || status === "running";
+    return open && isAbandoned(owner, lease_until, this.#now().getTime(), this.#db.shared);
   }
 
   /** Newest first. */
@@ -215,11 +241,11 @@ export class BuildLedger {
       yield* findApp(app);
       return yield* all("SELECT * FROM builds WHERE app = ? ORDER BY seq DESC LIMIT ?", app, limit);
     });
-    return rows.map(buildRow);
+    return rows.map((row) => this.#seen(buildRow(row)));
   }
 
   async find(app: string, id: string): Promise<BuildRow> {
-    return await this.#db.read(() => findBuild(app, id));
+    return this.#seen(await this.#db.read(() => findBuild(app, id)));
   }
 
   async remove(app: string, id: string): Promise<void> {
@@ -237,6 +263,7 @@ export class BuildLedger {
       yield* dropTags(app, `.${id}`);
       yield* run("DELETE FROM releases WHERE app = ? AND build = ?", app, id);
       yield* run("DELETE FROM builds WHERE id = ?", id);
+      yield* owe("collect", "directory");
     });
   }
 
@@ -257,6 +284,17 @@ function* findBuild(app: string, id: string): Steps<BuildRow> {
   return buildRow(row);
 }
 
+function* importedAs(app: string, key: string): Steps<BuildRow[]> {
+  for (const found: BuildRow[] = []; ; ) {
+    const row = yield* first(
+      "SELECT * FROM builds WHERE app = ? AND idempotency_key = ?",
+      ...[app, keyOf(key, found.length)],
+    );
+    if (row === undefined) return found;
+    found.push(buildRow(row));
+  }
+}
+
 function* findOpen(app: string, id: string, to: string): Steps<BuildRow> {
   const row = yield* findBuild(app, id);
   if (row.status !== "created" && row.status !== "running")
@@ -269,7 +307,7 @@ function* insertBuild(
   idempotencyKey: string | null,
   started: string,
 ): Steps<void> {
-  yield* findApp(app);
+  yield* findLiveApp(app);
   yield* run(
     `INSERT INTO builds (id, app, seq, status, description, git_sha, wildcard_domain, started, idempotency_key)
      VALUES (?, ?, (SELECT coalesce(max(seq), 0) + 1 FROM builds), 'running', ?, ?, ?, ?, ?)`,
@@ -303,6 +341,7 @@ function* putContent(done: Omit<FinishedBuild, "release" | "entrypoint">): Steps
   );
   yield* dropLog(id);
   yield* run("DELETE FROM grants WHERE build = ?", id);
+  yield* owe("directory");
 }
 
 /** Each build of one import has a key of its own. */

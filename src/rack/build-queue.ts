@@ -20,22 +20,25 @@ export class BuildQueue {
   readonly #limits: QueueLimits;
   readonly #waiting: Job[] = [];
   readonly #running = new Map<Job, Promise<void>>();
+  #reserved = 0;
   #closed = false;
 
   constructor(limits: QueueLimits) {
     this.#limits = limits;
   }
 
-  /** Throws where too many wait already; asked before anything is recorded. */
-  requireRoom(): void {
+  /** Keeps a place for a build that is about to be added; throws where too many wait already. */
+  reserve(): Disposable {
     if (this.#closed)
       throw new DavitError("unavailable", "the rack is stopping: it takes no more builds", {
         hint: "try again in a moment",
       });
-    if (this.#waiting.length >= this.#limits.waiting)
+    if (this.#waiting.length + this.#reserved >= this.#limits.waiting)
       throw new DavitError("unavailable", `${this.#waiting.length} builds are waiting already`, {
         hint: "try again when some are done",
       });
+    this.#reserved++;
+    return { [Symbol.dispose]: () => void this.#reserved-- };
   }
 
   add(app: string, id: string, run: Job["run"]): void {

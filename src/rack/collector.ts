@@ -1,7 +1,7 @@
-import { takeTurn } from "./collector-turn.ts";
 import type { Garbage } from "./garbage-ledger.ts";
 import type { Ledger } from "./ledger.ts";
 import type { Places } from "./places.ts";
+import { takeTurn } from "./turn.ts";
 
 /** Removes blobs that nothing reaches, one collector at a time in a rack; what one left undone, the next finishes. */
 export class Collector {
@@ -30,7 +30,8 @@ export class Collector {
   }
 
   async #collect(): Promise<void> {
-    await using turn = await takeTurn(this.ledger, this.#lock);
+    const duty = await this.ledger.duties.find("collect");
+    await using turn = await takeTurn(this.ledger, "collector", this.#lock);
     const garbage = await this.ledger.garbage.mark(turn.fence);
     const gone: Garbage[] = [];
     for (const piece of garbage) {
@@ -38,6 +39,7 @@ export class Collector {
       if (await this.#remove(piece)) gone.push(piece);
     }
     await this.ledger.garbage.forget(gone, turn.fence);
+    if (duty) await this.ledger.duties.done(duty);
   }
 
   /** What a registry does not let go of now stays marked, and the next collector tries again. */
@@ -52,11 +54,9 @@ export class Collector {
     }
   }
 
-  /** Ends what processes that are gone held, then collects if there was anything. */
+  /** Ends what processes that are gone held; what they left is collected next. */
   async recover(): Promise<void> {
     const { leases } = this.ledger.content;
-    const abandoned = await leases.abandoned();
-    for (const lease of abandoned) await leases.close(lease);
-    if (abandoned.length > 0) await this.run();
+    for (const lease of await leases.abandoned()) await leases.close(lease, { failed: true });
   }
 }

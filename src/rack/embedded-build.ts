@@ -101,8 +101,7 @@ export async function carryOut(
       const steps = await explained(parts, app, id, options, result, log);
       await complete(parts, store, app, id, { ...result, steps }, log);
     });
-    await parts.publish();
-    await expireCaches(parts).catch(() => undefined);
+    await parts.after.attempt("Cannot drop layer caches that nobody uses", () => expireCaches(parts));
     return buildOf(await builds.find(app, id));
   } catch (error) {
     const failure = signal.aborted ? new DavitError("interrupted", "Interrupted", { cause: error }) : error;
@@ -275,7 +274,6 @@ async function fail(
     })
     .catch(() => parts.ledger.builds.fail(id, reason))
     .catch(() => undefined);
-  await parts.collector.run().catch(() => undefined);
 }
 
 function buildFailed(id: string, error: unknown, log: BuildLog): DavitError {

@@ -112,17 +112,12 @@ export async function importFrom(
       ? []
       : await parts.ledger.builds.importedAs(app, options.idempotencyKey);
   if (before.length > 0) return before.map(buildOf);
-  try {
-    return await parts.store(app).importLease(async (store) => {
-      const builds = await bring(store);
-      options.signal?.throwIfAborted();
-      checkExpected(builds, options.expect ?? []);
-      return await commit(parts, store, app, builds, options);
-    });
-  } catch (error) {
-    await parts.collector.run().catch(() => undefined);
-    throw error;
-  }
+  return await parts.store(app).importLease(async (store) => {
+    const builds = await bring(store);
+    options.signal?.throwIfAborted();
+    checkExpected(builds, options.expect ?? []);
+    return await commit(parts, store, app, builds, options);
+  });
 }
 
 export function progressOf({ onWarning, onProgress, size, signal }: ImportOptions) {
@@ -189,7 +184,7 @@ async function commit(
     manifest: content.manifest,
     description: content.record.description,
   }));
-  await parts.releases.inheritAll(app, releases, async (sealed) => {
+  const ids = await parts.releases.inheritAll(app, releases, async (sealed) => {
     const imports = made.flatMap(({ content, images, build }, i) => {
       const release = sealed[i];
       if (!release) return [];
@@ -201,12 +196,9 @@ async function commit(
       const done = { id: build.id, app, tags, release, index, log, ended: "" };
       return [{ build, done: { ...done, entrypoint: record.entrypoint, engine: record.engine } }];
     });
-    await parts.ledger.builds.import(imports, options.idempotencyKey);
+    return await parts.ledger.builds.import(imports, options.idempotencyKey);
   });
-  await parts.publish();
-  return await Promise.all(
-    made.map(async ({ build }) => buildOf(await parts.ledger.builds.find(app, build.id))),
-  );
+  return await Promise.all(ids.map(async (id) => buildOf(await parts.ledger.builds.find(app, id))));
 }
 
 function newBuild(parts: EmbeddedParts, app: string, { record }: BuildContent): NewBuild {

@@ -4,10 +4,11 @@ import type { Engine, EngineWish } from "../build/engine.ts";
 import { systemError } from "../errors.ts";
 import { BlobPool } from "../oci/blob-pool.ts";
 import type { Runtime } from "../runtime/runtime.ts";
+import { AfterCommit } from "./after-commit.ts";
 import { Collector } from "./collector.ts";
 import type { Env, Home } from "./home.ts";
 import { type RandomSource, secureRandom } from "./ids.ts";
-import { publish } from "./layout-view.ts";
+import { publish, sweepNotes } from "./layout-view.ts";
 import type { Ledger } from "./ledger.ts";
 import { openLedger } from "./open-ledger.ts";
 import { REGISTRY, RUNTIME } from "./params.ts";
@@ -18,6 +19,7 @@ import { RegistryLogins } from "./registry-logins.ts";
 import { Releases } from "./releases.ts";
 import type { Seal } from "./seal.ts";
 import type { Settings } from "./settings.ts";
+import { type DutyWork, Upkeep } from "./upkeep.ts";
 
 export interface EmbeddedOptions {
   env: Env;
@@ -25,6 +27,10 @@ export interface EmbeddedOptions {
   engine: (wish: EngineWish) => Promise<Engine>;
   /** What promoted releases run on, where the rack has something. */
   runtime?: (rack: { id: string; name: string }) => Promise<Runtime>;
+  /** Hears of what followed a commit, and failed. */
+  onWarning?: (text: string) => void;
+  /** How long a promotion outlives its last sign of life, in milliseconds. */
+  promotionLease?: number;
   now?: () => Date;
   random?: RandomSource;
 }
@@ -51,8 +57,10 @@ export interface EmbeddedParts {
   /** Undefined where nothing was installed that could run releases. */
   runtime(): Promise<Runtime | undefined>;
   store(app: string): RackStore;
-  /** Brings the layout's `index.json` up to date. */
-  publish(): Promise<void>;
+  /** Does what follows commits. */
+  after: AfterCommit;
+  /** Does what commits owe, after whatever changes the rack. */
+  upkeep: Upkeep;
 }
 
 /** Opens all of it: the directory is made where there is none. */
@@ -61,7 +69,7 @@ export async function openParts(home: Home, name: string, options: EmbeddedOptio
   await mkdir(dir, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
     throw systemError(`Cannot make rack ${name}`, error);
   });
-  const ledger = await openLedger(name, dir, options.env, options.now);
+  const ledger = await openLedger(name, dir, options);
   try {
     return await assemble(home, name, ledger, options);
   } catch (error) {
@@ -74,7 +82,7 @@ async function assemble(
   home: Home,
   name: string,
   ledger: Ledger,
-  { env, engine, runtime: openRuntime, random = secureRandom }: EmbeddedOptions,
+  { env, engine, runtime: openRuntime, random = secureRandom, onWarning }: EmbeddedOptions,
 ): Promise<EmbeddedParts> {
   const dir = home.rackDir(name);
   const id = await ledger.fact("id", () => crypto.randomUUID().slice(0, 13));
@@ -90,8 +98,9 @@ async function assemble(
   });
   let runtime: Promise<Runtime> | undefined;
   const collector = new Collector(places, ledger, join(dir, "lock.db"));
-  return {
-    ...{ name, id, dir, seal, ledger, settings, logins, collector, random, env, engine },
+  const after = new AfterCommit(ledger, onWarning);
+  const parts: EmbeddedParts = {
+    ...{ name, id, dir, seal, ledger, settings, logins, collector, random, env, engine, after },
     now: ledger.now,
     notes: (id) => join(dir, "notes", id),
     runtime: async () => {
@@ -101,6 +110,28 @@ async function assemble(
     },
     releases: new Releases(ledger, seal, random),
     store: (app) => new RackStore(app, collector),
-    publish: () => publish(join(dir, "layout"), ledger),
+    upkeep: new Upkeep(
+      { ledger, collector, dir, after },
+      dutyWork(() => parts),
+    ),
+  };
+  return parts;
+}
+
+/** How a rack does what its commits owe. */
+function dutyWork(parts: () => EmbeddedParts): DutyWork {
+  return {
+    reroute: async () => {
+      if (await parts().runtime()) await (await import("./reroute.ts")).rerouteAll(parts());
+    },
+    routes: async () => {
+      const runtime = await parts().runtime();
+      if (runtime) await (await import("./routing.ts")).publishRoutes(parts(), runtime);
+    },
+    directory: async () => {
+      const { dir, ledger } = parts();
+      await publish(join(dir, "layout"), ledger);
+      await sweepNotes(join(dir, "notes"), await ledger.apps.ids());
+    },
   };
 }

@@ -16,12 +16,14 @@ import type {
 /** What runs of an embedded rack: what its runtime says. Without a runtime nothing does. */
 export class EmbeddedRunning implements Running {
   readonly #parts: EmbeddedParts;
-  /** Throws where there is no such app. */
-  readonly #app: (name: string) => Promise<App>;
 
-  constructor(parts: EmbeddedParts, app: (name: string) => Promise<App>) {
+  constructor(parts: EmbeddedParts) {
     this.#parts = parts;
-    this.#app = app;
+  }
+
+  /** Throws where there is no such app. */
+  async #app(name: string): Promise<App> {
+    return await this.#parts.ledger.apps.find(name);
   }
 
   async services(app: string): Promise<ServiceInfo[]> {
@@ -38,7 +40,7 @@ export class EmbeddedRunning implements Running {
 
   async scale(app: string, service: string, change: Scaling): Promise<void> {
     const { scaleService } = await import("./services.ts");
-    await scaleService(this.#parts, app, service, change);
+    await scaleService(this.#parts, app, service, change).finally(() => this.#parts.upkeep.run());
   }
 
   async processes(app: string): Promise<Process[]> {

@@ -1,10 +1,9 @@
-import { rm } from "node:fs/promises";
-import { join } from "node:path";
 import type { ByteStream } from "../bytes.ts";
 import { DavitError } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { Digest } from "../oci/digest.ts";
 import type { ReadStore } from "../oci/store.ts";
+import { afterChange } from "./after-change.ts";
 import { backup } from "./backup.ts";
 import type { QueueLimits } from "./build-queue.ts";
 import { runEmbeddedBuild } from "./embedded-build.ts";
@@ -63,7 +62,7 @@ export class EmbeddedRack implements Rack {
     this.name = parts.name;
     this.#parts = parts;
     this.tokenDesk = new TokenDesk(parts);
-    this.running = new EmbeddedRunning(parts, (app) => this.app(app));
+    this.running = new EmbeddedRunning(parts);
   }
 
   /** Opens a rack that is there; `local` is made on first use, others by `create`. */
@@ -88,11 +87,11 @@ export class EmbeddedRack implements Rack {
   }
 
   async setParams(changes: Record<string, string>): Promise<void> {
-    await changeParams(this.#parts, changes);
+    await this.#change(() => changeParams(this.#parts, changes));
   }
 
   async settle(options: MoveOptions): Promise<void> {
-    if (await this.#parts.ledger.known(MOVING)) await moveContent(this.#parts, options);
+    if (await this.#parts.ledger.known(MOVING)) await this.#change(() => moveContent(this.#parts, options));
   }
 
   async registries(): Promise<RegistryLogin[]> {
@@ -113,7 +112,7 @@ export class EmbeddedRack implements Rack {
 
   /** The last step of an import over the network. */
   async commitStaged(app: string, staged: readonly Staged[], options: ImportOptions): Promise<Build[]> {
-    return await commitStaged(this.#parts, app, staged, options);
+    return await this.#change(() => commitStaged(this.#parts, app, staged, options), app);
   }
 
   async createToken(wanted: TokenRequest): Promise<string> {
@@ -134,12 +133,14 @@ export class EmbeddedRack implements Rack {
 
   async relayImage(app: string, relay: ImageRelay): Promise<Build> {
     const { relayEmbedded } = await import("./external-build.ts");
-    const id = await relayEmbedded(this.#parts, app, relay);
-    const { description } = await this.build(app, id);
-    relay.onStep?.("Creating release");
-    const release = await this.createRelease(app, { build: id, description });
-    await this.#parts.ledger.builds.setRelease(app, id, release.id);
-    return await this.build(app, id);
+    return await this.#change(async () => {
+      const id = await relayEmbedded(this.#parts, app, relay);
+      const { description } = await this.build(app, id);
+      relay.onStep?.("Creating release");
+      const release = await this.#parts.releases.create(app, { build: id, description });
+      await this.#parts.ledger.builds.setRelease(app, id, release.id);
+      return await this.build(app, id);
+    }, app);
   }
 
   /** The blobs that hold a layer, here or elsewhere. */
@@ -158,13 +159,12 @@ export class EmbeddedRack implements Rack {
 
   /** Seals its secrets with another key; returns that key's id. */
   async rekey(key?: string): Promise<string> {
-    const { ledger, seal, dir } = this.#parts;
-    if (await ledger.leaders.isLed("sweeper"))
+    if (await this.#parts.ledger.leaders.isLed("sweeper"))
       throw new DavitError("conflict", "Cannot change the rack's key: a server of it is running", {
         hint: "stop every `davit rack start` of this rack first",
       });
     const { rekey } = await import("./rekey.ts");
-    return await rekey(ledger, seal, join(dir, "key"), key);
+    return await rekey(this.#parts, key);
   }
 
   /** What the rack does for clients of its server. */
@@ -212,17 +212,26 @@ export class EmbeddedRack implements Rack {
   }
 
   async apps(): Promise<App[]> {
-    await this.#settle();
     const router = await routerDomain(this.#parts);
-    return (await this.#parts.ledger.apps.list()).map((app) => ({ ...app, router }));
+    const left = await this.#parts.ledger.promotions.abandoned();
+    return (await this.#parts.ledger.apps.list()).map((app) => ({
+      ...(left.some((one) => one.app === app.name) ? inBetween(app) : app),
+      router,
+    }));
   }
 
   async app(name: string): Promise<App> {
-    await this.#settle();
-    const router = await routerDomain(this.#parts);
-    const app = { ...(await this.#parts.ledger.apps.find(name)), router };
-    const problem = await this.#parts.ledger.appFacts.known(name, "unpromoted");
-    return problem === undefined ? app : { ...app, problem };
+    const { ledger } = this.#parts;
+    const found = { ...(await ledger.apps.find(name)), router: await routerDomain(this.#parts) };
+    const [left] = await ledger.promotions.abandoned(name);
+    const failed = await ledger.appFacts.known(name, "unpromoted");
+    if (left) {
+      const { stopped } = await import("./promoting.ts");
+      return { ...inBetween(found), problem: failed ?? stopped(left) };
+    }
+    const unrouted = found.release === "" ? "" : (await ledger.duties.find("routes"))?.problem;
+    const problem = failed ?? (unrouted || undefined);
+    return problem === undefined ? found : { ...found, problem };
   }
 
   /** What tells the app from others that had its name before, or will have it. */
@@ -232,8 +241,11 @@ export class EmbeddedRack implements Rack {
 
   async createApp(name: string, generation = GENERATION, former?: string): Promise<App> {
     const { apps } = this.#parts.ledger;
-    await apps.create(checkName("app", name), generation, newId("A", this.#parts.random), former);
-    return await apps.find(name);
+    const id = newId("A", this.#parts.random);
+    return await this.#change(async () => {
+      await apps.create(checkName("app", name), generation, id, former);
+      return await apps.find(name);
+    });
   }
 
   async formerApps(): Promise<FormerApp[]> {
@@ -241,28 +253,19 @@ export class EmbeddedRack implements Rack {
   }
 
   async deleteApp(name: string): Promise<void> {
-    const [runtime, id] = [await this.#parts.runtime(), await this.#parts.ledger.apps.id(name)];
-    await this.#settle();
-    if (runtime) await this.#parts.ledger.apps.beginRemoval(name);
-    await runtime?.remove(name);
-    await this.#parts.ledger.apps.remove(name);
-    if (runtime) await (await import("./routing.ts")).publishRoutes(this.#parts, runtime);
-    await rm(this.#parts.notes(id), { recursive: true, force: true });
-    await this.#parts.collector.run();
-    await this.#parts.publish();
+    const { deleteApp } = await import("./deleting.ts");
+    await this.#change(() => deleteApp(this.#parts, name));
   }
 
   async updateApp(name: string, update: AppUpdate): Promise<void> {
-    await this.#parts.ledger.apps.update(name, update);
+    await this.#change(() => this.#parts.ledger.apps.update(name, update), name);
   }
 
   async builds(app: string, limit = DEFAULT_LIMIT): Promise<Build[]> {
-    await this.#parts.ledger.builds.failAbandoned();
     return (await this.#parts.ledger.builds.list(app, limit)).map(buildOf);
   }
 
   async build(app: string, id: string): Promise<Build> {
-    await this.#parts.ledger.builds.failAbandoned();
     const row = await this.#parts.ledger.builds.find(app, id);
     const [images, steps] = await Promise.all([imagesOf(this.#parts, row), stepsOf(this.#parts, row)]);
     return {
@@ -273,14 +276,13 @@ export class EmbeddedRack implements Rack {
   }
 
   async deleteBuild(app: string, id: string): Promise<void> {
-    await this.#parts.ledger.builds.failAbandoned();
-    await this.#parts.ledger.builds.remove(app, id);
-    await this.#parts.collector.run();
-    await this.#parts.publish();
+    await this.#change(async () => {
+      await this.#parts.ledger.builds.failAbandoned();
+      await this.#parts.ledger.builds.remove(app, id);
+    }, app);
   }
 
   async buildLog(app: string, id: string): Promise<ByteStream> {
-    await this.#parts.ledger.builds.failAbandoned();
     await this.#parts.ledger.builds.find(app, id);
     return followLog(this.#parts, app, id);
   }
@@ -291,18 +293,20 @@ export class EmbeddedRack implements Rack {
     events: BuildEvents,
     signal: AbortSignal,
   ): Promise<Build> {
-    await this.#recover();
-    return await runEmbeddedBuild(this.#parts, app, options, events, signal);
+    return await this.#change(() => runEmbeddedBuild(this.#parts, app, options, events, signal), app);
   }
 
   async importBuilds(app: string, archive: ByteStream, options: ImportOptions): Promise<Build[]> {
-    await this.#recover();
-    return await importEmbedded(this.#parts, app, archive, options);
+    return await this.#change(() => importEmbedded(this.#parts, app, archive, options), app);
   }
 
-  async #recover(): Promise<void> {
-    await this.#parts.ledger.builds.failAbandoned();
-    await this.#parts.collector.recover();
+  /** Work that changes the rack, or one of its apps. Whatever comes of it, what is owed is done after it. */
+  async #change<T>(work: () => Promise<T>, app?: string): Promise<T> {
+    try {
+      return await work();
+    } finally {
+      await afterChange(this.#parts, app);
+    }
   }
 
   async exportBuilds(app: string, ids: readonly string[], options: ExportOptions = {}): Promise<Bundle> {
@@ -314,8 +318,7 @@ export class EmbeddedRack implements Rack {
   }
 
   async importFrom(app: string, source: ReadStore, root: Descriptor, options: ImportOptions): Promise<Build> {
-    await this.#recover();
-    return await copyEmbedded(this.#parts, app, source, root, options);
+    return await this.#change(() => copyEmbedded(this.#parts, app, source, root, options), app);
   }
 
   async blobs(app: string): Promise<string[]> {
@@ -341,24 +344,29 @@ export class EmbeddedRack implements Rack {
   async startPromotion(app: string, id: string, options: PromoteOptions = {}): Promise<Promoting> {
     if (await this.#parts.runtime()) {
       const { startPromotion } = await import("./promoting.ts");
-      return await startPromotion(this.#parts, app, id, options);
+      const { done } = await startPromotion(this.#parts, app, id, options);
+      const ended = done.finally(() => this.#parts.upkeep.run());
+      ended.catch(() => undefined);
+      return { done: ended };
     }
     await this.#parts.ledger.releases.activate(app, id);
     return { done: Promise.resolve() };
   }
 
+  /** One that its process has left goes back now. */
   async cancel(app: string): Promise<void> {
-    await this.#parts.ledger.promotions.cancel(app);
-  }
-
-  /** What a process left in between is brought back before anybody looks. */
-  async #settle(): Promise<void> {
-    if (!(await this.#parts.ledger.promotions.any())) return;
-    const { settlePromotions } = await import("./promoting.ts");
-    await settlePromotions(this.#parts);
+    if ((await this.#parts.ledger.promotions.abandoned(app)).length === 0)
+      return await this.#parts.ledger.promotions.cancel(app);
+    const { settleApp } = await import("./promoting.ts");
+    await settleApp(this.#parts, app).finally(() => this.#parts.upkeep.run());
   }
 
   async createRelease(app: string, release: NewRelease): Promise<Release> {
-    return await this.#parts.releases.create(app, release);
+    return await this.#change(() => this.#parts.releases.create(app, release), app);
   }
+}
+
+/** What runs of an app is in between, and nobody is at it. */
+function inBetween(app: App): App {
+  return { ...app, status: app.status === "deleting" ? "deleting" : "rollback" };
 }

@@ -46,7 +46,6 @@ export async function pinPushed(
     }
     await pin(parts, store, app, id, images, "external", steps);
   });
-  await parts.publish();
 }
 
 /** Completes a build with images that are in registries already: the services' own, else the one that is named. */
@@ -75,7 +74,6 @@ export async function pinImage(
       });
       await pin(parts, store, app, id, images, "import-image");
     });
-    await parts.publish();
   } catch (error) {
     await parts.ledger.builds.fail(id, redactor.redact(reasonOf(error)).slice(0, LONGEST_REASON));
   }

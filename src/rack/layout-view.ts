@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { mkdir } from "node:fs/promises";
+import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { LAYOUT_FILE, REF_NAME } from "../oci/layout-store.ts";
 import { mediaTypes } from "../oci/media-types.ts";
@@ -20,4 +20,10 @@ export async function publish(dir: string, ledger: Ledger): Promise<void> {
     join(dir, "index.json"),
     JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests }),
   );
+}
+
+/** Removes the notes of apps that are gone; they bear their apps' ids. */
+export async function sweepNotes(dir: string, apps: readonly string[]): Promise<void> {
+  for (const id of await readdir(dir).catch(() => []))
+    if (!apps.includes(id)) await rm(join(dir, id), { recursive: true, force: true });
 }

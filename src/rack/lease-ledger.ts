@@ -1,6 +1,7 @@
 import { isAbandoned, ownerText, thisProcess } from "../owner.ts";
 import { check, type Static, Type } from "../schema.ts";
 import type { LedgerDatabase } from "./database.ts";
+import { owe } from "./duty-ledger.ts";
 import { all, run } from "./steps.ts";
 
 /** How long a lease outlives its last renewal, in milliseconds. */
@@ -41,8 +42,11 @@ export class LeaseLedger {
     await this.#db.write(() => run("UPDATE leases SET until = ? WHERE id = ?", this.#now() + LEASE, id));
   }
 
-  /** Ends a lease; what it pinned and never recorded is left to the collector. Returns how much that is. */
-  async close(id: string): Promise<number> {
+  /**
+   * Ends a lease; what it pinned and never recorded is left to the collector, and what it
+   * recorded for work that `failed` as well. Returns how much was not recorded.
+   */
+  async close(id: string, { failed = false }: { failed?: boolean } = {}): Promise<number> {
     return await this.#db.write(function* () {
       const orphans = yield* run(
         `INSERT INTO blobs (digest, size, state) SELECT digest, 0, 'deleting' FROM pins WHERE lease = ?1
@@ -51,6 +55,7 @@ export class LeaseLedger {
         id,
       );
       yield* run("DELETE FROM leases WHERE id = ?", id);
+      if (failed || orphans > 0) yield* owe("collect");
       return orphans;
     });
   }

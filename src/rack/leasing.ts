@@ -1,5 +1,4 @@
 import { hasCode } from "../errors.ts";
-import type { Collector } from "./collector.ts";
 import { importLease, type LeaseLedger } from "./lease-ledger.ts";
 
 /** Between renewals of a lease, in milliseconds. */
@@ -8,16 +7,14 @@ const RENEWAL = 60 * 60 * 1000;
 /** Runs work under leases: what it stores, or is told exists, is not collected before it ends. */
 export class Leasing {
   readonly #leases: LeaseLedger;
-  readonly #collector: Collector;
 
-  constructor(collector: Collector) {
-    this.#leases = collector.ledger.content.leases;
-    this.#collector = collector;
+  constructor(leases: LeaseLedger) {
+    this.#leases = leases;
   }
 
-  /** Whatever comes of it, what is left unreferenced is swept afterwards. */
+  /** Whatever comes of it, what is left unreferenced is on record for the collector. */
   async run<T>(work: (lease: string) => Promise<T>): Promise<T> {
-    return await this.#under(crypto.randomUUID(), work, (lease) => this.#end(lease));
+    return await this.#under(crypto.randomUUID(), work, (lease) => this.#leases.close(lease));
   }
 
   /** For an import: what came before a cut stays for a day, so that the next try finds it. */
@@ -25,24 +22,23 @@ export class Leasing {
     const before = await this.#leases.cut(app);
     const name = `${importLease(app)}${crypto.randomUUID()}`;
     const result = await this.#under(name, work, (lease, error) =>
-      isCut(error) ? this.#leases.keep(lease) : this.#end(lease),
+      isCut(error) ? this.#leases.keep(lease) : this.#leases.close(lease, { failed: true }),
     );
-    for (const lease of before) await this.#end(lease);
-    if (before.length > 0) await this.#collector.run();
+    for (const lease of before) await this.#end(lease, { failed: true });
     return result;
   }
 
   async #under<T>(
     lease: string,
     work: (lease: string) => Promise<T>,
-    onFailure: (lease: string, error: unknown) => Promise<void>,
+    onFailure: (lease: string, error: unknown) => Promise<unknown>,
   ): Promise<T> {
     await this.#leases.open(lease);
     const renewal = setInterval(() => void this.#leases.renew(lease).catch(() => undefined), RENEWAL);
     renewal.unref();
     try {
       const result = await work(lease);
-      await this.#end(lease);
+      await this.#end(lease, {});
       return result;
     } catch (error) {
       // What went wrong first is what the user must hear of, even if the disk is too full to tidy up.
@@ -53,8 +49,9 @@ export class Leasing {
     }
   }
 
-  async #end(lease: string): Promise<void> {
-    if ((await this.#leases.close(lease)) > 0) await this.#collector.run();
+  /** The work is done, whatever becomes of its lease: one that stays is ended by others when this process is gone. */
+  async #end(lease: string, how: { failed?: boolean }): Promise<void> {
+    await this.#leases.close(lease, how).catch(() => undefined);
   }
 }
 

@@ -28,6 +28,7 @@ export const TABLES = [
   "grants",
   "events",
   "promotions",
+  "duties",
   "tokens",
   "token_apps",
   "registry_apps",

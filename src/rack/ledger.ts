@@ -1,31 +1,22 @@
-import { check, Type } from "../schema.ts";
 import { AppFactLedger } from "./app-fact-ledger.ts";
 import { AppLedger } from "./app-ledger.ts";
 import { BuildLedger } from "./build-ledger.ts";
 import { ContentLedger } from "./content-ledger.ts";
 import type { LedgerDatabase } from "./database.ts";
+import { DutyLedger } from "./duty-ledger.ts";
 import { EventLedger } from "./event-ledger.ts";
 import { GarbageLedger } from "./garbage-ledger.ts";
 import { LeaderLedger } from "./leader-ledger.ts";
 import { ObjectLedger } from "./object-ledger.ts";
 import { PlaceLedger } from "./place-ledger.ts";
 import { PromotionLedger } from "./promotion-ledger.ts";
+import { type RackFact, rackFact, setRackFacts } from "./rack-facts.ts";
 import { RegistryLedger } from "./registry-ledger.ts";
 import { ReleaseLedger } from "./release-ledger.ts";
 import type { Seal } from "./seal.ts";
 import { Settings } from "./settings.ts";
-import { first, run } from "./steps.ts";
+import { run } from "./steps.ts";
 import { TokenLedger } from "./token-ledger.ts";
-
-/** What is known of the rack as a whole. What is known of an app is an `AppFact`, and goes with it. */
-export type RackFact =
-  | "id" // unguessable, for the rack's whole life
-  | "rack" // its name, in a database
-  | "key" // the id of the key that its secrets are sealed with
-  | "moving" // "yes" while content has yet to move
-  | "published" // the digest of the index.json that was written last
-  | "password-shown" // who has shown the shared password
-  | "older-tokens"; // "revoked" where tokens without an id are refused
 
 export interface LedgerPlace {
   /** A file. */
@@ -33,6 +24,8 @@ export interface LedgerPlace {
   /** A PostgreSQL database in its place: `postgres://…`. */
   url?: string | undefined;
   now?: (() => Date) | undefined;
+  /** How long a promotion outlives its last sign of life, in milliseconds. */
+  promotionLease?: number | undefined;
 }
 
 /**
@@ -42,6 +35,7 @@ export interface LedgerPlace {
 export class Ledger {
   readonly apps: AppLedger;
   readonly appFacts: AppFactLedger;
+  readonly duties: DutyLedger;
   readonly builds: BuildLedger;
   readonly releases: ReleaseLedger;
   readonly content: ContentLedger;
@@ -57,7 +51,7 @@ export class Ledger {
   readonly now: () => Date;
   readonly db: LedgerDatabase;
 
-  private constructor(db: LedgerDatabase, now: () => Date) {
+  private constructor(db: LedgerDatabase, now: () => Date, promotionLease: number | undefined) {
     const time = () => now().getTime();
     this.db = db;
     this.now = now;
@@ -68,17 +62,18 @@ export class Ledger {
     this.registry = new RegistryLedger(db, time);
     this.apps = new AppLedger(db, now);
     this.appFacts = new AppFactLedger(db);
+    this.duties = new DutyLedger(db);
     this.releases = new ReleaseLedger(db, now);
-    this.promotions = new PromotionLedger(db, time);
+    this.promotions = new PromotionLedger(db, time, promotionLease);
     this.builds = new BuildLedger(db, now);
     this.objects = new ObjectLedger(db, time);
     this.events = new EventLedger(db, now);
     this.tokens = new TokenLedger(db, time);
   }
 
-  static async open({ path, url, now }: LedgerPlace): Promise<Ledger> {
+  static async open({ path, url, now, promotionLease }: LedgerPlace): Promise<Ledger> {
     const db = url === undefined ? await openFile(path) : await openUrl(url);
-    return new Ledger(db, now ?? (() => new Date(db.now())));
+    return new Ledger(db, now ?? (() => new Date(db.now())), promotionLease);
   }
 
   async close(): Promise<void> {
@@ -92,18 +87,16 @@ export class Ledger {
 
   /** A fact about the rack, if it is known. */
   async known(key: RackFact): Promise<string | undefined> {
-    const row = await this.db.read(() => first("SELECT value FROM meta WHERE key = ?", key));
-    return row === undefined ? undefined : check(Fact, row, "the ledger's facts").value;
+    return await this.db.read(() => rackFact(key));
   }
 
   async setFact(key: RackFact, value: string): Promise<void> {
-    await this.db.write(() =>
-      run(
-        "INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-        key,
-        value,
-      ),
-    );
+    await this.db.write(() => setRackFacts({ [key]: value }));
+  }
+
+  /** Forgets a fact, unless it has changed meanwhile. */
+  async dropFact(key: RackFact, value: string): Promise<void> {
+    await this.db.write(() => run("DELETE FROM meta WHERE key = ? AND value = ?", key, value));
   }
 
   /** A fact about the rack, made by `initial` the first time it is asked for. */
@@ -116,8 +109,6 @@ export class Ledger {
     return (await this.known(key)) ?? "";
   }
 }
-
-const Fact = Type.Object({ value: Type.String() });
 
 async function openFile(path: string): Promise<LedgerDatabase> {
   const { SqliteDatabase } = await import("./sqlite-database.ts");

@@ -2,9 +2,10 @@ import { DavitError, hasCode, reasonOf } from "../errors.ts";
 import type { EmbeddedParts } from "./embedded-parts.ts";
 import type { Member } from "./place-ledger.ts";
 import type { Progress } from "./rack.ts";
+import type { RackFact } from "./rack-facts.ts";
 
 /** The fact that content has yet to move. */
-export const MOVING = "moving";
+export const MOVING = "moving" satisfies RackFact;
 /** Members that are asked for at once. */
 const PAGE = 200;
 
@@ -19,10 +20,11 @@ export interface MoveOptions {
 /**
  * Brings all content to where new content goes: each blob is copied, looked for, and
  * only then read from there. Whatever is done is done for good, so a move that was
- * stopped goes on where it was. Afterwards nothing is left in the other places.
+ * stopped goes on where it was. What it leaves in the other places is the collector's.
  */
 export async function moveContent(parts: MovedParts, options: MoveOptions = {}): Promise<void> {
   const { places } = parts.ledger;
+  const moving = await parts.ledger.known(MOVING);
   const to = (await parts.collector.places.current()).name;
   const { bytes: total } = await places.countElsewhere(to);
   const move = async (member: Member): Promise<void> => {
@@ -36,8 +38,7 @@ export async function moveContent(parts: MovedParts, options: MoveOptions = {}):
     ...(await eachElsewhere(parts, to, true, move)),
     ...(await eachElsewhere(parts, to, false, move)),
   ];
-  await parts.collector.recover();
-  await parts.collector.run();
+  await parts.ledger.duties.owe("collect");
   if (failures.length > 0)
     throw new DavitError(
       "registry",
@@ -47,7 +48,8 @@ export async function moveContent(parts: MovedParts, options: MoveOptions = {}):
         hint: "what has moved stays moved; set Registry to the same value again to go on",
       },
     );
-  await parts.ledger.setFact(MOVING, "");
+  // Where content goes may have changed since: then it has yet to move.
+  if (moving) await parts.ledger.dropFact(MOVING, moving);
 }
 
 /** Goes through what is in other stores; one blob that cannot be moved keeps no other from it. */

@@ -3,6 +3,7 @@ import { type Digest, parseDigest } from "../oci/digest.ts";
 import { check, Type } from "../schema.ts";
 import { requireMembers } from "./content-ledger.ts";
 import type { LedgerDatabase } from "./database.ts";
+import { owe } from "./duty-ledger.ts";
 import { all, first, run } from "./steps.ts";
 
 /** Uploaded sources are wanted by one build, soon. In milliseconds. */
@@ -52,10 +53,11 @@ export class ObjectLedger {
   }
 
   async remove(app: string, key: string): Promise<boolean> {
-    const removed = await this.#db.write(() =>
-      run("DELETE FROM objects WHERE app = ? AND key = ?", app, key),
-    );
-    return removed > 0;
+    return await this.#db.write(function* () {
+      const removed = yield* run("DELETE FROM objects WHERE app = ? AND key = ?", app, key);
+      if (removed > 0) yield* owe("collect");
+      return removed > 0;
+    });
   }
 
   /** Forgets uploads that no build came for. */

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { DavitError } from "../errors.ts";
-import type { Env } from "./home.ts";
+import type { EmbeddedOptions } from "./embedded-parts.ts";
 import { Ledger } from "./ledger.ts";
 import { rowsFrom } from "./ledger-rows.ts";
 
@@ -19,12 +19,11 @@ const ID = "id";
 export async function openLedger(
   name: string,
   dir: string,
-  env: Env,
-  now: (() => Date) | undefined,
+  { env, now, promotionLease }: Pick<EmbeddedOptions, "env" | "now" | "promotionLease">,
 ): Promise<Ledger> {
   const path = join(dir, "ledger.db");
   const url = env["DAVIT_DATABASE_URL"] || undefined;
-  const ledger = await Ledger.open({ path, url, now });
+  const ledger = await Ledger.open({ path, url, now, promotionLease });
   if (url === undefined) return ledger;
   try {
     if (existsSync(path) && (await ledger.known(ID)) === undefined) await moveInto(ledger, path);

@@ -74,7 +74,10 @@ const RULES: Record<string, { like: RegExp; words: string }> = {
 const NAME = /^[A-Za-z][A-Za-z0-9_]{0,62}$/;
 
 export async function effectiveParams(settings: Settings): Promise<Record<string, string>> {
-  const set = await settings.params();
+  return withDefaults(await settings.params());
+}
+
+export function withDefaults(set: Record<string, string>): Record<string, string> {
   return { ...DEFAULTS, ...(set["RouterDomain"] ? ROUTER_DEFAULTS : {}), ...set };
 }
 

@@ -4,40 +4,43 @@ import { environmentOf } from "../runtime/environment.ts";
 import type { RunningApp, RunningService, Runtime } from "../runtime/runtime.ts";
 import { timerService } from "../runtime/timers.ts";
 import { admit } from "./admission.ts";
+import type { AppFact } from "./app-fact-ledger.ts";
+import { finishDeletion } from "./deleting.ts";
 import type { EmbeddedParts } from "./embedded-parts.ts";
 import { parseEnv } from "./env-text.ts";
+import { Hold } from "./hold.ts";
 import type { Promotion } from "./promotion-ledger.ts";
 import type { PromoteOptions } from "./rack.ts";
 import { AppResources } from "./resources.ts";
-import { publishRoutes, routerSettings } from "./routing.ts";
+import { routerSettings } from "./routing.ts";
 import { forgetImages, imagesToRun } from "./run-images.ts";
 import { scaled } from "./scaling.ts";
-
-/** Between signs of life of a promotion, in milliseconds: so long a cancel waits at most. */
-const BEAT = 2000;
 
 /** A promotion that has begun: it is on record, and `done` says how it ends. */
 export interface Promoting {
   done: Promise<void>;
 }
 
+/** What changes of an app's facts with a promotion, and back with it. */
+export type FactChange = Partial<Record<AppFact, string>>;
+
 /**
  * Makes a release the one that runs. All services go over together; where one does not get
- * well, all go back, and the error says which and why.
+ * well, all go back, and the error says which and why. What the promotion leaves to be done
+ * outside of the app is on record when `done` resolves.
  */
 export async function startPromotion(
   parts: EmbeddedParts,
   app: string,
   id: string,
   options: PromoteOptions,
+  facts: FactChange = {},
 ): Promise<Promoting> {
   const runtime = await requireRuntime(parts);
-  await settlePromotions(parts);
+  await settleApp(parts, app);
   await admit(parts, app, id);
-  const promotion = await parts.ledger.promotions.begin(app, id);
-  const done = alive(parts, promotion, (cancelled) =>
-    carryOver(parts, runtime, promotion, options, cancelled),
-  );
+  const promotion = await parts.ledger.promotions.begin(app, id, facts);
+  const done = carryOver(parts, runtime, promotion, options);
   done.catch(() => undefined);
   return { done };
 }
@@ -47,25 +50,27 @@ async function carryOver(
   runtime: Runtime,
   promotion: Promotion,
   { signal, onState, ...wanted }: PromoteOptions,
-  cancelled: AbortSignal,
 ): Promise<void> {
   const { app, release } = promotion;
+  using hold = new Hold(parts.ledger.promotions, promotion);
   try {
-    const either = signal ? AbortSignal.any([signal, cancelled]) : cancelled;
+    const either = signal ? AbortSignal.any([signal, hold.cancelled]) : hold.cancelled;
     const running = withOptions(await runningApp(parts, runtime, app, release), wanted);
-    await runtime.apply(running, onState ? { onState } : {}, either);
+    await runtime.apply(running, { beforeChange: hold.check, ...(onState ? { onState } : {}) }, either);
+    await hold.check();
   } catch (error) {
+    hold.lost.throwIfAborted();
     const failure = unhappy(promotion, error, signal?.aborted ?? false);
-    // Said before the app is running again: who waits for that looks for the reason next.
-    await parts.ledger.appFacts.set(app, "unpromoted", failure.message);
-    await goBack(parts, runtime, promotion).catch((cause: unknown) => {
+    await goBack(parts, runtime, hold, failure.message).catch((cause: unknown) => {
+      hold.lost.throwIfAborted();
       throw stuck(promotion, error, cause);
     });
     throw failure;
   }
   await parts.ledger.promotions.end(promotion, release);
-  await publishRoutes(parts, runtime);
-  await tidy(parts, runtime, promotion).catch(() => undefined);
+  await parts.after.attempt("the engine still names images of older releases", () =>
+    tidy(parts, runtime, promotion),
+  );
 }
 
 function withOptions(app: RunningApp, { minimum, maximum, timeout }: PromoteOptions): RunningApp {
@@ -88,12 +93,31 @@ async function tidy(
   await forgetImages(parts, runtime, app, builds);
 }
 
-/** Brings back what processes have left in between. */
-export async function settlePromotions(parts: EmbeddedParts): Promise<void> {
-  for (const promotion of await parts.ledger.promotions.takeAbandoned()) {
-    const runtime = await parts.runtime();
-    if (runtime) await alive(parts, promotion, () => goBack(parts, runtime, promotion));
+/** Brings an app back that a process has left in between two releases, or ends its deletion. */
+export async function settleApp(parts: EmbeddedParts, app: string): Promise<void> {
+  const left = await parts.ledger.promotions.take(app);
+  if (!left) return;
+  if (left.phase === "deleting") return await finishDeletion(parts, left);
+  using hold = new Hold(parts.ledger.promotions, left);
+  await goBack(parts, await requireRuntime(parts), hold, stopped(left));
+}
+
+/** The same for every app, each by itself: for servers, which come back to what fails. Returns whether none failed. */
+export async function settleAll(parts: EmbeddedParts): Promise<boolean> {
+  let isWell = true;
+  for (const { app } of await parts.ledger.promotions.abandoned()) {
+    const problem = await parts.after.attempt(`Cannot bring app ${app} back`, () => settleApp(parts, app));
+    isWell &&= problem === undefined;
   }
+  return isWell;
+}
+
+/** What is said of a promotion whose process is gone. */
+export function stopped({ app, before, release, phase }: Promotion): string {
+  const next = `the next command that changes it, or \`davit apps cancel ${app}\``;
+  if (phase === "deleting") return `the davit that deleted it was stopped: ${next}, goes on with that`;
+  const to = before === "" ? "stops it" : `brings it back to ${before}`;
+  return `the davit that promoted ${release} was stopped: ${next}, ${to}`;
 }
 
 async function requireRuntime(parts: EmbeddedParts): Promise<Runtime> {
@@ -102,16 +126,22 @@ async function requireRuntime(parts: EmbeddedParts): Promise<Runtime> {
   return runtime;
 }
 
-/** Where even that fails, whoever looks next tries again. */
-async function goBack(parts: EmbeddedParts, runtime: Runtime, promotion: Promotion): Promise<void> {
+/** Where even that fails, the next that changes the app tries again. */
+async function goBack(parts: EmbeddedParts, runtime: Runtime, hold: Hold, why: string): Promise<void> {
+  const { promotion } = hold;
   const { app, before } = promotion;
   const { promotions } = parts.ledger;
-  await promotions.revert(promotion);
+  await promotions.revert(promotion, why);
   try {
-    if (before === "") await runtime.remove(app);
-    else await runtime.apply(await runningApp(parts, runtime, app, before), {}, new AbortController().signal);
+    await hold.check();
+    if (before === "") await runtime.remove(app, hold.lost);
+    else {
+      const events = { beforeChange: hold.check };
+      await runtime.apply(await runningApp(parts, runtime, app, before), events, hold.lost);
+    }
+    await hold.check();
   } catch (error) {
-    await promotions.leave(promotion);
+    await promotions.leave(promotion, `${why}; and the way back failed: ${reasonOf(error)}`);
     throw error;
   }
   await promotions.end(promotion, before);
@@ -133,24 +163,6 @@ function stuck({ app, release }: Promotion, error: unknown, cause: unknown): Dav
     cause,
     hint: `the next command tries again; see \`davit ps -a ${app}\``,
   });
-}
-
-async function alive<T>(
-  { ledger }: EmbeddedParts,
-  promotion: Promotion,
-  work: (cancelled: AbortSignal) => Promise<T>,
-): Promise<T> {
-  const cancel = new AbortController();
-  const renew = async (): Promise<void> => {
-    if ((await ledger.promotions.renew(promotion)) === "cancelled")
-      cancel.abort(new DavitError("conflict", "it was cancelled"));
-  };
-  const beat = setInterval(() => void renew().catch(() => undefined), BEAT);
-  try {
-    return await work(cancel.signal);
-  } finally {
-    clearInterval(beat);
-  }
 }
 
 /** A release, to run something of it. */

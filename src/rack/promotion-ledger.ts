@@ -1,73 +1,105 @@
 import { DavitError } from "../errors.ts";
 import { isAbandoned, ownerText, thisProcess } from "../owner.ts";
-import { check, type Static, Type } from "../schema.ts";
-import { dropAppFact } from "./app-fact-ledger.ts";
-import { findApp } from "./app-ledger.ts";
+import { check, checkJson, type Static, Type } from "../schema.ts";
+import { type AppFact, appFact, dropAppFact, setAppFact } from "./app-fact-ledger.ts";
+import { findApp, findLiveApp, removeApp, requireRemovable } from "./app-ledger.ts";
 import type { LedgerDatabase } from "./database.ts";
+import { owe } from "./duty-ledger.ts";
 import { requirePromotable } from "./release-ledger.ts";
-import { all, first, run } from "./steps.ts";
+import { all, first, run, type Steps } from "./steps.ts";
 
-/** How long a promotion outlives its last sign of life, in milliseconds. */
+/** How long a promotion outlives its last sign of life, in milliseconds, where nobody said otherwise. */
 const LEASE = 60_000;
 
 const PromotionRow = Type.Object({
   app: Type.String(),
   /** The release that ran before, or "". */
   before: Type.String(),
+  /** "" of a deletion. */
   release: Type.String(),
-  /** `applying`; `cancelled` by somebody; or `reverting` to the one before. */
+  /** `applying`; `cancelled` by somebody; `reverting` to the one before; or `deleting` the app. */
   phase: Type.String(),
   owner: Type.String(),
   until: Type.Integer(),
+  /** What the app's facts were before, by name, as JSON: a way back brings them back. */
+  undo: Type.String(),
 });
 export type Promotion = Static<typeof PromotionRow>;
 
+const Undo = Type.Record(Type.String(), Type.String());
+
 /**
- * Promotions on their way: what runs is in between two releases while there is a row.
- * Whoever finds one that its process has left brings the app back to the one before.
+ * Promotions and deletions of apps on their way: what runs of an app is in between while it
+ * has a row. A row that its process has left is taken over by whoever changes the app next.
  */
 export class PromotionLedger {
+  /** How long a row outlives its owner's last sign of life, in milliseconds. */
+  readonly lease: number;
   readonly #db: LedgerDatabase;
   readonly #now: () => number;
 
-  constructor(db: LedgerDatabase, now: () => number) {
+  constructor(db: LedgerDatabase, now: () => number, lease = LEASE) {
     this.#db = db;
     this.#now = now;
+    this.lease = lease;
   }
 
-  /** One at a time for each app. */
-  async begin(app: string, release: string): Promise<Promotion> {
-    const row = {
-      app,
-      release,
-      phase: "applying",
-      owner: ownerText(thisProcess()),
-      until: this.#now() + LEASE,
-    };
+  /** One at a time for each app. `facts` change with it, and change back with it. */
+  async begin(
+    app: string,
+    release: string,
+    facts: Partial<Record<AppFact, string>> = {},
+  ): Promise<Promotion> {
+    const mine = this.#mine();
     return await this.#db.write(function* () {
-      const { release: before, status } = yield* findApp(app);
-      if (status === "deleting") throw new DavitError("conflict", `app ${app} is being deleted`);
+      const { release: before } = yield* findLiveApp(app);
       yield* requirePromotable(app, release, before);
-      if ((yield* first("SELECT app FROM promotions WHERE app = ?", app)) !== undefined)
+      if ((yield* findRow(app)) !== undefined)
         throw new DavitError("denied", "app is currently updating", { hint: "wait until it is running" });
-      yield* run(
-        "INSERT INTO promotions (app, before, release, phase, owner, until) VALUES (?, ?, ?, ?, ?, ?)",
-        ...[app, before, release, row.phase, row.owner, row.until],
-      );
+      const undo = JSON.stringify(yield* changeFacts(app, facts));
+      const row = { app, before, release, phase: "applying", ...mine, undo };
+      yield* insert(row);
       yield* run("UPDATE apps SET status = 'updating' WHERE name = ?", app);
       yield* dropAppFact(app, "unpromoted");
-      return { ...row, before };
+      return row;
     });
   }
 
-  /** Says that it is alive, and hears whether it is to go on. */
-  async renew({ app, owner }: Promotion): Promise<"on" | "cancelled"> {
-    const until = this.#now() + LEASE;
+  /** Marks the app as deleting: nothing of it begins from now on, and only `remove` ends it. */
+  async beginRemoval(app: string): Promise<Promotion> {
+    const [mine, now] = [this.#mine(), this.#now()];
+    const isLeft = (row: Promotion) => isAbandoned(row.owner, row.until, now, this.#db.shared);
+    return await this.#db.write(function* () {
+      const known = yield* findRow(app);
+      // What runs of an app that goes need not be brought to any release first.
+      if (known && isLeft(known)) yield* run("DELETE FROM promotions WHERE app = ?", app);
+      yield* requireRemovable(app);
+      const row = { app, before: "", release: "", phase: "deleting", ...mine, undo: "{}" };
+      yield* insert(row);
+      yield* run("UPDATE apps SET status = 'deleting' WHERE name = ?", app);
+      return row;
+    });
+  }
+
+  /** Removes an app whose deletion is this one's, with all its records. */
+  async remove({ app, owner }: Promotion): Promise<void> {
+    const deleted = new Date(this.#now()).toISOString();
+    await this.#db.write(function* () {
+      requireOwn(yield* run("DELETE FROM promotions WHERE app = ? AND owner = ?", app, owner), app);
+      yield* removeApp(app, deleted);
+      yield* owe("routes");
+    });
+  }
+
+  /** Says that it is alive, and hears whether it is to go on; `lost` when another has taken over. */
+  async renew({ app, owner }: Promotion): Promise<"on" | "cancelled" | "lost"> {
+    const until = this.#now() + this.lease;
     const row = await this.#db.write(function* () {
       yield* run("UPDATE promotions SET until = ? WHERE app = ? AND owner = ?", until, app, owner);
       return yield* first("SELECT * FROM promotions WHERE app = ? AND owner = ?", app, owner);
     });
-    return row !== undefined && promotionOf(row).phase === "cancelled" ? "cancelled" : "on";
+    if (row === undefined) return "lost";
+    return promotionOf(row).phase === "cancelled" ? "cancelled" : "on";
   }
 
   /** Asks whoever promotes to go back. */
@@ -82,57 +114,127 @@ export class PromotionLedger {
     if (asked === 0) throw new DavitError("denied", "app is not updating");
   }
 
-  /** The app is updating until it runs one release again, even if that is the old one. */
-  async revert({ app, owner }: Promotion): Promise<void> {
-    await this.#db.write(() =>
-      run("UPDATE promotions SET phase = 'reverting' WHERE app = ? AND owner = ?", app, owner),
-    );
+  /**
+   * Begins the way back, and says why. The app is updating until it runs one release again,
+   * even if that is the old one. Throws where another has taken over.
+   */
+  async revert({ app, owner }: Promotion, why: string): Promise<void> {
+    await this.#db.write(function* () {
+      const mine = yield* run(
+        "UPDATE promotions SET phase = 'reverting' WHERE app = ? AND owner = ?",
+        app,
+        owner,
+      );
+      requireOwn(mine, app);
+      yield* undoFacts(app);
+      // Said before the app is running again: who waits for that looks for the reason next.
+      yield* setAppFact(app, "unpromoted", why);
+    });
   }
 
-  /** Gives it up as it is, for another to take over. */
-  async leave({ app, owner }: Promotion): Promise<void> {
-    await this.#db.write(() =>
-      run("UPDATE promotions SET owner = '', until = 0 WHERE app = ? AND owner = ?", app, owner),
-    );
+  /** Gives it up as it is, for another to take over, and says why. */
+  async leave({ app, owner }: Promotion, why: string): Promise<void> {
+    await this.#db.write(function* () {
+      const left = yield* run(
+        "UPDATE promotions SET owner = '', until = 0 WHERE app = ? AND owner = ?",
+        app,
+        owner,
+      );
+      if (left > 0) yield* setAppFact(app, "unpromoted", why);
+    });
   }
 
   /** The app runs one release, whole: that is the active one. Throws where another has taken over. */
   async end({ app, owner }: Promotion, release: string): Promise<void> {
     await this.#db.write(function* () {
-      const ours = yield* run("DELETE FROM promotions WHERE app = ? AND owner = ?", app, owner);
-      if (ours === 0)
-        throw new DavitError("outdated", `another davit has taken over the promotion of ${app}`);
+      requireOwn(yield* run("DELETE FROM promotions WHERE app = ? AND owner = ?", app, owner), app);
       yield* run("UPDATE apps SET release = ?, status = 'running' WHERE name = ?", release, app);
+      yield* owe("routes");
     });
   }
 
-  /** Whether any is on its way, or was left there. */
-  async any(): Promise<boolean> {
-    return (await this.#db.read(() => first("SELECT app FROM promotions LIMIT 1"))) !== undefined;
+  /** What a process has left of an app, or of any; nothing is changed by this. */
+  async abandoned(app?: string): Promise<Promotion[]> {
+    const rows = await this.#db.read(() => all("SELECT * FROM promotions ORDER BY app"));
+    return rows.map(promotionOf).filter((row) => this.#isLeft(row) && (app === undefined || row.app === app));
   }
 
-  /** Takes over what a process has left, so that one alone does. */
-  async takeAbandoned(): Promise<Promotion[]> {
-    const rows = await this.#db.read(() => all("SELECT * FROM promotions ORDER BY app"));
-    const taken: Promotion[] = [];
-    for (const row of rows.map(promotionOf)) {
-      if (!isAbandoned(row.owner, row.until, this.#now(), this.#db.shared)) continue;
-      const mine = {
-        ...row,
-        owner: ownerText(thisProcess()),
-        until: this.#now() + LEASE,
-        phase: "reverting",
-      };
-      const won = await this.#db.write(() =>
-        run(
-          "UPDATE promotions SET owner = ?, until = ?, phase = ? WHERE app = ? AND owner = ?",
-          ...[mine.owner, mine.until, mine.phase, row.app, row.owner],
-        ),
+  /** Takes over what a process has left of an app; undefined where there is no such thing. One alone gets it. */
+  async take(app: string): Promise<Promotion | undefined> {
+    const [left] = await this.abandoned(app);
+    if (!left) return undefined;
+    const phase = left.phase === "deleting" ? "deleting" : "reverting";
+    const mine = { ...left, ...this.#mine(), phase };
+    return await this.#db.write(function* () {
+      const won = yield* run(
+        "UPDATE promotions SET owner = ?, until = ?, phase = ? WHERE app = ? AND owner = ?",
+        ...[mine.owner, mine.until, phase, app, left.owner],
       );
-      if (won > 0) taken.push(mine);
-    }
-    return taken;
+      if (won === 0) return undefined;
+      yield* undoFacts(app);
+      return mine;
+    });
   }
+
+  #isLeft({ owner, until }: Promotion): boolean {
+    return isAbandoned(owner, until, this.#now(), this.#db.shared);
+  }
+
+  /** A name that no other promotion of this process has either. */
+  #mine(): Pick<Promotion, "owner" | "until"> {
+    return {
+      owner: `${ownerText(thisProcess())}.${crypto.randomUUID()}`,
+      until: this.#now() + this.lease,
+    };
+  }
+}
+
+function* findRow(app: string): Steps<Promotion | undefined> {
+  const row = yield* first("SELECT * FROM promotions WHERE app = ?", app);
+  return row === undefined ? undefined : promotionOf(row);
+}
+
+function* insert({ app, before, release, phase, owner, until, undo }: Promotion): Steps<void> {
+  yield* run(
+    "INSERT INTO promotions (app, before, release, phase, owner, until, undo) VALUES (?, ?, ?, ?, ?, ?, ?)",
+    ...[app, before, release, phase, owner, until, undo],
+  );
+}
+
+/** Sets facts, and returns what they were; "" for those that were not there. */
+function* changeFacts(app: string, facts: Partial<Record<AppFact, string>>): Steps<Record<string, string>> {
+  const before: Record<string, string> = {};
+  for (const [name, value] of Object.entries(facts)) {
+    if (!isFact(name) || value === undefined) continue;
+    before[name] = (yield* appFact(app, name)) ?? "";
+    yield* setAppFact(app, name, value);
+  }
+  return before;
+}
+
+/** Brings back the facts that changed with a promotion; once. */
+function* undoFacts(app: string): Steps<void> {
+  const undo = checkJson(Undo, (yield* findRow(app))?.undo ?? "{}", "the ledger's promotions");
+  for (const [name, value] of Object.entries(undo)) {
+    if (!isFact(name)) continue;
+    if (value === "") yield* dropAppFact(app, name);
+    else yield* setAppFact(app, name, value);
+  }
+  yield* run("UPDATE promotions SET undo = '{}' WHERE app = ?", app);
+}
+
+function isFact(name: string): name is AppFact {
+  return name === "unpromoted" || /^(scale|cache) /.test(name);
+}
+
+function requireOwn(rows: number, app: string): void {
+  if (rows === 0) throw takenOver(app);
+}
+
+export function takenOver(app: string): DavitError {
+  return new DavitError("outdated", `another davit has taken over app ${app}`, {
+    hint: `see \`davit apps info ${app}\``,
+  });
 }
 
 function promotionOf(row: unknown): Promotion {

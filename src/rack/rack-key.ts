@@ -2,7 +2,8 @@ import { existsSync } from "node:fs";
 import { rename } from "node:fs/promises";
 import { DavitError } from "../errors.ts";
 import type { Env } from "./home.ts";
-import type { Ledger, RackFact } from "./ledger.ts";
+import type { Ledger } from "./ledger.ts";
+import type { RackFact } from "./rack-facts.ts";
 import { Seal } from "./seal.ts";
 
 /** The fact that names the key. */

@@ -62,7 +62,7 @@ export class RackStore implements Store, Referrers {
     this.#where = collector.ledger.places;
     this.#ledger = collector.ledger.content;
     this.#carrier = new Carrier(app, collector);
-    this.#leasing = new Leasing(collector);
+    this.#leasing = new Leasing(collector.ledger.content.leases);
     this.#lease = lease;
   }
 

@@ -1,6 +1,7 @@
 import { rename, rm } from "node:fs/promises";
-import { DavitError, hasCode, systemError } from "../errors.ts";
-import type { Ledger } from "./ledger.ts";
+import { join } from "node:path";
+import { DavitError, hasCode } from "../errors.ts";
+import type { EmbeddedParts } from "./embedded-parts.ts";
 import { KEY_ID, nextKey } from "./rack-key.ts";
 import { Seal } from "./seal.ts";
 import { SecretLedger } from "./secret-ledger.ts";
@@ -15,7 +16,11 @@ const TRIES = 10;
  *
  * `given` is the new key, 32 bytes in base64; without it one is made. Returns its id.
  */
-export async function rekey(ledger: Ledger, old: Seal, path: string, given?: string): Promise<string> {
+export async function rekey(
+  { ledger, seal: old, dir, after }: Pick<EmbeddedParts, "ledger" | "seal" | "dir" | "after">,
+  given?: string,
+): Promise<string> {
+  const path = join(dir, "key");
   const next = nextKey(path);
   await rm(next, { force: true });
   const fresh = await Seal.make(next, given).catch(async (error: unknown) => {
@@ -31,9 +36,7 @@ export async function rekey(ledger: Ledger, old: Seal, path: string, given?: str
     if ((await ledger.known(KEY_ID).catch(() => fresh.id)) !== fresh.id) await rm(next, { force: true });
     throw error;
   }
-  await rename(next, path).catch((error: unknown) => {
-    throw systemError(`Cannot put the new key in its place, ${path}`, error);
-  });
+  await after.attempt(`the new key is in ${next} until the rack is opened next`, () => rename(next, path));
   return fresh.id;
 }
 

@@ -1,7 +1,8 @@
 import { DavitError } from "../errors.ts";
 import { check } from "../schema.ts";
-import { findApp } from "./app-ledger.ts";
+import { findApp, findLiveApp } from "./app-ledger.ts";
 import type { LedgerDatabase } from "./database.ts";
+import { requireKeyOf } from "./rack-key-fence.ts";
 import { ReleaseRow } from "./rows.ts";
 import { all, first, run, type Steps } from "./steps.ts";
 
@@ -40,6 +41,7 @@ export class ReleaseLedger {
   async create(app: string, build: string, release: SealedRelease): Promise<void> {
     const created = this.#now().toISOString();
     await this.#db.write(function* () {
+      yield* findLiveApp(app);
       yield* expectNewest(app, release.parent);
       yield* putRelease(app, build, release, created);
     });
@@ -48,7 +50,7 @@ export class ReleaseLedger {
   /** Makes a release the app's active one. */
   async activate(app: string, id: string): Promise<void> {
     await this.#db.write(function* () {
-      yield* requirePromotable(app, id, (yield* findApp(app)).release);
+      yield* requirePromotable(app, id, (yield* findLiveApp(app)).release);
       yield* run("UPDATE apps SET release = ? WHERE name = ?", id, app);
     });
   }
@@ -92,6 +94,7 @@ export function* putRelease(
   release: SealedRelease,
   created: string,
 ): Steps<void> {
+  yield* requireKeyOf(release.env);
   yield* run(
     `INSERT INTO releases (id, app, seq, build, env, manifest, description, created)
      VALUES (?, ?, (SELECT coalesce(max(seq), 0) + 1 FROM releases), ?, ?, ?, ?, ?)`,

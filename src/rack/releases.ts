@@ -45,18 +45,18 @@ export class Releases {
   }
 
   /** The same for several releases that come one after the other. */
-  async inheritAll(
+  async inheritAll<T>(
     app: string,
     wanted: readonly { manifest: string; description: string }[],
-    commit: (releases: SealedRelease[]) => Promise<void>,
-  ): Promise<void> {
-    await this.#retry(async () => {
+    commit: (releases: SealedRelease[]) => Promise<T>,
+  ): Promise<T> {
+    return await this.#retry(async () => {
       const newest = await this.#ledger.releases.newest(app);
       const env = newest ? await this.#open(newest) : "";
       const releases: SealedRelease[] = [];
       for (const { manifest, description } of wanted)
         releases.push(await this.#make(env, manifest, description, releases.at(-1)?.id ?? newest?.id ?? ""));
-      await commit(releases);
+      return await commit(releases);
     });
   }
 

@@ -1,6 +1,6 @@
 import type { Engine, EngineWish } from "../build/engine.ts";
 import type { ByteStream } from "../bytes.ts";
-import { DavitError } from "../errors.ts";
+import { DavitError, reasonOf } from "../errors.ts";
 import { bodyOf } from "../http/response-body.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { ReadStore } from "../oci/store.ts";
@@ -234,7 +234,9 @@ export class RemoteRack implements Rack {
       }
       return made;
     } finally {
-      await local.deleteApp(stage);
+      await local.deleteApp(stage).catch((error: unknown) => {
+        options.onWarning?.(`app ${stage} stays in the local rack: ${reasonOf(error)}`);
+      });
     }
   }
 

@@ -11,7 +11,11 @@ const TLS = ["off", "acme", "internal", "given"] as const;
 
 /** How the rack's router is set; undefined where it has none. */
 export async function routerSettings({ settings }: EmbeddedParts): Promise<RouterSettings | undefined> {
-  const params = await effectiveParams(settings);
+  return routerSettingsOf(await effectiveParams(settings));
+}
+
+/** The same of parameters that nobody has set yet; throws where they do not go together. */
+export function routerSettingsOf(params: Record<string, string>): RouterSettings | undefined {
   const { RouterDomain: domain, RouterImage: image = "", RouterTls = "off" } = params;
   if (!domain) return undefined;
   const { RouterCertificate: certificate = "", RouterKey: key = "" } = params;

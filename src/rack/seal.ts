@@ -69,6 +69,11 @@ export class Seal {
   }
 }
 
+/** The id of the key that a text was sealed with. */
+export function sealedWith(sealed: string): string | undefined {
+  return sealed.split(".")[1];
+}
+
 /** The name stands for a whole key or for none: a process that is killed here leaves no half of one. */
 async function writeKey(path: string, key: string): Promise<void> {
   const draft = `${path}.${crypto.randomUUID()}`;

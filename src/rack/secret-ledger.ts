@@ -1,7 +1,7 @@
 import { DavitError } from "../errors.ts";
 import { check, Type } from "../schema.ts";
 import type { LedgerDatabase } from "./database.ts";
-import type { RackFact } from "./ledger.ts";
+import type { RackFact } from "./rack-facts.ts";
 import { all, first, run, type Steps } from "./steps.ts";
 
 /** A secret at rest: its row and column, and what stands there. */

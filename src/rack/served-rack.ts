@@ -2,7 +2,7 @@ import { mkdir, readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { BuildStep } from "../bundle/record.ts";
 import type { ByteStream } from "../bytes.ts";
-import { DavitError, reasonOf, systemError } from "../errors.ts";
+import { DavitError, hasCode, reasonOf, systemError } from "../errors.ts";
 import type { Credentials } from "../http/docker-auth.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { digestOf, parseDigest } from "../oci/digest.ts";
@@ -14,6 +14,7 @@ import { logOf, pinImage, pinPushed, requireImage, servicesOf } from "./external
 import { newId } from "./ids.ts";
 import { whileLeading } from "./leading.ts";
 import { MOVING, moveContent } from "./mover.ts";
+import { type Promoting, settleAll } from "./promoting.ts";
 import type { Build, BuildOptions, PromoteOptions } from "./rack.ts";
 import { type BuildRow, buildOf } from "./rows.ts";
 import { findSource, type ServedSource } from "./served-source.ts";
@@ -28,6 +29,8 @@ const SWEEP = 60 * 60 * 1000;
 /** How long a promotion may take to go back, and between looks, in milliseconds. */
 const PATIENCE = 5 * 60 * 1000;
 const LOOK = 500;
+/** Between tries of what commits owe, where one has failed, in milliseconds. */
+const AGAIN = 60_000;
 const OBJECT = "application/octet-stream";
 /** Images that may be copied in at once, for all apps together. */
 const MOST_IMPORTS = 4;
@@ -61,12 +64,15 @@ export class ServedRack {
   readonly #promotions = new Set<Promise<void>>();
   readonly #stopping = new AbortController();
   #moving: Promise<void> | undefined;
+  #tending: Promise<void> | undefined;
+  #tended = Number.NEGATIVE_INFINITY;
   #moveProblem = "";
   #beat: ReturnType<typeof setInterval> | undefined;
   #swept = 0;
 
   constructor(parts: EmbeddedParts, limits: QueueLimits) {
     this.#parts = parts;
+    parts.upkeep.hasServer = true;
     this.queue = new BuildQueue(limits);
     this.mirrors = new SourceMirrors(join(parts.dir, "sources"));
   }
@@ -81,6 +87,7 @@ export class ServedRack {
     const { name } = await this.#parts.collector.places.current();
     if ((await places.countElsewhere(name)).blobs > 0) await this.#parts.ledger.setFact(MOVING, "yes");
     this.move();
+    this.#tend();
     this.#sweepMirrors();
     this.#beat = setInterval(() => void this.#live().catch(() => undefined), BEAT);
   }
@@ -90,7 +97,25 @@ export class ServedRack {
     const { waiting } = this.queue;
     if (waiting.length > 0) await this.#parts.ledger.builds.renew(waiting);
     this.move();
+    this.#tend();
     if (performance.now() - this.#swept > SWEEP) this.#sweepMirrors();
+  }
+
+  /**
+   * Does what commits owe and what stopped processes have left, in the background: one
+   * server of a rack does. What fails is in the audit log, and tried again a while later.
+   */
+  #tend(): void {
+    if (performance.now() - this.#tended < AGAIN) return;
+    this.#tending ??= whileLeading(this.#parts.ledger, "tender", async () => {
+      const isWell = await settleAll(this.#parts);
+      await this.#parts.upkeep.sweep();
+      if (!isWell || (await this.#parts.ledger.duties.list()).length > 0) this.#tended = performance.now();
+    })
+      .catch(() => undefined)
+      .finally(() => {
+        this.#tending = undefined;
+      });
   }
 
   #sweepMirrors(): void {
@@ -126,7 +151,7 @@ export class ServedRack {
     if (!(await this.#parts.ledger.known(MOVING))) return;
     await whileLeading(this.#parts.ledger, "mover", (signal) =>
       moveContent(this.#parts, { signal: AbortSignal.any([signal, this.#stopping.signal]) }),
-    );
+    ).finally(() => this.#parts.upkeep.run());
   }
 
   /** Ends what runs; every build that was on its way is marked. */
@@ -137,7 +162,7 @@ export class ServedRack {
     await this.queue.close();
     for (const id of waiting)
       await this.#parts.ledger.builds.fail(id, "the rack was stopped before it began");
-    await Promise.allSettled([...this.#imports.values(), ...this.#promotions, this.#moving]);
+    await Promise.allSettled([...this.#imports.values(), ...this.#promotions, this.#moving, this.#tending]);
   }
 
   #work(): string {
@@ -183,7 +208,7 @@ export class ServedRack {
     await this.#parts.ledger.apps.find(app);
     if (!(await this.#parts.ledger.objects.remove(app, key)))
       throw new DavitError("not-found", `object not found: ${key}`);
-    await this.#parts.collector.run();
+    await this.#parts.upkeep.run();
   }
 
   async objects(app: string, prefix: string): Promise<string[]> {
@@ -198,22 +223,26 @@ export class ServedRack {
     id: string,
     { force, ...options }: Omit<PromoteOptions, "signal"> & { force: boolean },
   ): Promise<void> {
-    if (force) await this.#makeWay(rack, app);
-    const { done } = await rack.startPromotion(app, id, { ...options, signal: this.#stopping.signal });
+    const begin = () => rack.startPromotion(app, id, { ...options, signal: this.#stopping.signal });
+    const { done } = await (force ? this.#makeWay(rack, app, begin) : begin());
     const ended = done.catch(() => undefined).then(() => void this.#promotions.delete(ended));
     this.#promotions.add(ended);
   }
 
-  /** A promotion that is on its way goes back first. */
-  async #makeWay(rack: EmbeddedRack, app: string): Promise<void> {
-    await rack.cancel(app).catch(() => undefined);
-    for (const end = performance.now() + PATIENCE; performance.now() < end; await Bun.sleep(LOOK))
-      if ((await rack.app(app)).status !== "updating") return;
+  /** A promotion that is on its way goes back first; and so does another that came in between. */
+  async #makeWay(rack: EmbeddedRack, app: string, begin: () => Promise<Promoting>): Promise<Promoting> {
+    for (const end = performance.now() + PATIENCE; ; await Bun.sleep(LOOK)) {
+      const begun = await begin().catch((error: unknown) => {
+        if (!hasCode(error, "denied") || performance.now() > end) throw error;
+      });
+      if (begun) return begun;
+      await rack.cancel(app).catch(() => undefined);
+    }
   }
 
   /** Records a build, and has it run when its turn comes. */
   async createBuild(app: string, request: BuildRequest, onEnd: (build: Build) => void): Promise<Build> {
-    this.queue.requireRoom();
+    using _ = this.queue.reserve();
     const source = await findSource(this.#parts, this, app, request.url);
     try {
       const row = await this.#parts.ledger.builds.create(this.#newBuild(app, request));
@@ -267,6 +296,7 @@ export class ServedRack {
     } finally {
       held[Symbol.dispose]();
       await rm(dir, { recursive: true, force: true }).catch(() => undefined);
+      await this.#parts.upkeep.run();
     }
     onEnd(buildOf(await this.#parts.ledger.builds.find(row.app, row.id)));
   }
@@ -282,6 +312,7 @@ export class ServedRack {
     if (status === "running" && open) await builds.note(app, id, { status });
     if (status === "complete" && now !== "complete") await pinPushed(this.#parts, app, id, steps);
     if (status === "failed" && open) await this.#failed(app, id);
+    await this.#parts.upkeep.run();
     return buildOf(await builds.find(app, id));
   }
 
@@ -300,20 +331,33 @@ export class ServedRack {
     id: string,
     source: { image: string; credentials?: Credentials | undefined },
   ): Promise<void> {
-    const { status } = await this.#parts.ledger.builds.find(app, id);
-    if (this.#imports.has(id) || status === "complete" || status === "failed")
-      throw new DavitError("conflict", `an import of build ${id} has begun already`);
+    if (this.#imports.has(id)) throw begun(id);
     if (this.#imports.size >= MOST_IMPORTS)
       throw new DavitError("conflict", "too many imports are running: try again when some are done");
-    requireImage(source.image);
-    await servicesOf(this.#parts, app, id);
-    await this.#parts.ledger.builds.note(app, id, { status: "running" });
-    const done = pinImage(this.#parts, app, id, source).finally(() => this.#imports.delete(id));
-    this.#imports.set(
-      id,
-      done.catch(() => undefined),
-    );
+    const { promise, resolve } = Promise.withResolvers<void>();
+    // Its place is taken before anything is waited for: others that come meanwhile find it so.
+    this.#imports.set(id, promise);
+    const end = (): void => {
+      this.#imports.delete(id);
+      resolve();
+    };
+    try {
+      requireImage(source.image);
+      await servicesOf(this.#parts, app, id);
+      if (!(await this.#parts.ledger.builds.claim(app, id))) throw begun(id);
+    } catch (error) {
+      end();
+      throw error;
+    }
+    void pinImage(this.#parts, app, id, source)
+      .catch(() => undefined)
+      .then(() => this.#parts.upkeep.run())
+      .finally(end);
   }
+}
+
+function begun(id: string): DavitError {
+  return new DavitError("conflict", `an import of build ${id} has begun already`);
 }
 
 function logOfRow(row: BuildRow): Descriptor {

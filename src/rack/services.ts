@@ -70,15 +70,8 @@ export async function scaleService(
     throw new DavitError("not-found", `no such service: ${service}`, {
       hint: `see \`davit services -a ${app}\``,
     });
-  const { appFacts } = parts.ledger;
-  const fact = scaleFact(service);
-  const [before, set] = [await appFacts.known(app, fact), await scalingOf(parts, app, service)];
-  await appFacts.set(app, fact, JSON.stringify({ ...set, ...change }));
+  const set = { ...(await scalingOf(parts, app, service)), ...change };
   const { release } = await parts.ledger.apps.find(app);
-  try {
-    await (await startPromotion(parts, app, release, {})).done;
-  } catch (error) {
-    await appFacts.set(app, fact, before ?? "{}");
-    throw error;
-  }
+  const facts = { [scaleFact(service)]: JSON.stringify(set) };
+  await (await startPromotion(parts, app, release, {}, facts)).done;
 }

@@ -2,6 +2,9 @@ import { DavitError } from "../errors.ts";
 import { check, type Static, Type } from "../schema.ts";
 import { findApp } from "./app-ledger.ts";
 import type { LedgerDatabase } from "./database.ts";
+import { type Duty, owe } from "./duty-ledger.ts";
+import { type RackFact, setRackFacts } from "./rack-facts.ts";
+import { requireKeyOf } from "./rack-key-fence.ts";
 import type { Seal } from "./seal.ts";
 import { all, first, run, type Steps } from "./steps.ts";
 
@@ -53,6 +56,7 @@ export class Settings {
         throw new DavitError("invalid", `Cannot add the registry: its ${name} is blank`);
     const sealed = await this.#seal.seal(password, registryPlace(server));
     await this.#db.write(function* () {
+      yield* requireKeyOf(sealed);
       for (const app of apps ?? []) yield* findApp(app);
       yield* run(
         `INSERT INTO registries (server, username, password, limited) VALUES (?, ?, ?, ?) ON CONFLICT (server)
@@ -78,9 +82,10 @@ export class Settings {
     if ((await find()) === undefined) {
       const fresh = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString("base64url");
       const sealed = await this.#seal.seal(fresh, `params/${key}/value`);
-      await this.#db.write(() =>
-        run("INSERT INTO params (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING", key, sealed),
-      );
+      await this.#db.write(function* () {
+        yield* requireKeyOf(sealed);
+        yield* run("INSERT INTO params (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING", key, sealed);
+      });
     }
     const { value } = check(NamedRow, await find(), "the ledger's params");
     return await this.#seal.open(value, `params/${key}/value`);
@@ -105,8 +110,11 @@ export class Settings {
     return await this.#seal.open(value, `params/${name}/value`);
   }
 
-  /** An empty value takes the parameter away. */
-  async setParams(changes: Record<string, string>): Promise<void> {
+  /** An empty value takes the parameter away. What follows from the change is on record with it. */
+  async setParams(
+    changes: Record<string, string>,
+    { duties = [], facts = {} }: { duties?: Duty[]; facts?: Partial<Record<RackFact, string>> } = {},
+  ): Promise<void> {
     const sealed = await Promise.all(
       Object.entries(changes).map(
         async ([name, value]) =>
@@ -116,12 +124,16 @@ export class Settings {
     await this.#db.write(function* () {
       for (const [name, value] of sealed)
         if (value === undefined) yield* run("DELETE FROM params WHERE name = ?", name);
-        else
+        else {
+          yield* requireKeyOf(value);
           yield* run(
             "INSERT INTO params (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
             name,
             value,
           );
+        }
+      yield* setRackFacts(facts);
+      yield* owe(...duties);
     });
   }
 
@@ -136,13 +148,14 @@ export class Settings {
 
   async setConfig(app: string, name: string, value: string): Promise<void> {
     const sealed = await this.#seal.seal(value, configPlace(app, name));
-    await this.#db.write(() =>
-      run(
+    await this.#db.write(function* () {
+      yield* requireKeyOf(sealed);
+      yield* run(
         `INSERT INTO configs (app, name, value) VALUES (?, ?, ?)
          ON CONFLICT (app, name) DO UPDATE SET value = excluded.value`,
         ...[app, name, sealed],
-      ),
-    );
+      );
+    });
   }
 }
 

@@ -1,7 +1,15 @@
 import { isConsent, withAdditions } from "./consent.ts";
+import type { Duty } from "./duty-ledger.ts";
 import type { EmbeddedParts } from "./embedded-parts.ts";
 import { MOVING } from "./mover.ts";
-import { checkParams, effectiveParams, isRouterParam, REGISTRY, routerDomain } from "./params.ts";
+import {
+  checkParams,
+  effectiveParams,
+  isRouterParam,
+  REGISTRY,
+  routerDomain,
+  withDefaults,
+} from "./params.ts";
 import { OWN } from "./place-ledger.ts";
 import type { System } from "./rack.ts";
 
@@ -33,11 +41,24 @@ export async function changeParams(parts: EmbeddedParts, wanted: Record<string, 
   checkParams(changes);
   const prefix = changes[REGISTRY];
   if (prefix) await claim(parts, prefix);
-  const hadRouter = (await routerDomain(parts)) !== "";
-  await parts.settings.setParams(changes);
-  const runtime = Object.keys(changes).some(isRouterParam) ? await parts.runtime() : undefined;
-  if (runtime) await (await import("./reroute.ts")).reroute(parts, runtime, hadRouter);
-  if (prefix !== undefined) await parts.ledger.setFact(MOVING, "yes");
+  if (Object.keys(changes).some(isRouterParam)) await checkRouter(parts, changes);
+  const { RouterDomain: domain } = changes;
+  const joins = domain !== undefined && (domain === "") !== ((await routerDomain(parts)) === "");
+  const duties: Duty[] = Object.keys(changes).some(isRouterParam) ? ["routes"] : [];
+  await parts.settings.setParams(changes, {
+    duties: joins ? ["reroute", ...duties] : duties,
+    // Content moves, from wherever it is by then.
+    ...(prefix === undefined ? {} : { facts: { [MOVING]: crypto.randomUUID() } }),
+  });
+}
+
+/** What of the router's does not go together is refused before it is set. */
+async function checkRouter({ settings }: EmbeddedParts, changes: Record<string, string>): Promise<void> {
+  const { routerSettingsOf } = await import("./routing.ts");
+  const set = Object.entries({ ...(await settings.params()), ...changes }).filter(
+    ([, value]) => value !== "",
+  );
+  routerSettingsOf(withDefaults(Object.fromEntries(set)));
 }
 
 /** A registry is tried before anything is sent to it, and a prefix is one rack's. */

@@ -4,8 +4,8 @@ import { DavitError } from "../errors.ts";
  * The ledger's tables. Migrations only add: an older davit can still read what
  * it knows, down to the version that `min_reader` names.
  */
-export const SCHEMA = 8;
-export const MIN_READER = 8;
+export const SCHEMA = 9;
+export const MIN_READER = 9;
 
 export function tooNew(name: string): DavitError {
   return new DavitError("unsupported", `Cannot open ${name}: it was written by a newer davit`, {
@@ -187,5 +187,12 @@ export const migrations: readonly string[] = [
     PRIMARY KEY (diff_id, digest)
   ) STRICT;
   CREATE INDEX layers_by_digest ON layers (digest);
+  `,
+  // What a commit leaves to be done is on record with it. An older davit would neither note it nor do it, and
+  // would take a deletion that was stopped for a promotion.
+  `
+  CREATE TABLE duties (name TEXT PRIMARY KEY, mark TEXT NOT NULL, tried TEXT NOT NULL DEFAULT '',
+    problem TEXT NOT NULL DEFAULT '') STRICT;
+  ALTER TABLE promotions ADD COLUMN undo TEXT NOT NULL DEFAULT '{}';
   `,
 ];

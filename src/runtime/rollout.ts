@@ -45,12 +45,15 @@ export class Rollout {
     // What others need comes first, and is not touched where it is as it should be.
     for (const lasting of [true, false]) {
       const some = services.filter((service) => (service.lasting ?? false) === lasting);
-      await Promise.all(some.map((service) => this.#put(service, named(before, service))));
+      await Promise.all(some.map((service) => this.#put(service, named(before, service), events)));
       await this.#untilWell(some, events, signal);
     }
     const wanted = new Set(services.map(({ service }) => service.name));
     for (const { ID, Spec } of before)
-      if (!wanted.has(Spec.Labels?.[SERVICE] ?? "")) await this.#swarm.remove(ID);
+      if (!wanted.has(Spec.Labels?.[SERVICE] ?? "")) {
+        await events.beforeChange?.();
+        await this.#swarm.remove(ID);
+      }
     await this.#untilOthersEnd();
   }
 
@@ -62,15 +65,17 @@ export class Rollout {
     return await this.#swarm.services(this.#labels);
   }
 
-  async #put(service: RunningService, before: SwarmService | undefined): Promise<void> {
+  async #put(service: RunningService, before: SwarmService | undefined, events: ApplyEvents): Promise<void> {
     const spec = serviceSpec(this.#place, this.#app, await this.#withEntrypoint(service));
     let known = before;
+    await events.beforeChange?.();
     // Swarm does not turn one on each node into so many, nor back.
     if (known && isGlobal(known) !== service.service.running.agent) {
       await this.#swarm.remove(known.ID);
       known = undefined;
     }
     for (let tries = 1; ; tries++) {
+      await events.beforeChange?.();
       if (!known) return void (await this.#swarm.create(spec, service.login));
       try {
         return await this.#swarm.update(known, spec, service.login);

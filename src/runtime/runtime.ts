@@ -50,6 +50,8 @@ export interface Process {
 }
 
 export interface ApplyEvents {
+  /** Before each change of what runs: throws where it is not the caller's to make any more. */
+  beforeChange?(): Promise<void>;
   /** A process has another state now. */
   onState?(process: Process): void;
 }
@@ -85,7 +87,7 @@ export interface Runtime {
   /** Lets the world in to these services, and to no others; undefined ends that. */
   route(routes: readonly Route[], settings: RouterSettings | undefined): Promise<void>;
   /** Ends whatever runs of an app. */
-  remove(app: string): Promise<void>;
+  remove(app: string, signal: AbortSignal): Promise<void>;
   processes(app: string): Promise<Process[]>;
   /** What an app's processes write, as `TIME service/NAME/PROCESS TEXT` lines. */
   logs(app: string, options: AppLogOptions): AsyncIterable<string>;

@@ -121,16 +121,18 @@ export class SwarmRuntime implements Runtime {
     else await this.#router.remove();
   }
 
-  async remove(app: string): Promise<void> {
+  async remove(app: string, signal: AbortSignal): Promise<void> {
     const services = await this.#swarm.services(this.#labels(app));
+    signal.throwIfAborted();
     await Promise.all(services.map(({ ID }) => this.#swarm.remove(ID)));
-    await this.#untilGone(app);
+    await this.#untilGone(app, signal);
     await this.#swarm.removeNetwork(this.#network(app)).catch(() => undefined);
   }
 
   /** Tasks end after their service is gone, and hold its network until then. */
-  async #untilGone(app: string): Promise<void> {
+  async #untilGone(app: string, signal: AbortSignal): Promise<void> {
     for (const end = performance.now() + PATIENCE; performance.now() < end; await Bun.sleep(POLL)) {
+      signal.throwIfAborted();
       const tasks = await this.#swarm.tasks(this.#labels(app));
       if (!tasks.some(({ Status }) => Status.State === "running")) return;
     }

@@ -41,8 +41,8 @@ export function testLedger(name: string, makeBox: () => Promise<LedgerBox>): voi
     await ledger.apps.update("a", { parameters: { One: "1" } });
     await ledger.apps.update("a", { locked: true, parameters: { Two: "2" } });
     expect(await ledger.apps.find("a")).toMatchObject({ locked: true, parameters: { One: "1", Two: "2" } });
-    await expect(ledger.apps.remove("a")).rejects.toThrow("app is locked");
-    await ledger.apps.remove("b");
+    await expect(remove(ledger, "a")).rejects.toThrow("app is locked");
+    await remove(ledger, "b");
     await expect(ledger.apps.find("b")).rejects.toThrow("app not found: b");
   });
 
@@ -60,7 +60,7 @@ export function testLedger(name: string, makeBox: () => Promise<LedgerBox>): voi
     expect(await ledger.appFacts.beginning("scale ")).toEqual([
       { app: "shop", name: "scale web", value: "{}" },
     ]);
-    await ledger.apps.remove("shop");
+    await remove(ledger, "shop");
     expect(await ledger.appFacts.beginning("")).toEqual([]);
     await expect(ledger.appFacts.set("shop", "scale web", "{}")).rejects.toThrow("app not found");
     expect(await ledger.apps.former()).toMatchObject([{ id: first, name: "shop" }]);
@@ -73,7 +73,7 @@ export function testLedger(name: string, makeBox: () => Promise<LedgerBox>): voi
 
     await expect(ledger.apps.create("shop", "3", "AOTHER", first)).rejects.toThrow("app already exists");
     await expect(ledger.apps.create("other", "3", "AOTHER", second)).rejects.toThrow("no deleted app");
-    await ledger.apps.remove("shop");
+    await remove(ledger, "shop");
     await ledger.apps.create("shop", "3", "AOTHER", first);
     expect(await ledger.apps.id("shop")).toBe(first);
     const [freshPull, samePassword] = await secrets();
@@ -161,7 +161,7 @@ export function testLedger(name: string, makeBox: () => Promise<LedgerBox>): voi
       ...{ id: "K", parent: "", apps: ["shop"], name: "ci", maker: "me", expires: Date.now() + HOUR },
       role: "deploy",
     });
-    await ledger.apps.remove("shop");
+    await remove(ledger, "shop");
     await ledger.apps.create("shop");
     expect([await ledger.tokens.find("K"), await ledger.tokens.list()]).toEqual([undefined, []]);
   });
@@ -293,7 +293,7 @@ export function testLedger(name: string, makeBox: () => Promise<LedgerBox>): voi
       expect(await lease(ledger, (id) => ledger.content.claim(id, "shop", blob.digest, REGISTRY))).toBe(true);
       await ledger.garbage.forget(await ledger.garbage.mark());
       expect(await lease(ledger, (id) => ledger.content.adopt("shop", blob, id))).toBe(false);
-      await ledger.apps.remove("other");
+      await remove(ledger, "other");
       expect(await ledger.garbage.mark()).toEqual([{ store: REGISTRY, app: "other", digest: blob.digest }]);
       await ledger.objects.remove("shop", "key");
       expect(await ledger.garbage.mark()).toEqual([
@@ -434,19 +434,26 @@ export function testLedger(name: string, makeBox: () => Promise<LedgerBox>): voi
       const promotion = await promotions.begin("shop", release.id);
       await expect(promotions.begin("shop", release.id)).rejects.toThrow("app is currently updating");
       expect((await ledger.apps.find("shop")).status).toBe("updating");
-      expect(await promotions.takeAbandoned()).toEqual([]);
+      expect(await promotions.abandoned()).toEqual([]);
+      expect(await promotions.take("shop")).toBeUndefined();
       expect(await promotions.renew(promotion)).toBe("on");
       await promotions.cancel("shop");
       expect(await promotions.renew(promotion)).toBe("cancelled");
-      await promotions.revert(promotion);
+      await promotions.revert(promotion, "it is not well");
+      expect(await ledger.appFacts.known("shop", "unpromoted")).toBe("it is not well");
       await expect(promotions.cancel("shop")).rejects.toThrow("app is not updating");
-      await promotions.leave(promotion);
-      const [taken] = await promotions.takeAbandoned();
+      await promotions.leave(promotion, "nor is what ran before");
+      const taken = await promotions.take("shop");
+      if (!taken) throw new Error("nobody has it");
       expect(taken).toMatchObject({ app: "shop", release: release.id, phase: "reverting" });
-      await promotions.end(promotion, release.id);
+      // The one that had it has it no longer, also where both are of one process.
+      expect(await promotions.renew(promotion)).toBe("lost");
+      expect(await promotions.renew(taken)).toBe("on");
+      await expect(promotions.revert(promotion, "")).rejects.toThrow("another davit has taken over");
+      await expect(promotions.end(promotion, release.id)).rejects.toThrow("another davit has taken over");
+      await promotions.end(taken, release.id);
       expect(await ledger.apps.find("shop")).toMatchObject({ status: "running", release: release.id });
-      expect(await promotions.any()).toBe(false);
-      await expect(promotions.end(promotion, "")).rejects.toThrow("another davit has taken over");
+      expect(await promotions.abandoned()).toEqual([]);
     },
   );
 
@@ -467,6 +474,10 @@ export function testLedger(name: string, makeBox: () => Promise<LedgerBox>): voi
     expect(await ledger.garbage.mark(second)).toEqual([]);
     await ledger.close();
   });
+}
+
+async function remove(ledger: Ledger, app: string): Promise<void> {
+  await ledger.promotions.remove(await ledger.promotions.beginRemoval(app));
 }
 
 const blank: NewBuild = { id: "", app: "", description: "", gitSha: "", wildcardDomain: false };

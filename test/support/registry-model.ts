@@ -236,6 +236,7 @@ export class RegistryModel implements AsyncDisposable {
     const [ledger, collector] = [this.#ledger, this.#collector];
     if (!ledger || !collector) return;
     await moveContent({ ledger, collector, store: (app) => new RackStore(app, collector) });
+    await collector.run();
   }
 
   async collect(): Promise<void> {

@@ -83,7 +83,7 @@ test("the app with the fewest running builds goes next, and only so many wait", 
   ] as const)
     add(app, id);
   expect(order).toEqual(["a1", "a2"]);
-  expect(() => queue.requireRoom()).toThrow("3 builds are waiting already");
+  expect(() => queue.reserve()).toThrow("3 builds are waiting already");
   const end = async (id: string): Promise<void> => {
     ends.get(id)?.();
     await Bun.sleep(1);
@@ -93,7 +93,7 @@ test("the app with the fewest running builds goes next, and only so many wait", 
   expect(order).toEqual(["a1", "a2", "b1", "a3"]);
   await end("b1");
   expect(order).toEqual(["a1", "a2", "b1", "a3", "a4"]);
-  queue.requireRoom();
+  queue.reserve();
 });
 
 test("a certificate of our own is one that others read, for its names and its years", async () => {
