@@ -3,6 +3,7 @@ import { DavitError } from "../errors.ts";
 import { type ConvoxYml, loadConvoxYml } from "../manifest/convox-yml.ts";
 import { faultsOf } from "../manifest/rules.ts";
 import { shellQuote } from "../shell-words.ts";
+import type { FactChange } from "./app-fact-ledger.ts";
 import { readConsent } from "./consent.ts";
 import type { EmbeddedParts } from "./embedded-parts.ts";
 import { parseEnv } from "./env-text.ts";
@@ -18,7 +19,7 @@ export async function admit(
   parts: EmbeddedParts,
   app: string,
   id: string,
-  doing: "promote" | "run" = "promote",
+  { doing = "promote", facts = {} }: { doing?: "promote" | "run"; facts?: FactChange } = {},
 ): Promise<void> {
   const manifest = await manifestOf(parts, app, id);
   const faults = faultsOf(manifest).map(({ line, message }) => `line ${line}: ${message}`);
@@ -29,7 +30,7 @@ export async function admit(
   const lacks = await lackingConsent(
     {
       app,
-      services: await Promise.all(manifest.services.map((service) => scaled(parts, app, service))),
+      services: await Promise.all(manifest.services.map((service) => scaled(parts, app, service, facts))),
       secret: [dirname(dirname(parts.dir))],
     },
     readConsent(await parts.settings.params()),

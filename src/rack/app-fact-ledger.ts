@@ -9,6 +9,9 @@ export type AppFact =
   | `scale ${string}` // what was set of a service, as JSON
   | `cache ${string}`; // when the layer cache of this tag was used last
 
+/** Facts that are to be set. */
+export type FactChange = Partial<Record<AppFact, string>>;
+
 const FactRow = Type.Object({ app: Type.String(), name: Type.String(), value: Type.String() });
 export type AppFactRow = Static<typeof FactRow>;
 

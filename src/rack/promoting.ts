@@ -4,7 +4,7 @@ import { environmentOf } from "../runtime/environment.ts";
 import type { RunningApp, RunningService, Runtime } from "../runtime/runtime.ts";
 import { timerService } from "../runtime/timers.ts";
 import { admit } from "./admission.ts";
-import type { AppFact } from "./app-fact-ledger.ts";
+import type { FactChange } from "./app-fact-ledger.ts";
 import { finishDeletion } from "./deleting.ts";
 import type { EmbeddedParts } from "./embedded-parts.ts";
 import { parseEnv } from "./env-text.ts";
@@ -21,9 +21,6 @@ export interface Promoting {
   done: Promise<void>;
 }
 
-/** What changes of an app's facts with a promotion, and back with it. */
-export type FactChange = Partial<Record<AppFact, string>>;
-
 /**
  * Makes a release the one that runs. All services go over together; where one does not get
  * well, all go back, and the error says which and why. What the promotion leaves to be done
@@ -38,7 +35,7 @@ export async function startPromotion(
 ): Promise<Promoting> {
   const runtime = await requireRuntime(parts);
   await settleApp(parts, app);
-  await admit(parts, app, id);
+  await admit(parts, app, id, { facts });
   const promotion = await parts.ledger.promotions.begin(app, id, facts);
   const done = carryOver(parts, runtime, promotion, options);
   done.catch(() => undefined);
@@ -172,7 +169,7 @@ export async function releaseToRun(
   id: string,
 ): Promise<{ runtime: Runtime; running: RunningApp }> {
   const runtime = await requireRuntime(parts);
-  if ((await parts.ledger.apps.find(app)).release !== id) await admit(parts, app, id, "run");
+  if ((await parts.ledger.apps.find(app)).release !== id) await admit(parts, app, id, { doing: "run" });
   return { runtime, running: await runningApp(parts, runtime, app, id) };
 }
 

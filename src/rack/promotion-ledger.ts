@@ -1,7 +1,7 @@
 import { DavitError } from "../errors.ts";
 import { isAbandoned, ownerText, thisProcess } from "../owner.ts";
 import { check, checkJson, type Static, Type } from "../schema.ts";
-import { type AppFact, appFact, dropAppFact, setAppFact } from "./app-fact-ledger.ts";
+import { type AppFact, appFact, dropAppFact, type FactChange, setAppFact } from "./app-fact-ledger.ts";
 import { findApp, findLiveApp, removeApp, requireRemovable } from "./app-ledger.ts";
 import type { LedgerDatabase } from "./database.ts";
 import { owe } from "./duty-ledger.ts";
@@ -45,11 +45,7 @@ export class PromotionLedger {
   }
 
   /** One at a time for each app. `facts` change with it, and change back with it. */
-  async begin(
-    app: string,
-    release: string,
-    facts: Partial<Record<AppFact, string>> = {},
-  ): Promise<Promotion> {
+  async begin(app: string, release: string, facts: FactChange = {}): Promise<Promotion> {
     const mine = this.#mine();
     return await this.#db.write(function* () {
       const { release: before } = yield* findLiveApp(app);
@@ -202,7 +198,7 @@ function* insert({ app, before, release, phase, owner, until, undo }: Promotion)
 }
 
 /** Sets facts, and returns what they were; "" for those that were not there. */
-function* changeFacts(app: string, facts: Partial<Record<AppFact, string>>): Steps<Record<string, string>> {
+function* changeFacts(app: string, facts: FactChange): Steps<Record<string, string>> {
   const before: Record<string, string> = {};
   for (const [name, value] of Object.entries(facts)) {
     if (!isFact(name) || value === undefined) continue;

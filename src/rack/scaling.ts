@@ -1,6 +1,6 @@
 import type { Service } from "../manifest/convox-yml.ts";
 import { checkJson, Type } from "../schema.ts";
-import type { AppFact } from "./app-fact-ledger.ts";
+import type { AppFact, FactChange } from "./app-fact-ledger.ts";
 import type { EmbeddedParts } from "./embedded-parts.ts";
 import type { Scaling } from "./running.ts";
 
@@ -16,14 +16,28 @@ export function scaleFact(service: string): AppFact {
 }
 
 /** What was set of a service. */
-export async function scalingOf({ ledger }: EmbeddedParts, app: string, service: string): Promise<Scaling> {
-  const text = await ledger.appFacts.known(app, scaleFact(service));
+export async function scalingOf(
+  { ledger }: EmbeddedParts,
+  app: string,
+  service: string,
+  facts: FactChange = {},
+): Promise<Scaling> {
+  const name = scaleFact(service);
+  const text = facts[name] ?? (await ledger.appFacts.known(app, name));
   return text === undefined ? {} : checkJson(Changed, text, "the service's scale");
 }
 
-/** A service as it is to run: what was set stands in place of what convox.yml says. */
-export async function scaled(parts: EmbeddedParts, app: string, service: Service): Promise<Service> {
-  const { count, cpu, memory } = await scalingOf(parts, app, service.name);
+/**
+ * A service as it is to run: what was set stands in place of what convox.yml says. `facts`
+ * are those that are about to be set.
+ */
+export async function scaled(
+  parts: EmbeddedParts,
+  app: string,
+  service: Service,
+  facts: FactChange = {},
+): Promise<Service> {
+  const { count, cpu, memory } = await scalingOf(parts, app, service.name, facts);
   const { scale } = service.running;
   const running = {
     ...service.running,
