@@ -45,6 +45,8 @@ for (let kill = 0; kill < KILLS; kill++) {
   const before: string = (await box.json(["apps", "info", "shop"], { env })).release;
   const after = await build(3 + kill);
   await killed(["releases", "promote", after, "-a", "shop"], ((kill + next()) / KILLS) * took * 1.05);
+  // One that had ended is not updating any more: nothing is to be brought back then.
+  await box.run(["apps", "cancel", "shop"], { env });
   const app = await box.json(["apps", "info", "shop"], { env });
   const running: { service: string; release: string; status: string }[] = await box.json(
     ["ps", "-a", "shop"],

@@ -111,7 +111,7 @@ test.concurrent(
 );
 
 test.concurrent(
-  "a promotion that was killed is brought back by whoever looks next",
+  "a promotion that was killed is seen by whoever looks, and brought back by whoever changes the app",
   async () => {
     await using shop = await swarmRack();
     const dir = await webProject(shop.box.join("shop"), "one");
@@ -122,10 +122,16 @@ test.concurrent(
     await Bun.sleep(2500);
     child.kill("SIGKILL");
     await child.exited;
+    const left = { release: first.release, status: "rollback" };
+    for (const look of [["apps", "info", "shop"], ["ps", "-a", "shop"], ["apps"]])
+      await shop.ok(look);
     expect(await shop.json(["apps", "info", "shop"])).toMatchObject({
-      release: first.release,
-      status: "running",
+      ...left,
+      problem: expect.stringContaining(`the davit that promoted ${release} was stopped`),
     });
+    expect(await shop.json(["apps"])).toMatchObject([left]);
+    await shop.ok(["apps", "cancel", "shop"]);
+    expect(await shop.json(["apps", "info", "shop"])).toMatchObject({ ...left, status: "running" });
     const releases = (await shop.json(["ps", "-a", "shop"])).map(
       ({ release }: { release: string }) => release,
     );
@@ -273,11 +279,15 @@ test.concurrent(
       /error: Cannot promote R[A-Z]{10}: .*; and what ran before could not be brought back: /,
     );
     expect(await shop.answer("web")).toBe("one");
-    await shop.ok(["rack", "params", "set", "RegistryHost="]);
     expect(await shop.json(["apps", "info", "shop"])).toMatchObject({
       release: first.release,
-      status: "running",
+      status: "rollback",
+      problem: expect.stringContaining("and the way back failed: "),
     });
+    // That is this app's matter, and no other's.
+    expect(await shop.run(["apps", "create", "other"])).toMatchObject({ code: 0, stderr: "" });
+    expect(await shop.run(["apps", "delete", "other", "--yes"])).toMatchObject({ code: 0, stderr: "" });
+    await shop.ok(["rack", "params", "set", "RegistryHost="]);
     await shop.ok(["releases", "promote", "-a", "shop"]);
     expect(await shop.answer("web")).toBe("two");
   },
