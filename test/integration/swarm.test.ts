@@ -123,8 +123,7 @@ test.concurrent(
     child.kill("SIGKILL");
     await child.exited;
     const left = { release: first.release, status: "rollback" };
-    for (const look of [["apps", "info", "shop"], ["ps", "-a", "shop"], ["apps"]])
-      await shop.ok(look);
+    for (const look of [["apps", "info", "shop"], ["ps", "-a", "shop"], ["apps"]]) await shop.ok(look);
     expect(await shop.json(["apps", "info", "shop"])).toMatchObject({
       ...left,
       problem: expect.stringContaining(`the davit that promoted ${release} was stopped`),
