@@ -5,6 +5,7 @@ import type { ByteStream, Bytes } from "../bytes.ts";
 import { DavitError, systemCode, systemError } from "../errors.ts";
 import type { Root } from "../root.ts";
 import { type NewEntry, writeTar } from "../tar/write.ts";
+import { Turns } from "../turns.ts";
 import { cleanPath, IgnoreRules, type ParentMatches } from "./dockerignore.ts";
 
 /** A build context on disk: what of it is sent, and how much that is. */
@@ -85,7 +86,9 @@ async function* walk(
   forced: ReadonlySet<string>,
   unsent: ContextItem[],
 ): AsyncGenerator<ContextItem> {
+  const turns = new Turns();
   for (const name of await names(context.root, dir)) {
+    if (turns.over) await turns.next();
     const path = dir === "" ? name : `${dir}/${name}`;
     const verdict = context.rules.judge(path, matches);
     const wanted = !verdict.ignored || forced.has(path);

@@ -1,5 +1,7 @@
 import { DavitError } from "../errors.ts";
+import { Scanner } from "../scanner.ts";
 import { isBadPattern } from "./go-glob.ts";
+import { BadRegex, compileRegex } from "./go-regex.ts";
 
 /*
  * Which files `.dockerignore` keeps out, exactly as BuildKit decides it. The
@@ -7,6 +9,11 @@ import { isBadPattern } from "./go-glob.ts";
  * MIT), from their source: patterns are tried on every path with what they said
  * about its parent carried along, and the last that matches wins.
  */
+
+/** A longer file is refused, in characters: each pattern is tried on each path. */
+const MAX_LENGTH = 256 * 1024;
+/** Steps that may be taken for one path, some 30 ms of them: only patterns that are made to be slow need more. */
+const MAX_STEPS = 2_000_000;
 
 /** What each pattern said about a directory; handed to the entries inside it. */
 export type ParentMatches = readonly boolean[];
@@ -47,6 +54,8 @@ export class IgnoreRules {
 
   /** Reads the file's text. A malformed pattern is an error that names its line. */
   static parse(text: string, file = ".dockerignore"): IgnoreRules {
+    if (text.length > MAX_LENGTH)
+      throw new DavitError("invalid", `Cannot read ${file}: it is longer than ${MAX_LENGTH} characters`);
     const patterns: Pattern[] = [];
     for (const [i, raw] of text
       .replace(/^\ufeff/, "")
@@ -63,9 +72,11 @@ export class IgnoreRules {
     const matches: boolean[] = [];
     let ignored = false;
     let decided: Pattern | undefined;
+    const end = Scanner.steps + MAX_STEPS;
     for (const [i, pattern] of this.#patterns.entries()) {
       // A pattern that could not change the verdict is not tried, and so not carried down either.
       const match = (parent[i] ?? false) || (pattern.negated === ignored && pattern.matches(path));
+      if (Scanner.steps > end) throw tooSlow(path);
       matches.push(match);
       if (!match) continue;
       ignored = !pattern.negated;
@@ -80,6 +91,14 @@ export class IgnoreRules {
     if (this.#hasWildExceptions) return true;
     return this.#patterns.some((p) => p.negated && `${withoutLastGlob(p.text)}/`.startsWith(`${dir}/`));
   }
+}
+
+function tooSlow(path: string): DavitError {
+  return new DavitError(
+    "invalid",
+    `Cannot read .dockerignore: its patterns take too long for ${JSON.stringify(path.slice(0, 200))}`,
+    { hint: "write fewer wildcards" },
+  );
 }
 
 function withoutLastGlob(text: string): string {
@@ -133,15 +152,24 @@ function compile(text: string, negated: boolean, error: () => DavitError): Patte
   if (kind === "exact") return { text, negated, matches: (path) => path === text };
   if (kind === "prefix") return { text, negated, matches: (path) => path.startsWith(text.slice(0, -2)) };
   if (kind === "suffix") return { text, negated, matches: suffixMatcher(text.slice(2)) };
-  let compiled: RegExp | undefined;
-  return {
-    text,
-    negated,
-    matches: (path) => {
-      compiled ??= compileRegex(regex, error);
-      return compiled.test(path);
-    },
+  // Compiled when it is first tried: what is never tried is never wrong.
+  let compiled: ((path: string) => boolean) | undefined;
+  const literal = longestLiteral(text.replaceAll("**/", "*"));
+  const matches = (path: string): boolean => {
+    if (compiled && !path.includes(literal)) return false;
+    compiled ??= compiledBy(regex, error);
+    return path.includes(literal) && compiled(path);
   };
+  return { text, negated, matches };
+}
+
+function compiledBy(regex: string, error: () => DavitError): (path: string) => boolean {
+  try {
+    return compileRegex(regex);
+  } catch (cause) {
+    if (cause instanceof BadRegex) throw error();
+    throw cause;
+  }
 }
 
 /** `**x` matches any path that ends in `x`; `**` followed by `/x` also `x` itself. */
@@ -182,48 +210,8 @@ function translate(text: string): { kind: Kind; regex: string } {
   return { kind, regex: `${regex}$` };
 }
 
-/** Go's escapes in JavaScript's: punctuation is literal, a letter may be a class or a code, the rest is an error. */
-function goEscape(char: string, error: () => DavitError): string {
-  if (/[dDwWsSbBfnrtv]/.test(char)) return `\\${char}`;
-  const code = { a: "\\x07", A: "^", z: "$" }[char];
-  if (code !== undefined) return code;
-  if (/[^\x21-\x7e ]|[a-zA-Z0-9]/.test(char)) throw error();
-  return /[\\^$.*+?()[\]{}|/-]/.test(char) ? `\\${char}` : char;
-}
-
-/** Compiled when it is first tried: what is never tried is never wrong. */
-function compileRegex(regex: string, error: () => DavitError): RegExp {
-  const source = goClasses(regex, error);
-  // Whole characters where the expression allows it; lone braces are literal only in the old syntax, as in Go's.
-  for (const flags of ["u", ""]) {
-    try {
-      return new RegExp(source, flags);
-    } catch {
-      // The next one may read it.
-    }
-  }
-  throw error();
-}
-
-/** In Go's classes a `]` that comes first is one of them, and a lone `]` outside is literal. */
-function goClasses(regex: string, error: () => DavitError): string {
-  let out = "";
-  for (let i = 0; i < regex.length; i++) {
-    if (regex[i] === "\\") out += goEscape(regex[++i] ?? "", error);
-    else if (regex[i] === "]") out += "\\]";
-    else if (regex[i] !== "[") out += regex[i];
-    else {
-      const open = regex[i + 1] === "^" ? 2 : 1;
-      let end = i + open;
-      while (end < regex.length && (regex[end] !== "]" || end === i + open))
-        end += regex[end] === "\\" ? 2 : 1;
-      if (end >= regex.length) throw error();
-      const inside = regex
-        .slice(i + open, end)
-        .replace(/(\\.)|([[\]])/gs, (_, kept, bracket) => kept ?? `\\${bracket}`);
-      out += `${regex.slice(i, i + open)}${inside}]`;
-      i = end;
-    }
-  }
-  return out;
+/** The longest run of plain characters: a path without it is no match, and most paths are without. */
+function longestLiteral(text: string): string {
+  if (/[[\]\\|{]/.test(text)) return "";
+  return text.split(/[*?^]/).reduce((best, part) => (part.length > best.length ? part : best), "");
 }
