@@ -1,5 +1,6 @@
 import type { Node, Pair, YAMLMap } from "yaml";
 import { DavitError } from "../errors.ts";
+import { readInThread } from "./read-thread.ts";
 import { linkOf, type Resource, readResources } from "./resources.ts";
 import { type Running, readRunning } from "./running.ts";
 import { readTimers, type Timer } from "./timers.ts";
@@ -30,6 +31,17 @@ export interface ConvoxYml {
   timers: Timer[];
 }
 
+/** What a manifest says, and what is wrong with it. */
+export interface Manifest {
+  said: Omit<ConvoxYml, "text">;
+  mistakes: Mistake[];
+}
+
+/** A longer manifest is refused, in characters, also after `${NAME}` is replaced. */
+const MAX_LENGTH = 64 * 1024;
+/** Longer ones are read in a thread of their own: what the library takes for these nobody notices. */
+const SHORT = 2 * 1024;
+
 /**
  * Reads convox.yml. `${NAME}` is replaced first, everywhere; unknown keys are
  * left alone; every mistake is found, with its line.
@@ -39,10 +51,24 @@ export async function parseConvoxYml(
   file: string,
   env: Record<string, string>,
 ): Promise<{ manifest: ConvoxYml; mistakes: Mistake[] }> {
-  const reader = await YamlReader.open(interpolate(text, env), file);
+  const whole = text.length > MAX_LENGTH ? text : interpolate(text, env);
+  if (whole.length > MAX_LENGTH)
+    throw new DavitError("invalid", `Cannot use ${file}: it is longer than ${MAX_LENGTH} characters`);
+  const task = { text: whole, file };
+  const { said, mistakes } =
+    whole.length <= SHORT ? await readConvoxYml(whole, file) : await readInThread(task);
+  return { manifest: { text, ...said }, mistakes };
+}
+
+/** Reads a manifest on this thread, with nothing replaced in it. */
+export async function readConvoxYml(text: string, file: string): Promise<Manifest> {
+  const reader = await YamlReader.open(text, file).catch((cause: unknown) => {
+    if (cause instanceof RangeError)
+      throw new DavitError("invalid", `Cannot use ${file}: it is nested too deeply`, { cause });
+    throw cause;
+  });
   const broken = reader.mistakes.length > 0;
-  const manifest = broken ? NOTHING : readDocument(reader);
-  return { manifest: { text, ...manifest }, mistakes: reader.mistakes };
+  return { said: broken ? NOTHING : readDocument(reader), mistakes: reader.mistakes };
 }
 
 /** As `parseConvoxYml`, and any mistake is an error. */
@@ -70,10 +96,15 @@ export function throwMistakes(mistakes: Mistake[]): void {
   });
 }
 
+/** Ends where the result is too long: a short text can name a long value many times. */
 export function interpolate(text: string, env: Record<string, string>): string {
-  return text.replace(/\$\{([A-Za-z_][A-Za-z0-9_]*)\}/g, (_, name: string) =>
-    Object.hasOwn(env, name) ? (env[name] ?? "") : "",
-  );
+  let room = 2 * MAX_LENGTH - text.length;
+  return text.replace(/\$\{([A-Za-z_][A-Za-z0-9_]*)\}/g, (_, name: string) => {
+    const value = Object.hasOwn(env, name) ? (env[name] ?? "") : "";
+    const said = room < 0 ? "" : value;
+    room -= value.length;
+    return said;
+  });
 }
 
 /** Declared variables without a default that have no value, sorted. */
@@ -88,7 +119,7 @@ const NOTHING: Omit<ConvoxYml, "text"> = { services: [], environment: [], resour
 export const SERVICE_NAME = /^[a-z][a-z0-9-]{0,62}$/;
 
 function readDocument(reader: YamlReader): Omit<ConvoxYml, "text"> {
-  const root = reader.asMap(reader.document.contents);
+  const root = reader.asMap(reader.contents);
   if (!root) {
     reader.mistake(1, "it is not a mapping with `services`");
     return NOTHING;
@@ -108,12 +139,16 @@ function readDocument(reader: YamlReader): Omit<ConvoxYml, "text"> {
 
 /** What is spoken of must be there. */
 function checkNames(reader: YamlReader, { services, resources, timers }: Omit<ConvoxYml, "text">): void {
+  const known = {
+    services: new Set(services.map(({ name }) => name)),
+    resources: new Set(resources.map(({ name }) => name)),
+  };
   for (const { name, line, running } of services)
     for (const { resource } of running.resources.map(linkOf))
-      if (!resources.some((one) => one.name === resource))
+      if (!known.resources.has(resource))
         reader.mistake(line, `service ${name} wants resource ${resource}, which is not there`);
   for (const { name, line, service } of timers)
-    if (!services.some((one) => one.name === service))
+    if (!known.services.has(service))
       reader.mistake(line, `timer ${name} wants service ${service || '""'}, which is not there`);
 }
 
@@ -171,10 +206,12 @@ function readBuild(reader: YamlReader, service: YAMLMap | undefined): NonNullabl
 function readArgs(reader: YamlReader, build: YAMLMap): Record<string, string> {
   const node = reader.value(build, "args");
   if (node === undefined || reader.isNull(node)) return {};
-  const plain: unknown = node.toJS(reader.document);
-  const pairs = Array.isArray(plain)
-    ? plain.map(splitPair)
-    : Object.entries(typeof plain === "object" && plain ? plain : {});
+  const map = reader.asMap(node);
+  const pairs = map
+    ? reader.pairs(map)
+    : reader.asScalar(node) === undefined
+      ? reader.texts(node).map(splitPair)
+      : [];
   const args: Record<string, string> = {};
   for (const [name, value] of pairs) {
     if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(name))
@@ -187,10 +224,7 @@ function readArgs(reader: YamlReader, build: YAMLMap): Record<string, string> {
 function readEnvironment(reader: YamlReader, node: Node | undefined): string[] {
   if (node === undefined || reader.isNull(node)) return [];
   const map = reader.asMap(node);
-  if (map)
-    return map.items.map(({ key, value }) =>
-      reader.isNull(value) ? String(key) : `${String(key)}=${String(value)}`,
-    );
+  if (map) return reader.pairs(map).map(([key, value]) => (value === null ? key : `${key}=${value}`));
   if (reader.asScalar(node) === undefined) return reader.texts(node);
   reader.mistake(reader.line(node), "environment is neither a list nor a mapping");
   return [];
@@ -211,8 +245,7 @@ function readPort(reader: YamlReader, service: YAMLMap | undefined): string {
   return text;
 }
 
-function splitPair(item: unknown): [string, unknown] {
-  const text = String(item);
+function splitPair(text: string): [string, unknown] {
   const equals = text.indexOf("=");
   return equals < 0 ? [text, ""] : [text.slice(0, equals), text.slice(equals + 1)];
 }

@@ -1,5 +1,7 @@
 import type { Document, LineCounter, Node, YAMLMap } from "yaml";
+import { DavitError } from "../errors.ts";
 import { shellQuote } from "../shell-words.ts";
+import { YamlDocument } from "./yaml-document.ts";
 
 /** One mistake in a project's files. */
 export interface Mistake {
@@ -13,33 +15,43 @@ const COMMANDS = ["command", "entrypoint"];
 
 type Yaml = typeof import("yaml");
 
+/** Characters that may be read in all: a text is read a few times, and aliases may repeat parts of it. */
+const MAX_READ = 2 * 1024 * 1024;
+/** Mistakes that are kept. */
+const MAX_MISTAKES = 1000;
+
 /** Reads values out of a YAML document as what they should be. What is not so is a mistake, with its line, and left out. */
 export class YamlReader {
   readonly mistakes: Mistake[] = [];
-  readonly document: Document.Parsed;
+  readonly contents: Node | null;
+  readonly #document: YamlDocument;
   readonly #yaml: Yaml;
   readonly #lines: LineCounter;
   readonly #file: string;
+  #left = MAX_READ;
 
   private constructor(yaml: Yaml, lines: LineCounter, file: string, document: Document.Parsed) {
     this.#yaml = yaml;
     this.#lines = lines;
     this.#file = file;
-    this.document = document;
+    this.#document = new YamlDocument(yaml, document);
+    this.contents = document.contents;
+    for (const error of document.errors)
+      this.mistake(lines.linePos(error.pos[0]).line, error.message.split("\n")[0] ?? "bad YAML");
+    for (const key of this.#document.doubled) this.mistake(this.line(key), "Map keys must be unique");
+    this.mistakes.sort((a, b) => a.line - b.line);
   }
 
   static async open(text: string, file: string): Promise<YamlReader> {
     const yaml = await import("yaml");
     const lines = new yaml.LineCounter();
-    const options = { merge: true, lineCounter: lines, prettyErrors: false };
-    const reader = new YamlReader(yaml, lines, file, yaml.parseDocument(text, options));
-    for (const error of reader.document.errors)
-      reader.mistake(lines.linePos(error.pos[0]).line, error.message.split("\n")[0] ?? "bad YAML");
-    return reader;
+    // The library compares each key with all others of its mapping.
+    const options = { merge: true, lineCounter: lines, prettyErrors: false, uniqueKeys: false };
+    return new YamlReader(yaml, lines, file, yaml.parseDocument(text, options));
   }
 
   mistake(line: number, message: string): void {
-    this.mistakes.push({ file: this.#file, line, message });
+    if (this.mistakes.length < MAX_MISTAKES) this.mistakes.push({ file: this.#file, line, message });
   }
 
   line(node: unknown): number {
@@ -63,13 +75,14 @@ export class YamlReader {
 
   /** A key as text. */
   key(key: unknown): string {
-    return String(this.#yaml.isScalar(key) ? key.value : key);
+    const node = this.resolve(key);
+    return this.#yaml.isScalar(node) ? this.#read(node.value) : "[a list or a mapping]";
   }
 
   text(map: YAMLMap | undefined, key: string): string | undefined {
     const node = map && this.value(map, key);
     if (node === undefined || this.isNull(node)) return undefined;
-    if (this.#yaml.isScalar(node)) return String(node.value);
+    if (this.#yaml.isScalar(node)) return this.#read(node.value);
     if (COMMANDS.includes(key) && this.#yaml.isSeq(node)) return this.texts(node).map(shellQuote).join(" ");
     this.mistake(this.line(node), `${key} is not plain text`);
     return undefined;
@@ -79,7 +92,7 @@ export class YamlReader {
   texts(node: Node | undefined): string[] {
     if (node === undefined || this.isNull(node)) return [];
     if (this.#yaml.isSeq(node)) return node.items.map((item) => this.key(item));
-    return this.#yaml.isScalar(node) ? [String(node.value)] : [];
+    return this.#yaml.isScalar(node) ? [this.#read(node.value)] : [];
   }
 
   /** A whole number from `least` up. */
@@ -112,28 +125,52 @@ export class YamlReader {
 
   /** A key's value, through aliases and merged (`<<`) mappings. */
   value(map: YAMLMap, key: string): Node | undefined {
-    const node = this.resolve(map.get(key, true));
-    if (node !== undefined) return node;
-    for (const pair of map.items) {
-      if (!this.#isMerge(pair.key)) continue;
-      const merged = this.resolve(pair.value);
-      const sources = this.#yaml.isSeq(merged) ? merged.items : [merged];
-      for (const source of sources) {
-        const from = this.resolve(source);
-        const found = this.#yaml.isMap(from) ? this.value(from, key) : undefined;
-        if (found !== undefined) return found;
-      }
+    for (const one of this.#document.withMerged(map)) {
+      this.#spend(1);
+      const found = this.#document.own(one, key);
+      if (found !== undefined) return found;
     }
     return undefined;
   }
 
-  /** The library reads `<<` as a symbol of its own. */
-  #isMerge(key: unknown): boolean {
-    return this.#yaml.isScalar(key) && (key.value === "<<" || typeof key.value === "symbol");
+  /** A mapping's keys and plain values, with those of merged mappings; a value that is not plain is a mistake. */
+  pairs(map: YAMLMap): [key: string, value: unknown][] {
+    const found = new Map<string, unknown>();
+    for (const one of this.#document.withMerged(map))
+      for (const pair of one.items) {
+        const key = this.key(pair.key);
+        if (found.has(key) || isMergeKey(this.#yaml, pair.key)) continue;
+        found.set(key, this.#plain(key, pair.value));
+      }
+    return [...found];
+  }
+
+  #plain(key: string, value: unknown): unknown {
+    const node = this.resolve(value);
+    if (this.isNull(node)) return null;
+    if (this.#yaml.isScalar(node)) return this.#read(node.value);
+    this.mistake(this.line(node), `${key} is not plain text`);
+    return null;
   }
 
   resolve(value: unknown): Node | undefined {
-    if (this.#yaml.isAlias(value)) return value.resolve(this.document);
-    return this.#yaml.isNode(value) ? value : undefined;
+    return this.#document.resolve(value);
   }
+
+  #read(value: unknown): string {
+    const text = String(value);
+    this.#spend(1 + text.length);
+    return text;
+  }
+
+  /** Aliases and merges say the same many times: a short text could become one that fills the memory. */
+  #spend(characters: number): void {
+    this.#left -= characters;
+    if (this.#left < 0)
+      throw new DavitError("invalid", `Cannot use ${this.#file}: its aliases and merges repeat too much`);
+  }
+}
+
+function isMergeKey(yaml: Yaml, key: unknown): boolean {
+  return yaml.isScalar(key) && (key.value === "<<" || typeof key.value === "symbol");
 }

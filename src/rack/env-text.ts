@@ -1,5 +1,12 @@
+import { DavitError } from "../errors.ts";
+
+/** A longer env is refused, in characters: a program cannot be given much more. */
+const MAX_LENGTH = 512 * 1024;
+
 /** Env as releases hold it: `KEY=VALUE` lines, split at the first `=`; lines without one are ignored. */
 export function parseEnv(text: string): Record<string, string> {
+  if (text.length > MAX_LENGTH)
+    throw new DavitError("invalid", `Cannot use the env: it is longer than ${MAX_LENGTH} characters`);
   const env: Record<string, string> = {};
   for (const line of text.split("\n")) {
     const equals = line.indexOf("=");
