@@ -11,12 +11,17 @@ export const events: Command = {
   async run(input, context) {
     const list = await (await context.rack()).events(await numberFlag(input, "limit", 20));
     if (input.on("json")) return json(context, list);
-    const rows = list.map(({ at, actor, action, status, error, data }) => [
+    const rows = list.map(({ at, actor, action, status, error, data, source }) => [
       ago(at, context.now()),
       actor,
       action,
       status,
-      [...Object.entries(data).map(([name, value]) => `${name}=${value}`), error].filter(Boolean).join(" "),
+      [
+        ...Object.entries(data).map(([name, value]) => `${name}=${value}`),
+        ...[source === "client" ? "(says the client)" : "", error],
+      ]
+        .filter(Boolean)
+        .join(" "),
     ]);
     context.stdout.print(table(["WHEN", "WHO", "ACTION", "STATUS", "DETAILS"], rows, context.stdout.paint));
   },

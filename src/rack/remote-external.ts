@@ -124,7 +124,8 @@ class ExternalBuild {
     const made = await client.json(WireRelease, "POST", releases, { form: wanted, signal });
     const release = releaseOf(made, this.#app).id;
     const built = await update({ release, ...(isDavit ? {} : { status: "complete" }) });
-    await this.#event("", { release_id: release });
+    // The build is complete, whether or not that is noted.
+    await this.#event("", { release_id: release }).catch(() => undefined);
     return buildOf(built, this.#app);
   }
 

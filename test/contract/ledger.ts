@@ -139,6 +139,23 @@ export function testLedger(name: string, makeBox: () => Promise<LedgerBox>): voi
     },
   );
 
+  sentence("the log of events is bounded, and nobody pushes out what others did", async (ledger) => {
+    const event = { action: "app:create", status: "success", error: "", data: {} };
+    await ledger.events.add({ ...event, actor: "quiet" });
+    for (let i = 0; i < 1100; i++)
+      await ledger.events.add({
+        ...event,
+        actor: "loud\u001b[31m",
+        error: "x".repeat(1000),
+        data: { i: `${i}` },
+      });
+    const kept = await ledger.events.list(5000);
+    expect(kept.length).toBeLessThan(1060);
+    expect(kept.at(-1)?.actor).toBe("quiet");
+    expect(kept[0]).toMatchObject({ actor: "loud [31m", data: { i: "1099" }, source: "rack" });
+    expect(kept[0]?.error.length).toBe(500);
+  });
+
   sentence("a token is known until it is revoked, with those that were made with it", async (ledger) => {
     const token = (id: string, parent = "", apps: string[] = []) => ({
       ...{ id, parent, apps, name: "ci", maker: "me", expires: Date.now() + HOUR },

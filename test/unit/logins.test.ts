@@ -123,3 +123,26 @@ test("a login that is for one app reaches no other app's builds, and every log h
   expect(await logins.forRack("shop.example.com")).toMatchObject({ username: "ci" });
   expect((await logins.all()).length).toBe(2);
 });
+
+test("a key notes builds of its own app, as what it says, and not without end", async () => {
+  await using server = await servedRack();
+  await server.rack.createApp("shop");
+  const login = `jwt:${await server.rack.createToken({ role: "write", hours: 1, apps: ["shop"], name: "ci" })}`;
+  const note = async (fields: Record<string, string>, data: Record<string, string>) => {
+    const form = { ...fields, data: new URLSearchParams(data).toString() };
+    return (await server.ask(login, "POST", "/events", form)).status;
+  };
+  const build = { app: "shop", id: "BAAAAAAAAAA", release_id: "RAAAAAAAAAA" };
+  expect(await note({ action: "build:create" }, build)).toBe(200);
+  expect(await note({ action: "build:create", error: "it\u001b[2J failed" }, build)).toBe(200);
+  expect(await note({ action: "app:delete" }, build)).toBe(403);
+  expect(await note({ action: "build:create" }, { ...build, app: "other" })).toBe(403);
+  expect(await note({ action: "build:create" }, { ...build, id: "x".repeat(1e5) })).toBe(403);
+  expect(await note({ action: "build:create\n" }, build)).toBe(400);
+  expect(await note({ action: "build:create", status: "red" }, build)).toBe(400);
+  const [failed, done] = await server.rack.events();
+  expect(done).toMatchObject({ action: "build:create", status: "success", data: build, source: "client" });
+  expect(failed).toMatchObject({ status: "error", error: "it [2J failed" });
+  const many = await Promise.all(Array.from({ length: 80 }, () => note({ action: "build:create" }, build)));
+  expect(many.filter((status) => status === 429).length).toBeGreaterThan(15);
+});

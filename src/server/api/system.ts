@@ -2,10 +2,15 @@ import type { Bytes } from "../../bytes.ts";
 import { DavitError } from "../../errors.ts";
 import type { TokenRequest } from "../../rack/rack.ts";
 import { json, ok, problem } from "../answer.ts";
+import { Quota } from "../quota.ts";
 import { type RackCall, type Route, route, telling } from "../route.ts";
+import { saidEvent } from "../said-event.ts";
 
 /** The version of davit's own part of the API, by which two davits know each other. */
 const API = "1";
+
+/** What clients may have noted in a minute, each of them. */
+const said = new Quota(60, 60_000);
 
 export const system: readonly Route[] = [
   route("GET /system", describe, { deploy: true }),
@@ -70,9 +75,9 @@ export const system: readonly Route[] = [
   route(
     "POST /events",
     async ({ rack, form, visitor }) => {
-      const [action, error] = [form.text("action") ?? "", form.text("error") ?? ""];
-      const status = form.text("status") || (error === "" ? "success" : "error");
-      await rack.note({ actor: visitor.name, action, status, error, data: form.map("data") ?? {} });
+      const event = saidEvent(form, visitor);
+      if (said.isOver(visitor.name)) return problem(429, "too many events", { "retry-after": "60" });
+      await rack.note(event);
       return ok();
     },
     { deploy: true },
