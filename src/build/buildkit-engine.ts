@@ -15,6 +15,7 @@ import { ingestDockerSave, putImage } from "../oci/docker-save.ts";
 import { GzipPool } from "../oci/gzip-pool.ts";
 import { MAX_MANIFEST } from "../oci/manifest.ts";
 import type { Store } from "../oci/store.ts";
+import { Once } from "../once.ts";
 import { Root } from "../root.ts";
 import { checkJson, Type } from "../schema.ts";
 import { sessionMethods, sessionName } from "./build-session.ts";
@@ -25,6 +26,8 @@ import { LoopbackRegistry } from "./loopback-registry.ts";
 import { CACHE_NAMESPACE, NOWHERE, tenantHost } from "./tenant.ts";
 import { decodeTrace } from "./trace.ts";
 
+/** How long a buildkitd that did not reach us is not asked again, in milliseconds. */
+const AGAIN = 60_000;
 const FRONTEND = "dockerfile.v0";
 const DIGEST = "containerimage.digest";
 
@@ -32,7 +35,9 @@ const DIGEST = "containerimage.digest";
 export class BuildkitEngine implements Engine {
   readonly #address: string;
   readonly #env: Env;
-  #reachesUs: Promise<boolean> | undefined;
+  readonly #reaches = new Once<true>();
+  /** When it was found not to reach us. */
+  #unreached = Number.NEGATIVE_INFINITY;
 
   constructor(address: string, env: Env) {
     this.#address = address;
@@ -61,8 +66,14 @@ export class BuildkitEngine implements Engine {
   async #isReached(daemon: Buildkitd, build: EngineBuild): Promise<boolean> {
     if (this.#env["DAVIT_ENGINE_PUSH"] === "0") return false;
     if (!isHere(this.#address)) return false;
-    this.#reachesUs ??= probe(daemon, build);
-    return await this.#reachesUs;
+    if (performance.now() - this.#unreached < AGAIN) return false;
+    return await this.#reaches
+      .get(async () => await reached(daemon, build))
+      .catch(() => {
+        // That a build ended says nothing of its buildkitd.
+        if (!build.signal.aborted) this.#unreached = performance.now();
+        return false;
+      });
   }
 
   async #pushed(daemon: Buildkitd, build: EngineBuild, target: ImageTarget): Promise<Descriptor> {
@@ -194,6 +205,12 @@ async function show(messages: AsyncIterable<Bytes>, { onTrace }: EngineBuild): P
 }
 
 /** Has buildkitd ask for an image that only we could have. */
+/** Throws where it does not reach us: that may have a reason that passes, and is not remembered as this is. */
+async function reached(daemon: Buildkitd, build: EngineBuild): Promise<true> {
+  if (await probe(daemon, build)) return true;
+  throw new DavitError("unavailable", "the buildkitd does not reach this machine");
+}
+
 async function probe(daemon: Buildkitd, build: EngineBuild): Promise<boolean> {
   await using registry = new LoopbackRegistry(async () => new Response(null, { status: 404 }));
   const dir = await mkdtemp(join(tmpdir(), "davit-probe-"));

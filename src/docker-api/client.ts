@@ -1,6 +1,7 @@
 import type { TSchema } from "@sinclair/typebox";
 import { type ByteStream, toReadable } from "../bytes.ts";
 import { DavitError, reasonOf, systemCode } from "../errors.ts";
+import { Once } from "../once.ts";
 import { proxyFor } from "../proxy.ts";
 import { checkJson, type Static, Type } from "../schema.ts";
 import { type EngineHost, type Env, engineHost } from "./host.ts";
@@ -22,7 +23,7 @@ export interface EngineRequest {
 /** Speaks HTTP to one Docker Engine. Nothing is sent before the first call. */
 export class EngineClient {
   readonly host: EngineHost;
-  #version: Promise<string> | undefined;
+  readonly #version = new Once<string>();
 
   constructor(host: EngineHost) {
     this.host = host;
@@ -34,8 +35,7 @@ export class EngineClient {
 
   /** The API version both sides speak. */
   version(): Promise<string> {
-    this.#version ??= this.#negotiate();
-    return this.#version;
+    return this.#version.get(() => this.#negotiate());
   }
 
   /** A call whose answer is used as it comes; statuses of 400 and more are thrown. */

@@ -3,6 +3,7 @@ import { type FileHandle, mkdir, open, readdir, rm, stat } from "node:fs/promise
 import { join } from "node:path";
 import type { ByteStream, Bytes } from "../bytes.ts";
 import { DavitError, systemCode, systemError } from "../errors.ts";
+import { Once } from "../once.ts";
 import { isAbandoned, ownerText, thisProcess } from "../owner.ts";
 import type { Descriptor } from "./descriptor.ts";
 import { type Digest, Digester, digestAlgorithm, digestHex } from "./digest.ts";
@@ -22,7 +23,7 @@ const ABANDONED_AFTER = 24 * 60 * 60 * 1000;
  */
 export class BlobPool {
   readonly root: string;
-  #ready: Promise<void> | undefined;
+  readonly #ready = new Once<void>();
 
   constructor(root: string) {
     this.root = root;
@@ -64,8 +65,7 @@ export class BlobPool {
 
   /** Resolves when the directories are there. */
   ready(): Promise<void> {
-    this.#ready ??= this.#prepare();
-    return this.#ready;
+    return this.#ready.get(() => this.#prepare());
   }
 
   /** Starts a blob; the algorithm matters only to callers that expect a sha512. */

@@ -1,6 +1,7 @@
 import { type Bytes, collect } from "../bytes.ts";
 import type { RateLimit } from "../http/rate-limit.ts";
 import { bodyOf } from "../http/response-body.ts";
+import { Once } from "../once.ts";
 import { type Digest, digestAlgorithm, digestOf, isDigest } from "./digest.ts";
 import { MAX_MANIFEST } from "./manifest.ts";
 import { mediaTypes } from "./media-types.ts";
@@ -31,20 +32,20 @@ export class RegistryRepository {
   readonly scope: string;
   /** `HOST/REPOSITORY`. */
   readonly name: string;
-  #client: Promise<RegistryClient> | undefined;
+  readonly #client = new Once<RegistryClient>();
+  readonly #given: Promise<RegistryClient> | undefined;
 
   constructor(reference: Reference, options: RepositoryOptions, client?: Promise<RegistryClient>) {
     this.reference = reference;
     this.options = options;
     this.name = `${reference.host}/${reference.repository}`;
     this.scope = `repository:${reference.repository}:${options.push ? "pull,push" : "pull"}`;
-    this.#client = client;
+    this.#given = client;
   }
 
   /** The host's client, opened on first use. */
   client(): Promise<RegistryClient> {
-    this.#client ??= RegistryClient.open(this.reference.host, this.options);
-    return this.#client;
+    return this.#client.get(() => this.#given ?? RegistryClient.open(this.reference.host, this.options));
   }
 
   /** `path` is below the repository. Answers of other statuses are for the caller to read. */

@@ -1,6 +1,7 @@
 import { type ByteStream, type Bytes, collect, firstBytes } from "../bytes.ts";
 import { DavitError, hasCode } from "../errors.ts";
 import { discard } from "../http/request.ts";
+import { Once } from "../once.ts";
 import type { Descriptor } from "./descriptor.ts";
 import { type Digest, digestAlgorithm, isDigest, parseDigest } from "./digest.ts";
 import { children, MAX_MANIFEST, makeManifest, parseManifest, referrerEntry } from "./manifest.ts";
@@ -31,9 +32,12 @@ const MAX_KEPT = 64;
 export class RegistryStore implements Store, Referrers, Unverified {
   readonly #repository: RegistryRepository;
   /** What the registry has just said it lacks. */
-  readonly #absent = new Set<Digest>();
+  /** What the registry misses, whatever it says of it. */
+  readonly #missing = new Set<Digest>();
+  /** What it has just said it lacks: a push need not ask again, but whoever comes later must. */
+  readonly #lacking = new Set<Digest>();
   readonly #kept = new Map<Digest, Bytes>();
-  #probing: Promise<void> | undefined;
+  readonly #probing = new Once<void>();
 
   constructor(reference: Reference, options: RepositoryOptions, client?: Promise<RegistryClient>) {
     this.#repository = new RegistryRepository(reference, options, client);
@@ -65,9 +69,10 @@ export class RegistryStore implements Store, Referrers, Unverified {
   }
 
   async exists(descriptor: Descriptor): Promise<"yes" | "no" | "unknown"> {
-    if (this.#absent.has(descriptor.digest)) return "no";
+    if (this.#missing.has(descriptor.digest)) return "no";
     const status = await this.#head(descriptor);
-    if (status === 404) this.#absent.add(descriptor.digest);
+    if (status === 404) this.#lacking.add(descriptor.digest);
+    else this.#lacking.delete(descriptor.digest);
     return status === 200 ? "yes" : status === 404 ? "no" : "unknown";
   }
 
@@ -106,11 +111,14 @@ export class RegistryStore implements Store, Referrers, Unverified {
   }
 
   async push(descriptor: Descriptor, content: Content): Promise<void> {
-    if (isManifestType(descriptor.mediaType)) return await this.#pushManifest(descriptor, content);
-    if ((await this.exists(descriptor)) === "yes") return;
-    if (content.replayable) await this.#pushBlob(descriptor, content);
+    const { digest, mediaType } = descriptor;
+    const isLacking = this.#lacking.delete(digest);
+    if (isManifestType(mediaType)) await this.#pushManifest(descriptor, content);
+    else if (!isLacking && (await this.exists(descriptor)) === "yes") return;
+    else if (content.replayable) await this.#pushBlob(descriptor, content);
     else await pushThrough(await this.writer(descriptor), descriptor, content);
-    this.#absent.delete(descriptor.digest);
+    this.#lacking.delete(digest);
+    this.#missing.delete(digest);
   }
 
   /** Before the first large blob: what a link that breaks would cost at this registry. */
@@ -119,8 +127,7 @@ export class RegistryStore implements Store, Referrers, Unverified {
     const { resumes, chunkSafe, upload } = client.profile.seen;
     if (size <= PROBED || (resumes ?? chunkSafe ?? upload) !== undefined) return;
     const { reference, scope } = this.#repository;
-    this.#probing ??= probeUploads(client, reference.repository, scope);
-    await this.#probing;
+    await this.#probing.get(() => probeUploads(client, reference.repository, scope));
   }
 
   async #pushBlob(descriptor: Descriptor, content: Content): Promise<void> {
@@ -228,7 +235,7 @@ export class RegistryStore implements Store, Referrers, Unverified {
     if ((status !== 400 && status !== 404) || !/BLOB_UNKNOWN|blob unknown/i.test(error.message)) return error;
     const below = children(parseManifest(bytes, descriptor)).map(({ digest }) => digest);
     const named = below.filter((digest) => error.message.includes(digest));
-    for (const digest of named.length > 0 ? named : below) this.#absent.add(digest);
+    for (const digest of named.length > 0 ? named : below) this.#missing.add(digest);
     return new DavitError("blob-unknown", error.message, { cause: error });
   }
 

@@ -1,4 +1,3 @@
-import { Database } from "bun:sqlite";
 import { existsSync } from "node:fs";
 import { mkdir, open, rename, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -6,13 +5,15 @@ import { type ByteStream, type Bytes, collect, decode, encode, streamOf } from "
 import { DavitError, systemError } from "../errors.ts";
 import { BlobPool } from "../oci/blob-pool.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
-import { type Digest, digestAlgorithm, digestHex, isDigest, parseDigest } from "../oci/digest.ts";
+import { type Digest, digestAlgorithm, digestHex, isDigest } from "../oci/digest.ts";
 import { pushThrough } from "../oci/push-through.ts";
-import { check, checkJson, Type } from "../schema.ts";
+import { checkJson, Type } from "../schema.ts";
 import { bad, shown } from "../tar/header.ts";
 import { readTar, type TarEntry } from "../tar/read.ts";
 import { type NewEntry, writeTar } from "../tar/write.ts";
+import { settleCopy } from "./copied-ledger.ts";
 import type { EmbeddedParts } from "./embedded-parts.ts";
+import { Ledger } from "./ledger.ts";
 import { OWN } from "./place-ledger.ts";
 import { SCHEMA } from "./tables.ts";
 
@@ -35,7 +36,6 @@ const Head = Type.Object({
   key: Type.String(),
   blobs: Type.Integer(),
 });
-const BlobRow = Type.Object({ digest: Type.String(), size: Type.Integer() });
 
 interface Blob {
   digest: Digest;
@@ -64,7 +64,7 @@ async function snapshot(parts: EmbeddedParts, file: string, lease: string): Prom
     await parts.ledger.content.pinAll(lease);
     await rm(file, { force: true });
     await parts.ledger.db.copyTo(file);
-    const blobs = settle(file);
+    const blobs = await settle(file);
     if (await parts.ledger.content.pinThese(lease, blobs)) return blobs;
   }
   throw new DavitError("busy", "Cannot back up the rack: too much is deleted meanwhile", {
@@ -72,24 +72,13 @@ async function snapshot(parts: EmbeddedParts, file: string, lease: string): Prom
   });
 }
 
-/** Takes out of the copy what belongs to processes and places of now, and lists its blobs. */
-function settle(file: string): Blob[] {
-  const db = new Database(file, { strict: true });
+/** Makes a rack of its own of a copied ledger, and lists its blobs. */
+async function settle(path: string): Promise<Blob[]> {
+  const copy = await Ledger.open({ path });
   try {
-    db.run("DELETE FROM leases");
-    for (const table of ["uploads", "leaders", "strays"]) db.run(`DELETE FROM ${table}`);
-    for (const table of ["members", "builds"]) db.run(`UPDATE ${table} SET store = '${OWN}'`);
-    db.run(
-      "UPDATE builds SET status = 'failed', reason = 'it was running when the backup was made', owner = '' WHERE status IN ('created', 'running')",
-    );
-    db.run("DELETE FROM blobs WHERE state <> 'present'");
-    return db
-      .query("SELECT digest, size FROM blobs ORDER BY digest")
-      .all()
-      .map((row) => check(BlobRow, row, "the ledger's blobs"))
-      .map(({ digest, size }) => ({ digest: parseDigest(digest), size }));
+    return await settleCopy(copy);
   } finally {
-    db.close();
+    await copy.close();
   }
 }
 
@@ -171,7 +160,7 @@ async function takeAll(archive: ByteStream, part: string): Promise<Restored> {
     else found.set(await takeBlob(entry, pool), entry.size);
   }
   if (!head) throw bad("it is empty");
-  const wanted = existsSync(join(part, "ledger.db")) ? settle(join(part, "ledger.db")) : undefined;
+  const wanted = existsSync(join(part, "ledger.db")) ? await settle(join(part, "ledger.db")) : undefined;
   if (!wanted) throw bad("it has no ledger.db");
   const missing = wanted.find(({ digest, size }) => found.get(digest) !== size);
   if (missing || wanted.length !== found.size)

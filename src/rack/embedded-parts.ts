@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { Engine, EngineWish } from "../build/engine.ts";
 import { systemError } from "../errors.ts";
 import { BlobPool } from "../oci/blob-pool.ts";
+import { Once } from "../once.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import { AfterCommit } from "./after-commit.ts";
 import { Collector } from "./collector.ts";
@@ -96,7 +97,7 @@ async function assemble(
       return openRegistry(place, { env, login: (host) => logins.forRack(host), state: home.data });
     },
   });
-  let runtime: Promise<Runtime> | undefined;
+  const runtime = new Once<Runtime>();
   const collector = new Collector(places, ledger, join(dir, "lock.db"));
   const after = new AfterCommit(ledger, onWarning);
   const parts: EmbeddedParts = {
@@ -105,8 +106,7 @@ async function assemble(
     notes: (id) => join(dir, "notes", id),
     runtime: async () => {
       if (!openRuntime || (await settings.param(RUNTIME)) === "") return undefined;
-      runtime ??= openRuntime({ id, name });
-      return await runtime;
+      return await runtime.get(() => openRuntime({ id, name }));
     },
     releases: new Releases(ledger, seal, random),
     store: (app) => new RackStore(app, collector),

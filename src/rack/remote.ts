@@ -4,6 +4,7 @@ import { DavitError, reasonOf } from "../errors.ts";
 import { bodyOf } from "../http/response-body.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { ReadStore } from "../oci/store.ts";
+import { Once } from "../once.ts";
 import { Type } from "../schema.ts";
 import type { EmbeddedRack } from "./embedded.ts";
 import { Event } from "./event-ledger.ts";
@@ -63,7 +64,7 @@ export class RemoteRack implements Rack {
   readonly #client: RackClient;
   readonly running: Running;
   readonly #options: RemoteOptions;
-  #davit: Promise<boolean> | undefined;
+  readonly #davit = new Once<boolean>();
 
   constructor(address: RackAddress, options: RemoteOptions) {
     this.name = address.name;
@@ -80,8 +81,7 @@ export class RemoteRack implements Rack {
 
   /** Whether content can go through `/v2`: only another davit says so. */
   #isDavit(): Promise<boolean> {
-    this.#davit ??= this.system().then(({ outputs }) => outputs["davit"] !== undefined);
-    return this.#davit;
+    return this.#davit.get(async () => (await this.system()).outputs["davit"] !== undefined);
   }
 
   async system(): Promise<System> {

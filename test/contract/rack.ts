@@ -1,12 +1,17 @@
 import { expect, describe as suite, test } from "bun:test";
+import { mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
 import { type ByteStream, collect, decode, streamOf } from "../../src/bytes.ts";
 import type { Rack } from "../../src/rack/rack.ts";
 import { bundleOf, LOG, MANIFEST, multiPlatformBuild, RECORD, sampleBundle } from "../support/bundles.ts";
 import { importOne } from "../support/import-one.ts";
 
+/** A rack, and the directory it lies in. */
+export type TestedRack = Rack & { dir: string };
+
 /** What every rack promises; the embedded one, and later the one over HTTP. Builds come in by import, so no engine is needed. */
-export function testRack(name: string, open: () => Promise<Rack>): void {
-  const withApp = async (work: (rack: Rack) => Promise<void>): Promise<void> => {
+export function testRack(name: string, open: () => Promise<TestedRack>): void {
+  const withApp = async (work: (rack: TestedRack) => Promise<void>): Promise<void> => {
     await using rack = await open();
     await rack.createApp("shop");
     await work(rack);
@@ -273,6 +278,51 @@ export function testRack(name: string, open: () => Promise<Rack>): void {
         }),
       20_000,
     );
+
+    test("what follows a commit and fails is a warning, never a failure, and is done after the next change", () =>
+      withApp(async (rack) => {
+        const [first, second] = [await importInto(rack), await importInto(rack, ["web"], "another")];
+        const layout = join(rack.dir, "layout");
+        const faults = [join(layout, "index.json"), join(rack.dir, "lock.db")];
+        for (const place of faults) {
+          await rm(place, { force: true });
+          await mkdir(place);
+        }
+        const third = await importInto(rack, ["web"], "a third");
+        expect(third.status).toBe("complete");
+        await rack.deleteBuild("shop", first.id);
+        await rack.createRelease("shop", { env: "A=1" });
+        await rack.createApp("other");
+        await rack.importBuilds("other", streamOf(await sampleBundle(["web"], "a fourth")), {});
+        await rack.deleteApp("other");
+        expect((await rack.builds("shop")).map(({ id }) => id)).toEqual([third.id, second.id]);
+        expect((await rack.apps()).map((app) => app.name)).toEqual(["shop"]);
+        const warnings = (await rack.events()).filter(({ action }) => action === "rack:upkeep");
+        expect(warnings).toContainEqual(
+          expect.objectContaining({ error: expect.stringContaining("index.json is not up to date: ") }),
+        );
+
+        for (const place of faults) await rm(place, { recursive: true });
+        await rack.deleteBuild("shop", second.id);
+        const view = JSON.parse(await readFile(join(layout, "index.json"), "utf8"));
+        // What lies in a registry is not in the directory.
+        const isHere = third.store === undefined;
+        expect(view.manifests).toMatchObject(isHere ? [{ digest: third.digest }] : []);
+        // What came through `/v2` stays for a day, whatever is deleted.
+        const isServed = (await rack.system()).outputs["davit"] !== undefined;
+        if (isHere && !isServed)
+          expect(await readdir(join(layout, "blobs/sha256"))).toHaveLength((await rack.blobs("shop")).length);
+      }));
+
+    test("an import that is tried again while it goes on is one import", () =>
+      withApp(async (rack) => {
+        const bundle = await sampleBundle(["web", "api"]);
+        const again = () => importOne(rack, streamOf(bundle), { idempotencyKey: "k1" });
+        const builds = await Promise.all([again(), again(), again()]);
+        expect(new Set(builds.map(({ id }) => id)).size).toBe(1);
+        expect(await rack.builds("shop")).toHaveLength(1);
+        expect(await rack.releases("shop")).toHaveLength(1);
+      }));
 
     test("the rack reports a version that convox clients take for a current one", async () => {
       await using rack = await open();

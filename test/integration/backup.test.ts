@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { sampleBundle } from "../support/bundles.ts";
 import { sandbox } from "../support/davit.ts";
+import { PostgresServer } from "../support/postgres.ts";
 
 async function rackWithBuilds(box: ReturnType<typeof sandbox>) {
   const bundle = box.join("bundle.tar");
@@ -55,6 +56,35 @@ test("a backup made while others import is a whole rack, with its key only", asy
     await west.ok(["verify", out]);
   }
   expect(await readdir(east.join("home/racks/local"))).not.toContainEqual(expect.stringMatching(/^backup\./));
+});
+
+test("a restored rack frees what it was restored with, also once it has moved into a database", async () => {
+  using box = sandbox();
+  await rackWithBuilds(box);
+  const blobs = async (rack: string) => await readdir(box.join(`home/racks/${rack}/layout/blobs/sha256`));
+  const before = (await blobs("local")).length;
+  const env = { DAVIT_KEY: (await readFile(box.join("home/racks/local/key"), "utf8")).trim() };
+  await box.ok(["rack", "backup", "-f", box.join("backup.tar")]);
+  for (const rack of ["copy", "moved"]) await box.ok(["rack", "restore", rack, "-f", box.join("backup.tar")]);
+  await using server = await PostgresServer.start();
+  const places = [
+    { rack: "copy", env },
+    { rack: "moved", env: { ...env, DAVIT_DATABASE_URL: await server.database() } },
+  ];
+  for (const { rack, env } of places) {
+    expect((await blobs(rack)).length).toBe(before);
+    for (const { id } of await box.json(["builds", "-a", "shop", "-r", rack], { env }))
+      expect(
+        await box.run(["builds", "delete", id, "--yes", "-a", "shop", "-r", rack], { env }),
+      ).toMatchObject({
+        code: 0,
+        stderr: "",
+      });
+    expect(await blobs(rack)).toEqual([]);
+    expect(await box.json(["apps", "-r", rack], { env })).toMatchObject([
+      { name: "shop", status: "running" },
+    ]);
+  }
 });
 
 test("a backup that is cut, damaged or none at all restores nothing", async () => {

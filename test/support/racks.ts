@@ -9,7 +9,7 @@ import { tempDir } from "./temp.ts";
 export async function tempRack(
   name = "local",
   env: Record<string, string> = {},
-): Promise<EmbeddedRack & { home: string }> {
+): Promise<EmbeddedRack & { home: string; dir: string }> {
   const dir = tempDir();
   const options = {
     env: { DAVIT_HOME: dir.path, ...env },
@@ -22,6 +22,7 @@ export async function tempRack(
   const close = rack[Symbol.asyncDispose].bind(rack);
   return Object.assign(rack, {
     home: dir.path,
+    dir: dir.join(`racks/${name}`),
     [Symbol.asyncDispose]: async () => {
       await close();
       dir[Symbol.dispose]();
@@ -30,7 +31,7 @@ export async function tempRack(
 }
 
 /** A rack behind its own server, as a client sees it. */
-export async function tempRemoteRack(): Promise<Rack> {
+export async function tempRemoteRack(): Promise<Rack & { dir: string }> {
   const dir = tempDir();
   const env = { DAVIT_HOME: dir.path };
   const open = () =>
@@ -57,5 +58,5 @@ export async function tempRemoteRack(): Promise<Rack> {
     await rack[Symbol.asyncDispose]();
     dir[Symbol.dispose]();
   };
-  return Object.assign(remote, { [Symbol.asyncDispose]: close });
+  return Object.assign(remote, { dir: dir.join("racks/local"), [Symbol.asyncDispose]: close });
 }
