@@ -74,7 +74,10 @@ test.concurrent.skipIf(absent("convox"))(
   "convox lists resources, and says where one is",
   async () => {
     await using shop = await swarmRack();
-    await shop.ok(["deploy"], await webProject(shop.box.join("shop"), "one", await withData()));
+    const dir = await webProject(shop.box.join("shop"), "one", await withData());
+    await shop.ok(["apps", "create", "shop"]);
+    await shop.ok(["env", "set", "SEARCH_URL=memcached://elsewhere:11211", "-a", "shop"]);
+    await shop.ok(["deploy"], dir);
     const url = await shop.ok(["resources", "url", "main-db", "-a", "shop"]);
     await using served = await startRack(shop.box, shop.rack);
     const convox = convoxCli(shop.box, { RACK_URL: served.rackUrl });
