@@ -13,6 +13,7 @@ import { testRack } from "../contract/rack.ts";
 import { testStore } from "../contract/store.ts";
 import { sampleBundle } from "../support/bundles.ts";
 import { importOne } from "../support/import-one.ts";
+import { peer } from "../support/peers.ts";
 import { tempRack } from "../support/racks.ts";
 import { startRegistry } from "../support/registry.ts";
 import { tempDir } from "../support/temp.ts";
@@ -68,7 +69,7 @@ const signal = new AbortController().signal;
 
 test("changing Registry moves earlier builds, from store to store and back, and leaves nothing behind", async () => {
   await using rack = await tempRack();
-  await using other = await startRegistry(undefined, "docker-registry");
+  await using other = await startRegistry(undefined, peer("registry"));
   await rack.createApp("shop");
   await rack.createApp("twin");
   const { id } = await importOne(rack, streamOf(await sampleBundle(["web", "api"])), {});

@@ -1,13 +1,18 @@
 import { parseReference } from "../../src/oci/reference.ts";
 import { RegistryStore } from "../../src/oci/registry-store.ts";
 import { testStore } from "../contract/store.ts";
+import { peer } from "../support/peers.ts";
 import { startRegistry } from "../support/registry.ts";
 
-testStore("RegistryStore over Debian's docker-registry", async () => {
-  const registry = await startRegistry();
-  const store = new RegistryStore(parseReference(`${registry.host}/team/app`), {
-    env: { DOCKER_CONFIG: "/nonexistent" },
-    push: true,
+for (const [name, program] of [
+  ["Debian's docker-registry", "docker-registry"],
+  ["distribution v3", peer("registry")],
+])
+  testStore(`RegistryStore over ${name}`, async () => {
+    const registry = await startRegistry(undefined, program);
+    const store = new RegistryStore(parseReference(`${registry.host}/team/app`), {
+      env: { DOCKER_CONFIG: "/nonexistent" },
+      push: true,
+    });
+    return Object.assign(store, { [Symbol.asyncDispose]: () => registry[Symbol.asyncDispose]() });
   });
-  return Object.assign(store, { [Symbol.asyncDispose]: () => registry[Symbol.asyncDispose]() });
-});

@@ -33,7 +33,7 @@ export function judge(
   const allowed = skipped.filter(maySkip).map((title) => `skipped: ${title}${rows(title)}`);
   const errors = skipped
     .filter((title) => !maySkip(title))
-    .map((title) => `error: skipped, and needs no program that may be absent: ${title}`);
+    .map((title) => `error: skipped without need: ${title}`);
   for (const [row, name] of features) {
     if (name === "" || skipped.includes(name)) continue;
     const all = tests.filter(({ title }) => title === name);

@@ -7,14 +7,15 @@ import { judge } from "../support/verdict.ts";
 
 const ROOT = resolve(import.meta.dir, "..");
 
+async function testSources(): Promise<string[]> {
+  const paths = [...new Glob("{unit,integration,contract,specs}/**/*.ts").scanSync(ROOT)];
+  return await Promise.all(paths.map((path) => readFile(`${ROOT}/${path}`, "utf8")));
+}
+
 test("every row of the feature table names a test that exists, or what takes its place", async () => {
   const features = await featureTests();
   expect([...features.keys()]).toEqual(Array.from({ length: 108 }, (_, i) => i + 1));
-  const sources = await Promise.all(
-    [...new Glob("{unit,integration,contract}/**/*.ts").scanSync(ROOT)].map((path) =>
-      readFile(`${ROOT}/${path}`, "utf8"),
-    ),
-  );
+  const sources = await testSources();
   const titles = new Set(
     sources.flatMap((text) =>
       [...text.matchAll(/\btest[\w.]*(?:\(absent\("\w+"\)\))?\(\s*"((?:[^"\\]|\\.)*)"/g)].map(
@@ -23,6 +24,14 @@ test("every row of the feature table names a test that exists, or what takes its
     ),
   );
   expect([...features.values()].filter((name) => name !== "" && !titles.has(name))).toEqual([]);
+});
+
+test("only a test of a program that may be absent can be skipped, and its title begins with the program's name", async () => {
+  const sources = (await testSources()).join("\n");
+  const skips = sources.match(/\btest(\.\w+)*\.(skip|todo|if)\w*\(/g) ?? [];
+  const needed = sources.match(/\btest(\.concurrent)?\.skipIf\(absent\("(\w+)"\)\)\(\s*"\2 /g) ?? [];
+  expect(needed.length).toBeGreaterThan(10);
+  expect(skips.length).toBe(needed.length);
 });
 
 const REPORT = `<testsuites><testsuite name="a">
@@ -47,7 +56,10 @@ test("a run passes with skips of absent programs' tests, which are named with th
     good: true,
   });
   const other = judged(REPORT.replace("convox builds", "something else"));
-  expect(other).toMatchObject({ lines: [expect.stringMatching(/^error: skipped, /)], good: false });
+  expect(other).toMatchObject({
+    lines: [expect.stringMatching(/^error: skipped without need: /)],
+    good: false,
+  });
   const failed = judged(REPORT.replace("<skipped />", "<failure />"), [[2, "convox builds"]], 1);
   expect(failed).toMatchObject({
     lines: ['error: feature 2 of docs/features.md: test "convox builds" did not pass'],
