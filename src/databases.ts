@@ -1,4 +1,4 @@
-import { realpathSync, type Stats, statSync } from "node:fs";
+import { closeSync, openSync, realpathSync, type Stats, statSync } from "node:fs";
 import { basename } from "node:path";
 
 /*
@@ -14,6 +14,15 @@ const COMPANIONS = ["", "-wal", "-shm", "-journal"];
 const opened = new Set<string>();
 /** The last names of those, with their companions. */
 const names = new Set<string>();
+
+/** Makes an empty file that is its owner's alone, where there is none: SQLite gives what it makes to everybody. */
+export function makePrivate(path: string): void {
+  try {
+    closeSync(openSync(path, "wx", 0o600));
+  } catch {
+    // It is there and was not opened, or SQLite will say what is wrong with the place.
+  }
+}
 
 /** Notes that SQLite has a database open; its file exists. */
 export function noteDatabase(path: string): void {

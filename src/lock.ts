@@ -1,4 +1,5 @@
 import { Database } from "bun:sqlite";
+import { noteDatabase } from "./databases.ts";
 import { DavitError, reasonOf } from "./errors.ts";
 
 /** Waits between tries, in milliseconds: short at first, then at most this long. */
@@ -59,6 +60,7 @@ export class FileLock implements Disposable {
     let db: Database | undefined;
     try {
       db = new Database(path, { create: true });
+      noteDatabase(path);
       const opened = db;
       db.run("PRAGMA busy_timeout = 0");
       await untilFree(what, () => opened.run("BEGIN EXCLUSIVE"), patience);

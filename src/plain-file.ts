@@ -1,11 +1,14 @@
 import { closeSync, constants, fstatSync, lstatSync, openSync, readlinkSync, realpathSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { sep } from "node:path";
+import { type Bytes, concat } from "./bytes.ts";
 import { isOpenDatabase } from "./databases.ts";
 import { DavitError, systemCode, systemError } from "./errors.ts";
 
 /** Neither waits for a pipe's other end nor follows a link. */
 const READ = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0) | (constants.O_NOFOLLOW ?? 0);
+
+const PIECE = 64 * 1024;
 
 /** A file that is about to be opened. */
 export interface PlainFile {
@@ -47,6 +50,34 @@ export function openPlainSync(file: PlainFile): number {
   } catch (error) {
     closeSync(fd);
     throw error;
+  }
+}
+
+/** Opens for reading what the user named, be it a pipe or a device; not a database in use. */
+export async function openNamed(path: string): Promise<FileHandle> {
+  refuseDatabase(path);
+  return await open(path, "r").catch((error: unknown) => {
+    throw systemError(`Cannot read ${path}`, error);
+  });
+}
+
+/** Reads what the user named, of `limit` bytes at most. */
+export async function readNamed(path: string, limit: number): Promise<Bytes> {
+  const file = await openNamed(path);
+  try {
+    const chunks: Uint8Array[] = [];
+    for (let size = 0; ; ) {
+      const { bytesRead, buffer } = await file.read(new Uint8Array(PIECE), 0, PIECE);
+      if (bytesRead === 0) return concat(chunks);
+      chunks.push(buffer.subarray(0, bytesRead));
+      size += bytesRead;
+      if (size > limit)
+        throw new DavitError("invalid", `Cannot read ${path}: it has more than ${limit / 1024} KiB`);
+    }
+  } catch (error) {
+    throw systemError(`Cannot read ${path}`, error);
+  } finally {
+    await file.close();
   }
 }
 
@@ -111,7 +142,7 @@ function notPlain(name: string, what: string): DavitError {
 }
 
 function inUse(name: string): DavitError {
-  return new DavitError("invalid", `Cannot read ${name}: it is a database of davit's that is in use`, {
+  return new DavitError("invalid", `Cannot read ${name}: it is a database of davit that is in use`, {
     hint: "leave the rack's directory out of the project, such as with .dockerignore; `davit rack backup` copies a rack",
   });
 }

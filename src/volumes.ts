@@ -1,13 +1,16 @@
 import { existsSync } from "node:fs";
-import { open, readFile, rename, rm } from "node:fs/promises";
+import { open, rename, rm } from "node:fs/promises";
 import { basename, dirname } from "node:path";
-import type { ByteStream, Bytes } from "./bytes.ts";
+import { type ByteStream, type Bytes, decode } from "./bytes.ts";
 import { DavitError, systemError } from "./errors.ts";
+import { openNamed, readNamed } from "./plain-file.ts";
 import { replaceFile } from "./write-file.ts";
 
 const UNITS: Record<string, number> = { "": 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4 };
 const SMALLEST = 64 * 1024;
 const MAX_VOLUMES = 999;
+/** The largest list of volumes, in bytes. */
+const MAX_SUMS = 1024 * 1024;
 const PIECE = 512 * 1024;
 
 /** Reads `4G`, `700M` or a number of bytes. */
@@ -112,10 +115,8 @@ export async function* readVolumes(first: string): AsyncGenerator<Bytes> {
 }
 
 async function readSums(path: string): Promise<{ name: string; hash: string }[]> {
-  const text = await readFile(`${path}.sha256`, "utf8").catch((error: unknown) => {
-    throw systemError(`Cannot read ${path}.sha256`, error);
-  });
-  return text
+  const text = await readNamed(`${path}.sha256`, MAX_SUMS);
+  return decode(text)
     .split("\n")
     .filter((line) => line !== "")
     .map((line) => {
@@ -127,9 +128,7 @@ async function readSums(path: string): Promise<{ name: string; hash: string }[]>
 }
 
 async function* volume(path: string, hash: string): AsyncGenerator<Bytes> {
-  const file = await open(path, "r").catch((error: unknown) => {
-    throw systemError(`Cannot read volume ${path}`, error);
-  });
+  const file = await openNamed(path);
   const hasher = new Bun.CryptoHasher("sha256");
   try {
     const buffer = new Uint8Array(PIECE);

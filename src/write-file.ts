@@ -1,16 +1,18 @@
 import { lstat, open, rename, rm, writeFile } from "node:fs/promises";
 import type { ByteStream } from "./bytes.ts";
 import { systemCode, systemError } from "./errors.ts";
+import { refuseDatabase } from "./plain-file.ts";
 
 /**
- * Writes a stream to a file that appears under its name only when it is whole.
+ * Writes a stream to a file that appears under its name only when it is whole, with this mode.
  * Pipes and devices are written in place.
  */
-export async function writeFileStream(path: string, stream: ByteStream): Promise<void> {
+export async function writeFileStream(path: string, stream: ByteStream, mode = 0o644): Promise<void> {
+  refuseDatabase(path);
   const special = await isSpecial(path);
   const target = special ? path : `${path}.${crypto.randomUUID().slice(0, 8)}.part`;
   try {
-    const file = await open(target, special ? "r+" : "wx", 0o644);
+    const file = await open(target, special ? "r+" : "wx", mode);
     try {
       for await (const chunk of stream)
         for (let at = 0; at < chunk.byteLength; ) at += (await file.write(chunk, at)).bytesWritten;

@@ -1,8 +1,8 @@
-import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { Bytes } from "../bytes.ts";
 import { encode } from "../bytes.ts";
-import { DavitError, systemError } from "../errors.ts";
+import { DavitError, hasCode, reasonOf } from "../errors.ts";
+import { readNamed } from "../plain-file.ts";
 
 /** What `RUN --mount=type=secret` can ask for, by id. */
 export type Secrets = ReadonlyMap<string, Bytes>;
@@ -35,11 +35,13 @@ export async function readSecrets(
 }
 
 async function readSecret(id: string, path: string): Promise<Bytes> {
-  try {
-    return new Uint8Array(await readFile(path));
-  } catch (error) {
-    throw systemError(`Cannot read secret ${id}`, error);
-  }
+  return await readNamed(path, LARGEST).catch((error: unknown) => {
+    throw new DavitError(
+      hasCode(error, "invalid") ? "invalid" : "io",
+      `Cannot read secret ${id}: ${reasonOf(error)}`,
+      { cause: error },
+    );
+  });
 }
 
 function parse(flag: string): { id: string; path?: string; name?: string } {

@@ -1,11 +1,11 @@
-import { open } from "node:fs/promises";
 import { sniff } from "../compression.ts";
-import { DavitError, systemError } from "../errors.ts";
+import { DavitError } from "../errors.ts";
 import { ArchiveStore } from "../oci/archive-store.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { LayoutStore, REF_NAME } from "../oci/layout-store.ts";
 import { tagOf } from "../oci/names.ts";
 import type { ReadStore } from "../oci/store.ts";
+import { openNamed } from "../plain-file.ts";
 import { isFirstVolume } from "../volumes.ts";
 import { isDirectory } from "./place.ts";
 import { isBuild } from "./roots.ts";
@@ -32,9 +32,7 @@ export async function openAtRest(path: string): Promise<Opened | undefined> {
 }
 
 async function isPlainFile(path: string): Promise<boolean> {
-  const file = await open(path, "r").catch((error: unknown) => {
-    throw systemError(`Cannot read ${path}`, error);
-  });
+  const file = await openNamed(path);
   try {
     if (!(await file.stat()).isFile()) return false;
     const { buffer, bytesRead } = await file.read(new Uint8Array(4), 0, 4, 0);

@@ -1,6 +1,4 @@
-import { readFile } from "node:fs/promises";
-import { resolve } from "node:path";
-import { DavitError, systemError } from "../errors.ts";
+import { DavitError } from "../errors.ts";
 import type { Command, Context, Input } from "./command.ts";
 import { ensureApp } from "./ensure-app.ts";
 import { json } from "./show.ts";
@@ -20,10 +18,9 @@ export const buildsImportImage: Command = {
   examples: ["davit builds import-image registry.example.com/web:1 -a shop"],
   async run(input, context) {
     const [image = ""] = input.args;
-    const path = resolve(context.cwd, input.text("manifest") ?? "convox.yml");
-    const manifest = await readFile(path, "utf8").catch((error: unknown) => {
-      throw systemError(`Cannot read ${path}`, error);
-    });
+    const { Project } = await import("../build/project.ts");
+    const project = await Project.openOwn(context.cwd, input.text("manifest") ?? "convox.yml");
+    const manifest = await project.readManifest();
     const credentials = await credentialsOf(input, context);
     const rack = await context.rack();
     const app = await context.appName();

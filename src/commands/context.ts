@@ -63,16 +63,15 @@ function progressMode(text: string | undefined): ProgressMode {
 
 /** Flag, environment, the project's setting, the user's choice, `local`. */
 async function findRack(input: Input, env: Env, cwd: string): Promise<string> {
-  const { DIRECT, Home, LOCAL, projectSetting } = await import("../rack/home.ts");
+  const { DIRECT, Home, LOCAL, projectRack } = await import("../rack/home.ts");
   if (env["RACK_URL"]?.trim()) return DIRECT;
-  const named =
-    input.text("rack") || env["DAVIT_RACK"] || env["CONVOX_RACK"] || (await projectSetting(cwd, "rack"));
+  const named = input.text("rack") || env["DAVIT_RACK"] || env["CONVOX_RACK"] || (await projectRack(cwd));
   return named || (await new Home(env).currentRack()) || LOCAL;
 }
 
 async function findApp(positional: string | undefined, input: Input, env: Env, cwd: string): Promise<string> {
-  const { projectSetting } = await import("../rack/home.ts");
-  const name = positional || input.text("app") || env["DAVIT_APP"] || (await projectSetting(cwd, "app"));
+  const { projectApp } = await import("../rack/home.ts");
+  const name = positional || input.text("app") || env["DAVIT_APP"] || (await projectApp(cwd));
   return name || basename(cwd);
 }
 

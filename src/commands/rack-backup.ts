@@ -14,11 +14,12 @@ export const rackBackup: Command = {
       throw new DavitError("usage", "Cannot write a backup to a terminal", {
         hint: "pipe this command, or name a file",
       });
-    const [{ EmbeddedRack }, { Home }] = await Promise.all([
+    const [{ EmbeddedRack }, { Home }, { checkName }] = await Promise.all([
       import("../rack/embedded.ts"),
       import("../rack/home.ts"),
+      import("../rack/ids.ts"),
     ]);
-    const name = await context.rackName();
+    const name = checkName("rack", await context.rackName());
     await using rack = await EmbeddedRack.open(name, rackOptions(context.env));
     let done = 0;
     async function* shown() {
@@ -29,7 +30,7 @@ export const rackBackup: Command = {
         context.progress.show({ what: "Backing up", done });
       }
     }
-    if (toFile) await (await import("../write-file.ts")).writeFileStream(file, shown());
+    if (toFile) await (await import("../write-file.ts")).writeFileStream(file, shown(), 0o600);
     else for await (const chunk of shown()) await context.stdout.write(chunk);
     context.progress.clear();
     const key = `${new Home(context.env).rackDir(name)}/key`;

@@ -10,12 +10,13 @@ export const rackRekey: Command = {
   flags: { key: { type: "string", summary: "take the new key from this file, else make one" } },
   examples: ["davit rack rekey", "davit rack rekey -r east --key new.key"],
   async run(input, context) {
-    const [{ EmbeddedRack }, { Home }, { ServerLock }] = await Promise.all([
+    const [{ EmbeddedRack }, { Home }, { checkName }, { ServerLock }] = await Promise.all([
       import("../rack/embedded.ts"),
       import("../rack/home.ts"),
+      import("../rack/ids.ts"),
       import("../server/server-lock.ts"),
     ]);
-    const name = await context.rackName();
+    const name = checkName("rack", await context.rackName());
     const given = input.text("key");
     const key =
       given === undefined

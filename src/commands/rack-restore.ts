@@ -1,11 +1,15 @@
 import { existsSync } from "node:fs";
-import { chmod, copyFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { abortable } from "../bytes.ts";
 import { DavitError, systemError } from "../errors.ts";
+import { readNamed } from "../plain-file.ts";
 import type { Command } from "./command.ts";
 import { step } from "./show.ts";
 import { openSource } from "./source.ts";
+
+/** A key is short, in bytes. */
+const MAX_KEY = 4096;
 
 export const rackRestore: Command = {
   name: "rack restore",
@@ -36,10 +40,11 @@ export const rackRestore: Command = {
     );
     const place = join(dir, "key");
     if (key !== undefined) {
-      await copyFile(key, place).catch((error: unknown) => {
-        throw systemError(`Cannot write ${place}`, error);
-      });
-      await chmod(place, 0o600);
+      await writeFile(place, await readNamed(key, MAX_KEY), { mode: 0o600, flag: "wx" }).catch(
+        (error: unknown) => {
+          throw systemError(`Cannot write ${place}`, error);
+        },
+      );
     } else context.stderr.line(`It opens with key ${restored.key}: put that into ${place}, or set DAVIT_KEY`);
   },
 };

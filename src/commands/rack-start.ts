@@ -26,15 +26,16 @@ export const rackStart: Command = {
   },
   examples: ["davit rack start --listen 127.0.0.1:5443"],
   async run(input, context) {
-    const [{ EmbeddedRack }, { Home }, { serveRack }, { parseAddress }, { REGISTRY_HOST }] =
+    const [{ EmbeddedRack }, { Home }, { checkName }, { serveRack }, { parseAddress }, { REGISTRY_HOST }] =
       await Promise.all([
         import("../rack/embedded.ts"),
         import("../rack/home.ts"),
+        import("../rack/ids.ts"),
         import("../server/rack-server.ts"),
         import("../server/listen.ts"),
         import("../rack/params.ts"),
       ]);
-    const name = await context.rackName();
+    const name = checkName("rack", await context.rackName());
     const address = parseAddress(input.text("listen") ?? "127.0.0.1:5443");
     await using rack = await EmbeddedRack.open(name, rackOptions(context.env, context.warn));
     const dir = new Home(context.env).rackDir(name);

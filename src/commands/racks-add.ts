@@ -29,7 +29,8 @@ async function addRemote(name: string, url: string, input: Input, context: Conte
     import("../errors.ts"),
     import("./serve.ts"),
   ]);
-  const address = parseRackUrl(checkName("rack", name), url);
+  const checked = checkName("rack", name);
+  const address = parseRackUrl(name, url);
   const password = (await passwordFrom(input)) ?? decodeURIComponent(address.password);
   const home = new Home(context.env);
   if (home.hasRack(name) || (await home.rackUrl(name)) !== undefined)
@@ -41,6 +42,6 @@ async function addRemote(name: string, url: string, input: Input, context: Conte
     const note = (text: string) => context.stderr.line(text);
     await using rack = await openRack(name, { ...context.env, RACK_URL: whole }, note);
     await rack.system();
-    await home.addRemote(name, whole);
+    await home.addRemote(checked, whole);
   });
 }

@@ -1,6 +1,7 @@
 import { fstatSync, openSync } from "node:fs";
 import type { ByteStream } from "../bytes.ts";
 import { DavitError, systemError } from "../errors.ts";
+import { refuseDatabase } from "../plain-file.ts";
 import { readFd, stdin } from "../read-fd.ts";
 
 /** An archive to be read once, from stdin, a file, or the volumes of one. */
@@ -25,6 +26,7 @@ export async function openSource(file: string | undefined, doing: string): Promi
 
 /** Not closed: the process ends with the command. */
 function openFile(path: string): StreamSource {
+  refuseDatabase(path);
   try {
     const fd = openSync(path, "r");
     const info = fstatSync(fd);

@@ -1,6 +1,6 @@
-import { open } from "node:fs/promises";
 import { type ByteStream, type Bytes, collect, decode } from "../bytes.ts";
-import { DavitError, systemError } from "../errors.ts";
+import { DavitError } from "../errors.ts";
+import { openNamed } from "../plain-file.ts";
 import type { Skippable } from "../tar/block-reader.ts";
 import { bad } from "../tar/header.ts";
 import { readTar } from "../tar/read.ts";
@@ -95,9 +95,7 @@ class FileSource implements Skippable {
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<Bytes> {
-    const file = await open(this.#path, "r").catch((error: unknown) => {
-      throw systemError(`Cannot read ${this.#path}`, error);
-    });
+    const file = await openNamed(this.#path);
     try {
       this.#size = (await file.stat()).size;
       for (;;) {

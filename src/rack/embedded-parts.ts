@@ -8,12 +8,13 @@ import type { Runtime } from "../runtime/runtime.ts";
 import { AfterCommit } from "./after-commit.ts";
 import { Collector } from "./collector.ts";
 import type { Env, Home } from "./home.ts";
-import { type RandomSource, secureRandom } from "./ids.ts";
+import { checkId, type Name, type RandomSource, secureRandom } from "./ids.ts";
 import { publish, sweepNotes } from "./layout-view.ts";
 import type { Ledger } from "./ledger.ts";
 import { openLedger } from "./open-ledger.ts";
 import { REGISTRY, RUNTIME } from "./params.ts";
 import { Places } from "./places.ts";
+import { keepPrivate } from "./private.ts";
 import { openSeal } from "./rack-key.ts";
 import { RackStore } from "./rack-store.ts";
 import { RegistryLogins } from "./registry-logins.ts";
@@ -65,11 +66,12 @@ export interface EmbeddedParts {
 }
 
 /** Opens all of it: the directory is made where there is none. */
-export async function openParts(home: Home, name: string, options: EmbeddedOptions): Promise<EmbeddedParts> {
+export async function openParts(home: Home, name: Name, options: EmbeddedOptions): Promise<EmbeddedParts> {
   const dir = home.rackDir(name);
   await mkdir(dir, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
     throw systemError(`Cannot make rack ${name}`, error);
   });
+  await keepPrivate(dir);
   const ledger = await openLedger(name, dir, options);
   try {
     return await assemble(home, name, ledger, options);
@@ -81,7 +83,7 @@ export async function openParts(home: Home, name: string, options: EmbeddedOptio
 
 async function assemble(
   home: Home,
-  name: string,
+  name: Name,
   ledger: Ledger,
   { env, engine, runtime: openRuntime, random = secureRandom, onWarning }: EmbeddedOptions,
 ): Promise<EmbeddedParts> {
@@ -103,7 +105,7 @@ async function assemble(
   const parts: EmbeddedParts = {
     ...{ name, id, dir, seal, ledger, settings, logins, collector, random, env, engine, after },
     now: ledger.now,
-    notes: (id) => join(dir, "notes", id),
+    notes: (id) => join(dir, "notes", checkId(id)),
     runtime: async () => {
       if (!openRuntime || (await settings.param(RUNTIME)) === "") return undefined;
       return await runtime.get(() => openRuntime({ id, name }));

@@ -69,13 +69,14 @@ export class EmbeddedRack implements Rack {
   static async open(name: string, options: EmbeddedOptions): Promise<EmbeddedRack> {
     const home = new Home(options.env);
     if (name !== LOCAL && !home.hasRack(name) && !options.env["DAVIT_DATABASE_URL"]) throw noRack(name);
-    return new EmbeddedRack(await openParts(home, name, options));
+    return new EmbeddedRack(await openParts(home, checkName("rack", name), options));
   }
 
   static async create(name: string, options: EmbeddedOptions): Promise<EmbeddedRack> {
     const home = new Home(options.env);
-    if (home.hasRack(checkName("rack", name))) throw new DavitError("exists", `rack already exists: ${name}`);
-    return new EmbeddedRack(await openParts(home, name, options));
+    const checked = checkName("rack", name);
+    if (home.hasRack(checked)) throw new DavitError("exists", `rack already exists: ${name}`);
+    return new EmbeddedRack(await openParts(home, checked, options));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

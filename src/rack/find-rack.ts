@@ -72,7 +72,7 @@ function convoxDir(env: Env): string {
 
 /** A rack that `convox` knows by its address: a plain file of that name. */
 async function convoxUrl(name: string, env: Env): Promise<string | undefined> {
-  if (!/^[\w.-]+$/.test(name)) return undefined;
+  if (!/^[\w-][\w.-]*$/.test(name)) return undefined;
   return await readText(join(convoxDir(env), "racks", name));
 }
 

@@ -19,13 +19,29 @@ export function newId(kind: "A" | "B" | "R" | "T", random: RandomSource = secure
   return id;
 }
 
-/** Names of racks, apps and services. */
+/** Checks an id that becomes part of a path: a ledger may come from elsewhere, in a backup. */
+export function checkId(id: string): string {
+  if (/^[\w-]{1,64}$/.test(id)) return id;
+  throw new DavitError(
+    "invalid",
+    `Cannot use id ${JSON.stringify(id.slice(0, 100))}: davit makes none like it`,
+  );
+}
+
+declare const CHECKED: unique symbol;
+/** A name of a rack, an app or a service that was checked: it holds no `/` and no dot, and can be a file's name. */
+export type Name = string & { readonly [CHECKED]: true };
+
 const NAME = /^[a-z][a-z0-9-]*$/;
 const RESERVED = ["rack", "system", "router"];
 const LONGEST = 63;
 
-export function checkName(kind: "rack" | "app" | "service", name: string): string {
-  if (!NAME.test(name) || name.length > LONGEST)
+export function isName(text: string): text is Name {
+  return NAME.test(text) && text.length <= LONGEST;
+}
+
+export function checkName(kind: "rack" | "app" | "service", name: string): Name {
+  if (!isName(name))
     throw new DavitError(
       "invalid",
       `Cannot use ${kind} name ${JSON.stringify(name.slice(0, 100))}: it is not like a-z, then a-z, 0-9 and -, ${LONGEST} at most`,

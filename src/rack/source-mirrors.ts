@@ -6,6 +6,7 @@ import { DavitError } from "../errors.ts";
 import { readDocument, type Spoken } from "../tree/document.ts";
 import type { Hash } from "../tree/listing.ts";
 import { Mirror } from "../tree/mirror.ts";
+import { checkId } from "./ids.ts";
 
 /** Mirrors of one app: so many of its builds can have their source sent this way at once. */
 const MOST = 4;
@@ -112,7 +113,7 @@ export class SourceMirrors {
 
   #place(app: string, slot: string): string {
     if (!/^[0-9]$/.test(slot)) throw new DavitError("invalid", "no such mirror");
-    return join(this.#dir, app, slot);
+    return join(this.#dir, checkId(app), slot);
   }
 
   #best(app: string, hashes: Hash[]): string {

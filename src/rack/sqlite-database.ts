@@ -1,4 +1,5 @@
 import { Database } from "bun:sqlite";
+import { makePrivate, noteDatabase } from "../databases.ts";
 import { databaseError, isBusy, untilFree } from "../lock.ts";
 import type { LedgerDatabase } from "./database.ts";
 import type { Outcome, Statement, Steps } from "./steps.ts";
@@ -82,6 +83,7 @@ export class SqliteDatabase implements LedgerDatabase {
 
   async copyTo(path: string): Promise<void> {
     try {
+      makePrivate(path);
       this.#db.run("VACUUM INTO ?", [path]);
     } catch (error) {
       throw databaseError(`Cannot copy ${this.name}`, error);
@@ -115,7 +117,10 @@ export class SqliteDatabase implements LedgerDatabase {
 
 function openFile(path: string): Database {
   try {
-    return new Database(path, { create: true, strict: true });
+    makePrivate(path);
+    const db = new Database(path, { create: true, strict: true });
+    noteDatabase(path);
+    return db;
   } catch (error) {
     throw databaseError(`Cannot open ${path}`, error);
   }

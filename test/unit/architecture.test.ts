@@ -93,3 +93,56 @@ test("text reaches the terminal by one door, which makes others' control charact
     if (/\b(stdout|stderr|out|output|talk)\.write\(/.test(text)) expect(RAW).toContain(name);
   }
 });
+
+/**
+ * Files that may open others by themselves. What they open is davit's own, is written, or is named by the
+ * user's settings; all else goes through `Root` or plain-file.ts, which know what must not be opened.
+ */
+const OPENERS = [
+  ...["plain-file.ts", "pipes.ts", "owner.ts", "databases.ts", "volumes.ts", "write-file.ts"],
+  // Archives and sources that are written.
+  ...["build/unpack.ts", "bundle/archive-file.ts", "oci/archive-file-store.ts", "build/read-zip.ts"],
+  // What lies in a store, a rack or a mirror, named by digests, ids and davit itself.
+  ...["oci/blob-pool.ts", "oci/pool-writer.ts", "oci/pool-upload.ts", "oci/layout-store.ts"],
+  ...["oci/archive-store.ts", "oci/registry-profile.ts", "oci/upload-journal.ts", "server/registry/blobs.ts"],
+  ...["rack/backup.ts", "rack/home.ts", "rack/find-rack.ts", "rack/layout-registry.ts", "rack/seal.ts"],
+  ...["rack/step-notes.ts", "server/self-signed.ts", "server/server-lock.ts", "server/disk-threads.ts"],
+  ...["tree/mirror.ts", "tree/tree-file.ts"],
+  // Settings of this machine.
+  ...["docker-api/buildkit-host.ts", "docker-api/host.ts", "http/aws-credentials.ts", "http/azure.ts"],
+  ...[
+    "http/docker-auth.ts",
+    "http/docker-login.ts",
+    "http/first-use.ts",
+    "http/google.ts",
+    "http/host-trust.ts",
+  ],
+  // What the command line names.
+  ...["commands/builds-export.ts", "commands/env-edit.ts", "commands/rack-install.ts"],
+  ...["commands/rack-rekey.ts", "commands/rack-start.ts", "commands/source.ts"],
+];
+
+test("what others may have named is opened through one door", async () => {
+  const found: string[] = [];
+  for await (const name of new Glob("**/*.ts").scan(SRC)) {
+    const text = await Bun.file(join(SRC, name)).text();
+    const imports = [...text.matchAll(/\{([^}]*)\}(?: =|\s*from|,[^=]*=)[^;]*"node:fs(?:\/promises)?"/g)];
+    const opens = imports.some(([, names]) =>
+      /\b(open|openSync|readFile|readFileSync|copyFile|copyFileSync|createReadStream)\b/.test(names ?? ""),
+    );
+    if (opens || /\bBun\.(file|mmap)\(/.test(text)) found.push(name);
+  }
+  expect(found.filter((name) => !OPENERS.includes(name))).toEqual([]);
+  expect(OPENERS.filter((name) => !found.includes(name))).toEqual([]);
+});
+
+test("only databases that are noted are opened for long", async () => {
+  const found: string[] = [];
+  for await (const name of new Glob("**/*.ts").scan(SRC))
+    if (/new Database\(/.test(await Bun.file(join(SRC, name)).text())) found.push(name);
+  const known = [
+    "lock.ts",
+    ...["open-ledger", "postgres-database", "sqlite-database"].map((name) => `rack/${name}.ts`),
+  ];
+  expect(found.filter((name) => !known.includes(name))).toEqual([]);
+});
