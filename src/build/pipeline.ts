@@ -1,10 +1,11 @@
 import { DavitError, hasCode, reasonOf } from "../errors.ts";
 import type { Credentials } from "../http/docker-auth.ts";
 import { type ConvoxYml, loadConvoxYml } from "../manifest/convox-yml.ts";
-import { copy, eachOf } from "../oci/copy.ts";
+import { copy } from "../oci/copy.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { parseReference } from "../oci/reference.ts";
 import type { ReadStore } from "../oci/store.ts";
+import { eachOf } from "../oci/walk.ts";
 import type { Root } from "../root.ts";
 import { shellQuote } from "../shell-words.ts";
 import { type Managed, parseBuildArg, resolveArgs } from "./build-args.ts";

@@ -1,8 +1,8 @@
 import { type FileHandle, open, rename, rm } from "node:fs/promises";
 import { DavitError, hasCode, systemError } from "../errors.ts";
-import { eachOf } from "../oci/copy.ts";
 import { digestAlgorithm } from "../oci/digest.ts";
 import { DiskWriter } from "../oci/disk-writer.ts";
+import { eachOf } from "../oci/walk.ts";
 import { headerBlocks } from "../tar/write.ts";
 import { type ArchivePlan, type PlannedEntry, tarEntry, tarSize } from "./archive-plan.ts";
 

@@ -1,10 +1,10 @@
 import { type Bytes, encode, streamOf } from "../bytes.ts";
 import { gzipped } from "../compression.ts";
 import { DavitError } from "../errors.ts";
-import { readManifest } from "../oci/copy.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { isIndexType } from "../oci/media-types.ts";
 import type { ReadStore } from "../oci/store.ts";
+import { readManifest } from "../oci/walk.ts";
 import { writeTar } from "../tar/write.ts";
 import { planArchive, streamPlan } from "./archive-plan.ts";
 import { Graph } from "./graph.ts";

@@ -1,10 +1,9 @@
 import type { Bytes } from "../bytes.ts";
-import { readManifest } from "../oci/copy.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { Digest } from "../oci/digest.ts";
-import { children, type ImageManifest } from "../oci/manifest.ts";
-import { isManifestType } from "../oci/media-types.ts";
+import type { ImageManifest } from "../oci/manifest.ts";
 import { hasReferrers, type ReadStore } from "../oci/store.ts";
+import { type ReadManifest, Walk } from "../oci/walk.ts";
 
 interface Node {
   bytes: Bytes;
@@ -15,6 +14,7 @@ interface Node {
 /** Everything below some roots, each blob once, in the order it was met. */
 export class Graph {
   readonly #store: ReadStore;
+  readonly #walk: Walk;
   readonly #manifests = new Map<Digest, Node>();
   readonly #configs = new Map<Digest, Descriptor>();
   readonly #layers = new Map<Digest, Descriptor>();
@@ -23,20 +23,23 @@ export class Graph {
 
   constructor(store: ReadStore) {
     this.#store = store;
+    this.#walk = new Walk(store, {
+      read: (node, read) => this.#met(node, read),
+      leave: async (node, read) => {
+        if (!read && !this.#configs.has(node.digest)) this.#layers.set(node.digest, node);
+      },
+    });
   }
 
-  /** Adds what is below a root; a manifest made here comes with its bytes. */
+  /** Adds what is below a root. */
   async add(root: Descriptor): Promise<void> {
-    if (this.#manifests.has(root.digest)) return;
-    const { bytes, manifest } = await readManifest(this.#store, root);
-    const below = children(manifest);
+    await this.#walk.from(root);
+  }
+
+  #met(node: Descriptor, { bytes, below, manifest }: ReadManifest): void {
     const image = manifest.kind === "image" ? manifest : undefined;
-    this.#manifests.set(root.digest, { bytes, children: below, image });
+    this.#manifests.set(node.digest, { bytes, children: below, image });
     if (image) this.#configs.set(image.config.digest, image.config);
-    for (const child of below) {
-      if (isManifestType(child.mediaType)) await this.add(child);
-      else if (!this.#configs.has(child.digest)) this.#layers.set(child.digest, child);
-    }
   }
 
   /** Adds what refers to the manifests that are here, and to those in turn. */

@@ -1,13 +1,13 @@
 import { type Bytes, collect, decode, encode } from "../bytes.ts";
 import { DavitError } from "../errors.ts";
 import { SERVICE_NAME } from "../manifest/convox-yml.ts";
-import { readManifest } from "../oci/copy.ts";
 import { type Descriptor, describe } from "../oci/descriptor.ts";
 import type { Ingested } from "../oci/ingest.ts";
 import { REF_NAME } from "../oci/layout-store.ts";
 import { type Manifest, makeManifest } from "../oci/manifest.ts";
 import { isIndexType, mediaTypes } from "../oci/media-types.ts";
 import { contentOf, type ReadStore, type Store } from "../oci/store.ts";
+import { readManifest } from "../oci/walk.ts";
 import { type Static, Type } from "../schema.ts";
 import { checkStrictJson } from "../strict-json.ts";
 

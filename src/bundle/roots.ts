@@ -1,10 +1,10 @@
-import { readManifest } from "../oci/copy.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { Digest } from "../oci/digest.ts";
 import { REF_NAME } from "../oci/layout-store.ts";
 import { isIndexType } from "../oci/media-types.ts";
 import { MemoryStore } from "../oci/memory-store.ts";
 import { hasReferrers, type ReadStore } from "../oci/store.ts";
+import { readManifest } from "../oci/walk.ts";
 import { type ArchivePlan, planArchive } from "./archive-plan.ts";
 import { Graph } from "./graph.ts";
 import { isBuildIndex, readBuild, servicesImages } from "./record.ts";

@@ -1,11 +1,11 @@
 import { parsePlace } from "../bundle/place.ts";
 import { collect, decode } from "../bytes.ts";
 import { DavitError } from "../errors.ts";
-import { readManifest } from "../oci/copy.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { MAX_MANIFEST } from "../oci/manifest.ts";
 import { isManifestType, mediaTypes } from "../oci/media-types.ts";
 import { hasReferrers, type ReadStore } from "../oci/store.ts";
+import { readManifest } from "../oci/walk.ts";
 import { jsonText } from "../terminal/shown.ts";
 import { bytes } from "../terminal/time.ts";
 import type { Command, Context, Input } from "./command.ts";
@@ -67,7 +67,8 @@ interface Tree {
   referrers?: Descriptor[];
 }
 
-async function describeNode(store: ReadStore, node: Descriptor): Promise<Tree> {
+/** What is named twice is opened once. */
+async function describeNode(store: ReadStore, node: Descriptor, opened = new Set<string>()): Promise<Tree> {
   const { mediaType, digest, size, platform, annotations } = node;
   const own: Tree = {
     ...{ mediaType, digest, size },
@@ -76,7 +77,8 @@ async function describeNode(store: ReadStore, node: Descriptor): Promise<Tree> {
       : {}),
     ...(annotations ? { annotations } : {}),
   };
-  if (!isManifestType(mediaType)) return own;
+  if (!isManifestType(mediaType) || opened.has(digest)) return own;
+  opened.add(digest);
   const { manifest } = await readManifest(store, node);
   const found = hasReferrers(store) ? await store.referrers(digest) : [];
   const referrers = found.length > 0 ? { referrers: found } : {};
@@ -87,7 +89,7 @@ async function describeNode(store: ReadStore, node: Descriptor): Promise<Tree> {
     manifests.push(
       (await store.exists(child)) === "no"
         ? { ...child, platform: "absent" }
-        : await describeNode(store, child),
+        : await describeNode(store, child, opened),
     );
   return { ...own, manifests, ...referrers };
 }

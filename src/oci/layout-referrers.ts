@@ -1,9 +1,9 @@
-import { readManifest } from "./copy.ts";
 import type { Descriptor } from "./descriptor.ts";
 import type { Digest } from "./digest.ts";
 import { referrerEntry } from "./manifest.ts";
 import { isManifestType } from "./media-types.ts";
 import type { ReadStore } from "./store.ts";
+import { readManifest } from "./walk.ts";
 
 /** What refers to what in a layout: its `index.json` names every such manifest, most without a tag. */
 export class LayoutReferrers {

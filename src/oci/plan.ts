@@ -1,9 +1,7 @@
-import { readManifest } from "./copy.ts";
 import type { Descriptor } from "./descriptor.ts";
-import type { Digest } from "./digest.ts";
-import { children } from "./manifest.ts";
 import { isManifestType } from "./media-types.ts";
 import { hasReferrers, type ReadStore } from "./store.ts";
+import { Walk } from "./walk.ts";
 
 /** What a copy would do, in bytes. */
 export interface CopyPlan {
@@ -21,19 +19,20 @@ export async function planCopy(
   others: readonly ReadStore[] = [],
 ): Promise<CopyPlan> {
   const plan: CopyPlan = { move: 0, present: 0, mountable: 0 };
-  const seen = new Set<Digest>();
-  const visit = async (node: Descriptor): Promise<void> => {
-    if (seen.has(node.digest)) return;
-    seen.add(node.digest);
-    const place = await placeOf(node, target, others);
-    plan[place] += node.size;
-    if (!isManifestType(node.mediaType)) return;
-    const { manifest } = await readManifest(source, node);
-    for (const child of children(manifest)) await visit(child);
-    if (hasReferrers(source))
-      for (const referrer of await source.referrers(node.digest)) await visit(referrer);
-  };
-  for (const root of roots) await visit(root);
+  const manifests: Descriptor[] = [];
+  const walk = new Walk(source, {
+    enter: async (node) => {
+      plan[await placeOf(node, target, others)] += node.size;
+      if (isManifestType(node.mediaType)) manifests.push(node);
+      return true;
+    },
+  });
+  for (const root of roots) await walk.from(root);
+  if (hasReferrers(source))
+    // What is found meanwhile is asked for, too.
+    for (const { digest } of manifests)
+      for (const { mediaType, digest: own, size } of await source.referrers(digest))
+        await walk.from({ mediaType, digest: own, size });
   return plan;
 }
 

@@ -1,9 +1,9 @@
 import { DavitError } from "../errors.ts";
-import { eachOf } from "../oci/copy.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { Digest } from "../oci/digest.ts";
 import { isManifestType } from "../oci/media-types.ts";
 import type { Content } from "../oci/store.ts";
+import { eachOf } from "../oci/walk.ts";
 import type { Collector } from "./collector.ts";
 import type { Place } from "./place.ts";
 import type { Member, PlaceLedger } from "./place-ledger.ts";

@@ -2,10 +2,10 @@ import { type Archive, ingestArchive } from "../bundle/ingest.ts";
 import { type BuildContent, isBuildIndex, readBuild, servicesImages } from "../bundle/record.ts";
 import type { ByteStream } from "../bytes.ts";
 import { DavitError } from "../errors.ts";
-import { copy, readManifest } from "../oci/copy.ts";
+import { copy } from "../oci/copy.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
-import { isManifestType } from "../oci/media-types.ts";
 import type { ReadStore, Store } from "../oci/store.ts";
+import { readManifest } from "../oci/walk.ts";
 import type { NewBuild } from "./build-ledger.ts";
 import type { EmbeddedParts } from "./embedded-parts.ts";
 import { requireWhole } from "./external-build.ts";
@@ -54,8 +54,7 @@ export async function commitStaged(
   return await importFrom(parts, app, options, async (store) => {
     const builds: Incoming[] = [];
     for (const { index, images } of staged) {
-      for (const root of [index, ...images.values()])
-        await requireWhole(store, root, "Cannot import the build");
+      await requireWhole(store, [index, ...images.values()], "Cannot import the build");
       const content = await readBuild(store, index);
       requireServices(content, images);
       builds.push({ content, images });
@@ -66,10 +65,7 @@ export async function commitStaged(
 
 /** The names that a client gives to images are those of the build's services. */
 function requireServices({ services }: BuildContent, images: ReadonlyMap<string, Descriptor>): void {
-  const strange = [...images].find(
-    ([service, { mediaType }]) => !services.has(service) || !isManifestType(mediaType),
-  );
-  if (strange || images.size !== services.size)
+  if ([...images.keys()].some((service) => !services.has(service)) || images.size !== services.size)
     throw new DavitError("invalid", "Cannot import the build: its images are not those of its services");
 }
 

@@ -3,13 +3,13 @@ import { BUILD_LOG, type BuildStep, putBuild } from "../bundle/record.ts";
 import { DavitError, hasCode, reasonOf } from "../errors.ts";
 import type { Credentials } from "../http/docker-auth.ts";
 import { loadConvoxYml } from "../manifest/convox-yml.ts";
-import { copy, eachOf, readManifest } from "../oci/copy.ts";
+import { copy } from "../oci/copy.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { describe } from "../oci/descriptor.ts";
-import { children } from "../oci/manifest.ts";
 import { isManifestType } from "../oci/media-types.ts";
 import { parseReference } from "../oci/reference.ts";
 import { contentOf, type Store } from "../oci/store.ts";
+import { eachOf, Walk } from "../oci/walk.ts";
 import type { EmbeddedParts } from "./embedded-parts.ts";
 import { newId } from "./ids.ts";
 import type { ImageRelay } from "./rack.ts";
@@ -41,7 +41,7 @@ export async function pinPushed(
           },
         );
       });
-      await requireWhole(store, image, `Cannot complete build ${id}`);
+      await requireWhole(store, [image], `Cannot complete build ${id}`);
       images.set(service.name, image);
     }
     await pin(parts, store, app, id, images, "external", steps);
@@ -109,13 +109,19 @@ export async function servicesOf(
   return services.map(({ name, image }) => ({ name, image }));
 }
 
-/** Everything below a manifest must be there. */
-export async function requireWhole(store: Store, node: Descriptor, what: string): Promise<void> {
-  if ((await store.exists(node)) !== "yes")
-    throw new DavitError("conflict", `${what}: ${node.digest} has not been pushed`);
-  if (!isManifestType(node.mediaType)) return;
-  const { manifest } = await readManifest(store, node);
-  for (const child of children(manifest)) await requireWhole(store, child, what);
+/** Roots must be manifests, and everything below them must be there. */
+export async function requireWhole(store: Store, roots: readonly Descriptor[], what: string): Promise<void> {
+  const walk = new Walk(store, {
+    enter: async (node) => {
+      if ((await store.exists(node)) === "yes") return true;
+      throw new DavitError("conflict", `${what}: ${node.digest} has not been pushed`);
+    },
+  });
+  for (const root of roots) {
+    if (!isManifestType(root.mediaType))
+      throw new DavitError("conflict", `${what}: ${root.digest} is no manifest`);
+    await walk.from(root);
+  }
 }
 
 async function pin(

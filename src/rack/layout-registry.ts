@@ -1,15 +1,16 @@
 import { existsSync } from "node:fs";
 import { mkdir, readFile } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
-import { collect } from "../bytes.ts";
-import { systemCode, systemError } from "../errors.ts";
+import { DavitError, systemCode, systemError } from "../errors.ts";
 import { BlobPool } from "../oci/blob-pool.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { digestOf } from "../oci/digest.ts";
 import { LAYOUT_FILE, REF_NAME } from "../oci/layout-store.ts";
-import { children, MAX_MANIFEST, parseLayoutIndex, parseManifest, referrerEntry } from "../oci/manifest.ts";
-import { isManifestType, mediaTypes } from "../oci/media-types.ts";
+import { parseLayoutIndex, referrerEntry } from "../oci/manifest.ts";
+import { mediaTypes } from "../oci/media-types.ts";
 import { isRepository, TAG } from "../oci/reference.ts";
+import type { ReadStore } from "../oci/store.ts";
+import { type ReadManifest, Walk } from "../oci/walk.ts";
 import { anyOf, trim } from "../scanner.ts";
 import { replaceFile } from "../write-file.ts";
 import { Collector } from "./collector.ts";
@@ -57,7 +58,7 @@ async function adopt(root: string, pool: BlobPool, ledger: Ledger, registry: Reg
     const place = placeOf(entry, basename(root));
     if (!place) continue;
     await registry.ledger.createRepository(place.repository);
-    await adoptGraph(pool, ledger, place.repository, entry, lease, true);
+    await adoptGraph(pool, ledger, place.repository, entry, lease);
     if (place.tag !== undefined) await ledger.content.setTag(place.repository, place.tag, entry);
   }
   await registry.ledger.keepTags(manifests.flatMap((entry) => placeOf(entry, basename(root)) ?? []));
@@ -83,27 +84,32 @@ function withoutHost(name: string): string {
   return slash >= 0 && /[.:]/.test(name.slice(0, slash)) ? name.slice(slash + 1) : name;
 }
 
+/** Records what a repository has of a graph: of what others wrote, parts may be missing. */
 async function adoptGraph(
   pool: BlobPool,
-  ledger: Ledger,
+  { content }: Ledger,
   repository: string,
-  node: Descriptor,
+  root: Descriptor,
   lease: string,
-  root: boolean,
 ): Promise<void> {
-  if (!(await pool.has(node))) return;
-  if (!isManifestType(node.mediaType)) return await ledger.content.add(repository, node, lease);
-  const bytes = await collect(await pool.read(node), MAX_MANIFEST, node.digest);
-  const manifest = parseManifest(bytes, node);
-  const below = children(manifest);
-  for (const child of below) await adoptGraph(pool, ledger, repository, child, lease, false);
-  const { subject } = manifest;
-  const entry = subject && referrerEntry(node, bytes);
-  await ledger.content.addManifest(
-    repository,
-    { descriptor: node, children: below, subject, entry, root, sparse: true },
-    lease,
-  );
+  const record = async (node: Descriptor, read: ReadManifest | undefined): Promise<void> => {
+    if (!read) return await content.add(repository, node, lease);
+    const { bytes, below, manifest } = read;
+    const entry = manifest.subject && referrerEntry(node, bytes);
+    const more = { subject: manifest.subject, entry, root: node === root, sparse: true };
+    await content.addManifest(repository, { descriptor: node, children: below, ...more }, lease);
+  };
+  await new Walk(poolStore(pool), { enter: (node) => pool.has(node), leave: record }).from(root);
+}
+
+function poolStore(pool: BlobPool): ReadStore {
+  return {
+    resolve: async (ref) => {
+      throw new DavitError("not-found", `Cannot resolve ${JSON.stringify(ref)}: blobs have no names here`);
+    },
+    exists: async (blob) => ((await pool.has(blob)) ? "yes" : "no"),
+    fetch: (blob, from = 0) => pool.read(blob, from),
+  };
 }
 
 async function readIndex(root: string): Promise<string | undefined> {

@@ -1,10 +1,10 @@
 import type { RegistryAuth } from "../docker-api/images.ts";
 import { DavitError } from "../errors.ts";
-import { readManifest } from "../oci/copy.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { Digest } from "../oci/digest.ts";
 import { parseReference } from "../oci/reference.ts";
 import { contentOf, type ReadStore } from "../oci/store.ts";
+import { readManifest } from "../oci/walk.ts";
 import type { RunningApp, RunningService, Runtime } from "../runtime/runtime.ts";
 import { exportEmbedded, readEmbedded } from "./embedded-export.ts";
 import type { EmbeddedParts } from "./embedded-parts.ts";

@@ -50,7 +50,7 @@ for (let round = 0; round < ROUNDS; round++) {
     .map(({ app }) => app);
   const [aged = "", revived = "", ...others] = shuffled;
   for (const app of [aged, revived])
-    ledger.run("UPDATE meta SET value = ? WHERE key = ?", [old, `cache ${app}/web.buildcache`]);
+    ledger.run("UPDATE app_facts SET value = ? WHERE app = ? AND name = 'cache web.buildcache'", [old, app]);
   const now = [revived, ...others];
   for (const app of now) await writeFile(`${dirs.get(app)}/file`, crypto.randomUUID());
   const ended = await Promise.all(now.map(build));

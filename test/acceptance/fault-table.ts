@@ -1,6 +1,7 @@
 import { mkdir, writeFile } from "node:fs/promises";
-import { copy, eachOf } from "../../src/oci/copy.ts";
+import { copy } from "../../src/oci/copy.ts";
 import { LayoutStore } from "../../src/oci/layout-store.ts";
+import { eachOf } from "../../src/oci/walk.ts";
 import { bigArchive } from "../support/big-archive.ts";
 import { bigImage } from "../support/big-image.ts";
 import { davitCommand, sandbox } from "../support/davit.ts";

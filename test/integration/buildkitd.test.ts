@@ -240,7 +240,9 @@ test(
     expect(digest()).not.toBe(before);
     const age = (days: number) => new Date(Date.now() - days * 86_400_000).toISOString();
     const touch = (when: string) =>
-      ledger.run("UPDATE meta SET value = ? WHERE key = 'cache shop/web.buildcache'", [when]);
+      ledger.run("UPDATE app_facts SET value = ? WHERE app = 'shop' AND name = 'cache web.buildcache'", [
+        when,
+      ]);
     touch(age(40));
     const other = await shop(box.join("other"));
     await box.ok(["build"], { cwd: other });

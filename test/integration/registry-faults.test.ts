@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { type ErrorCode, hasCode } from "../../src/errors.ts";
-import { copy, readManifest } from "../../src/oci/copy.ts";
+import { copy } from "../../src/oci/copy.ts";
 import { MemoryStore } from "../../src/oci/memory-store.ts";
 import { parseReference } from "../../src/oci/reference.ts";
 import { RegistryStore } from "../../src/oci/registry-store.ts";
 import { oneShot, type ReadStore } from "../../src/oci/store.ts";
+import { readManifest } from "../../src/oci/walk.ts";
 import { bigImage } from "../support/big-image.ts";
 import { FaultRegistry, type LogEntry } from "../support/fault-registry.ts";
 import { faults } from "../support/faults.ts";

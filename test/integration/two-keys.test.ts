@@ -1,12 +1,13 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { BUILD_LOG, putBuild } from "../../src/bundle/record.ts";
 import { encode } from "../../src/bytes.ts";
-import { copy, readManifest } from "../../src/oci/copy.ts";
+import { copy } from "../../src/oci/copy.ts";
 import { type Descriptor, describe } from "../../src/oci/descriptor.ts";
 import { makeManifest } from "../../src/oci/manifest.ts";
 import { mediaTypes } from "../../src/oci/media-types.ts";
 import { MemoryStore } from "../../src/oci/memory-store.ts";
 import { contentOf } from "../../src/oci/store.ts";
+import { readManifest } from "../../src/oci/walk.ts";
 import { LOG, MANIFEST, RECORD } from "../support/bundles.ts";
 import { type Answer, commit, type Key, MARK, startTwoKeys, type TwoKeys } from "../support/two-keys.ts";
 
@@ -157,6 +158,26 @@ test("an import's key of another app finds nothing of its", async () => {
   const first = await commit(shop, "shop", has.index, { web: has.image }, again);
   expect(first.status).toBe(200);
   expect((await commit(evil, "evil", has.index, { web: has.image }, again)).status).toBe(409);
+});
+
+test("indexes that name each other 900 times are judged in a moment, and keep nobody waiting", async () => {
+  const { evil, operator } = rack;
+  let root = await ownImage(evil);
+  for (let level = 0; level < 5; level++) {
+    await putManifest(evil, root.descriptor.digest, root);
+    const manifests = Array.from({ length: 900 }, () => root.descriptor);
+    root = makeManifest(mediaTypes.ociIndex, { manifests, annotations: { level: `${level}` } });
+  }
+  const made = JSON.parse((await evil.post("/apps/evil/builds", { external: "true" })).text);
+  await evil.post(`/apps/evil/builds/${made.id}`, { manifest: MANIFEST }, "PUT");
+  await putManifest(evil, `web.${made.id}`, root);
+  const began = performance.now();
+  const complete = evil.post(`/apps/evil/builds/${made.id}`, { status: "complete" }, "PUT");
+  const asked = performance.now();
+  await operator.ask("/check");
+  expect(performance.now() - asked).toBeLessThan(250);
+  expect(await complete).toMatchObject({ status: 200 });
+  expect(performance.now() - began).toBeLessThan(2000);
 });
 
 test("after all of it shop has what it had, and evil nothing of it", async () => {

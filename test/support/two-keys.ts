@@ -1,9 +1,10 @@
 import { encode } from "../../src/bytes.ts";
-import { copy, readManifest } from "../../src/oci/copy.ts";
+import { copy } from "../../src/oci/copy.ts";
 import type { Descriptor } from "../../src/oci/descriptor.ts";
 import type { ImageManifest } from "../../src/oci/manifest.ts";
 import { parseReference } from "../../src/oci/reference.ts";
 import { RegistryStore } from "../../src/oci/registry-store.ts";
+import { readManifest } from "../../src/oci/walk.ts";
 import { sampleBuild } from "./bundles.ts";
 import { startRack } from "./convox.ts";
 import { sandbox } from "./davit.ts";

@@ -133,7 +133,7 @@ test("a flipped bit in a layer is found at its end", async () => {
   await using registry = await fakeRegistry((_, url) =>
     url.pathname.includes("/blobs/") ? new Response(new Uint8Array(21)) : undefined,
   );
-  const { manifest } = await import("../../src/oci/copy.ts").then(async ({ readManifest }) =>
+  const { manifest } = await import("../../src/oci/walk.ts").then(async ({ readManifest }) =>
     readManifest(registry.open(), registry.root),
   );
   const layer = manifest.kind === "image" ? manifest.layers[0] : undefined;
