@@ -8,6 +8,9 @@ import { upgrade } from "./upgrade.ts";
 const Exit = Type.Object({ ExitCode: Type.Union([Type.Integer(), Type.Null()]) });
 const Waited = Type.Object({ StatusCode: Type.Integer() });
 const Created = Type.Object({ Id: Type.String() });
+const Joined = Type.Object({
+  NetworkSettings: Type.Object({ Networks: Type.Record(Type.String(), Type.Unknown()) }),
+});
 
 /** How often a terminal is told its size, and the time between, in milliseconds. */
 const RESIZES = 20;
@@ -31,15 +34,37 @@ export class EngineContainers {
     this.#client = client;
   }
 
-  /** Those that have all these labels, and have not ended. */
-  async list(labels: Readonly<Record<string, string>>): Promise<EngineContainer[]> {
+  /** Those that have all these labels, and have not ended; or those that have, too. */
+  async list(labels: Readonly<Record<string, string>>, { ended = false } = {}): Promise<EngineContainer[]> {
     const label = Object.entries(labels).map(([name, value]) => `${name}=${value}`);
-    const query = { filters: JSON.stringify({ label, status: ["created", "running", "paused"] }) };
+    const status = ended ? {} : { status: ["created", "running", "paused"] };
+    const query = { all: "1", filters: JSON.stringify({ label, ...status }) };
     return await this.#client.json(Type.Array(EngineContainer), "GET", "/containers/json", { query });
   }
 
-  async create(config: object): Promise<string> {
-    return (await this.#client.json(Created, "POST", "/containers/create", { json: config })).Id;
+  async create(config: object, name?: string): Promise<string> {
+    const request = { json: config, ...(name === undefined ? {} : { query: { name } }) };
+    return (await this.#client.json(Created, "POST", "/containers/create", request)).Id;
+  }
+
+  /** The names of the networks it is in, or will be when it starts. */
+  async networks(id: string): Promise<string[]> {
+    const { NetworkSettings } = await this.#client.json(Joined, "GET", `/containers/${id}/json`);
+    return Object.keys(NetworkSettings.Networks);
+  }
+
+  /** Brings a container into a network, whether it runs or not; it stays there over restarts. */
+  async join(id: string, network: string): Promise<void> {
+    await this.#client.call("POST", `/networks/${network}/connect`, { json: { Container: id } });
+  }
+
+  async leave(id: string, network: string): Promise<void> {
+    const json = { Container: id, Force: true };
+    await this.#client.call("POST", `/networks/${network}/disconnect`, { json });
+  }
+
+  async rename(id: string, name: string): Promise<void> {
+    await this.#client.call("POST", `/containers/${id}/rename`, { query: { name } });
   }
 
   /** Unpacks a tar in a container, which need not run. */

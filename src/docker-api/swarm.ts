@@ -8,6 +8,7 @@ import { frames } from "./multiplexed.ts";
 /** https://docs.docker.com/reference/api/engine/version/v1.41/#tag/System/operation/SystemInfo */
 const Info = Type.Object({
   Architecture: Type.Optional(Type.String()),
+  LoggingDriver: Type.Optional(Type.String()),
   Swarm: Type.Optional(
     Type.Object({
       LocalNodeState: Type.Optional(Type.String()),
@@ -26,6 +27,15 @@ export const SwarmService = Type.Object({
   Spec: Type.Object({
     Name: Type.String(),
     Labels: Type.Optional(Type.Record(Type.String(), Type.String())),
+    TaskTemplate: Type.Optional(
+      Type.Object({
+        Networks: Type.Optional(
+          Type.Array(
+            Type.Object({ Target: Type.String(), Aliases: Type.Optional(Type.Array(Type.String())) }),
+          ),
+        ),
+      }),
+    ),
     Mode: Type.Optional(
       Type.Object({
         Replicated: Type.Optional(Type.Object({ Replicas: Type.Optional(Type.Integer()) })),
@@ -81,8 +91,11 @@ export interface NodeInfo {
 
 const AnySpec = Type.Record(Type.String(), Type.Unknown());
 const Created = Type.Object({ ID: Type.String() });
-const Config = Type.Object({ ID: Type.String(), Spec: Type.Object({ Name: Type.String() }) });
-const Network = Type.Object({ Id: Type.String(), Name: Type.String() });
+const Network = Type.Object({
+  Id: Type.String(),
+  Name: Type.String(),
+  Labels: Type.Optional(Type.Union([Type.Record(Type.String(), Type.String()), Type.Null()])),
+});
 
 export interface EngineInfo {
   /** `x86_64` or `aarch64`, as the kernel says it. */
@@ -91,6 +104,8 @@ export interface EngineInfo {
   isManager: boolean;
   /** Its node's id in the Swarm. */
   node: string;
+  /** Where containers' logs go unless something else is said, such as `json-file`. */
+  logDriver: string;
 }
 
 /** Where a single node's Swarm listens: nobody else is meant to join it. */
@@ -109,11 +124,12 @@ export class EngineSwarm {
 
   /** What this engine is. */
   async info(): Promise<EngineInfo> {
-    const { Architecture = "", Swarm } = await this.#client.json(Info, "GET", "/info");
+    const { Architecture = "", LoggingDriver = "", Swarm } = await this.#client.json(Info, "GET", "/info");
     return {
       architecture: Architecture,
       isManager: Swarm?.ControlAvailable ?? false,
       node: Swarm?.NodeID ?? "",
+      logDriver: LoggingDriver,
     };
   }
 
@@ -180,11 +196,15 @@ export class EngineSwarm {
     return await this.#client.json(Type.Array(SwarmTask), "GET", "/tasks", { query });
   }
 
-  /** An overlay network of this name, made where there is none. */
+  /** An overlay network of this name with these labels, made where there is none. Throws where it is somebody else's. */
   async network(name: string, labels: Labels): Promise<string> {
     const query = { filters: JSON.stringify({ name: [name] }) };
     const found = await this.#client.json(Type.Array(Network), "GET", "/networks", { query });
     const known = found.find((network) => network.Name === name);
+    if (known && Object.entries(labels).some(([label, value]) => known.Labels?.[label] !== value))
+      throw new DavitError("exists", `Cannot use network ${name}: it is not this rack's`, {
+        hint: `see \`docker network inspect ${name}\`; another rack of that name may use this engine`,
+      });
     if (known) return known.Id;
     const json = { Name: name, Driver: "overlay", Attachable: true, CheckDuplicate: true, Labels: labels };
     const made = await this.#client.json(Type.Object({ Id: Type.String() }), "POST", "/networks/create", {
@@ -193,14 +213,11 @@ export class EngineSwarm {
     return made.Id;
   }
 
-  /** A file that services may have, of this name, made where there is none. */
-  async config(name: string, text: string, labels: Labels): Promise<string> {
-    const query = { filters: JSON.stringify({ name: [name] }) };
-    const found = await this.#client.json(Type.Array(Config), "GET", "/configs", { query });
-    const known = found.find(({ Spec }) => Spec.Name === name);
-    if (known) return known.ID;
-    const json = { Name: name, Labels: labels, Data: Buffer.from(text).toString("base64") };
-    return (await this.#client.json(Created, "POST", "/configs/create", { json })).ID;
+  /** The networks that have all these labels, by name. */
+  async networks(labels: Labels): Promise<Map<string, string>> {
+    const query = { filters: filters(labels) };
+    const found = await this.#client.json(Type.Array(Network), "GET", "/networks", { query });
+    return new Map(found.map(({ Name, Id }) => [Name, Id]));
   }
 
   async removeNetwork(name: string): Promise<void> {

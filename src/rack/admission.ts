@@ -1,19 +1,18 @@
 import { dirname } from "node:path";
 import { DavitError } from "../errors.ts";
-import { type ConvoxYml, loadConvoxYml } from "../manifest/convox-yml.ts";
 import { faultsOf } from "../manifest/rules.ts";
 import { shellQuote } from "../shell-words.ts";
 import type { FactChange } from "./app-fact-ledger.ts";
 import { readConsent } from "./consent.ts";
+import { claimDomains, namedRelease } from "./domains.ts";
 import type { EmbeddedParts } from "./embedded-parts.ts";
-import { parseEnv } from "./env-text.ts";
 import { type Lack, lackingConsent } from "./lacking.ts";
 import { scaled } from "./scaling.ts";
 
 /**
  * Refuses a release that may not run here, with all that speaks against it: mistakes in its
- * manifest, and what it wants of the nodes without the rack's consent. It is asked before
- * anything changes. What an earlier davit has promoted runs on, and may be gone back to.
+ * manifest, what it wants of the nodes without the rack's consent, and domains of others. It
+ * is asked before anything changes, and its domains are its app's from then on. What an earlier davit has promoted runs on, and may be gone back to.
  */
 export async function admit(
   parts: EmbeddedParts,
@@ -21,7 +20,8 @@ export async function admit(
   id: string,
   { doing = "promote", facts = {} }: { doing?: "promote" | "run"; facts?: FactChange } = {},
 ): Promise<void> {
-  const manifest = await manifestOf(parts, app, id);
+  const release = await namedRelease(parts, app, id);
+  const { manifest } = release;
   const faults = faultsOf(manifest).map(({ line, message }) => `line ${line}: ${message}`);
   if (faults.length > 0)
     throw new DavitError("invalid", `Cannot ${doing} ${id}: ${faults.join("; ")}`, {
@@ -36,11 +36,7 @@ export async function admit(
     readConsent(await parts.settings.params()),
   );
   if (lacks.length > 0) throw withoutConsent(`Cannot ${doing} ${id}`, lacks);
-}
-
-async function manifestOf(parts: EmbeddedParts, app: string, id: string): Promise<ConvoxYml> {
-  const { manifest, env } = await parts.releases.read(await parts.ledger.releases.find(app, id));
-  return await loadConvoxYml(manifest, "convox.yml", parseEnv(env));
+  if (doing === "promote") await claimDomains(parts, app, id, release);
 }
 
 function withoutConsent(what: string, lacks: readonly Lack[]): DavitError {

@@ -6,6 +6,7 @@ import { all, first, run, type Steps } from "./steps.ts";
 /** What is known of an app beside its row, by name. */
 export type AppFact =
   | "unpromoted" // why its last promotion failed
+  | "unrouted" // what the router does not do for it, and why
   | `scale ${string}` // what was set of a service, as JSON
   | `cache ${string}`; // when the layer cache of this tag was used last
 
@@ -29,6 +30,15 @@ export class AppFactLedger {
 
   async set(app: string, name: AppFact, value: string): Promise<void> {
     await this.#db.write(() => setAppFact(app, name, value));
+  }
+
+  /** Sets a fact of an app that is still there, where it differs; "" drops it. */
+  async put(app: string, name: AppFact, value: string): Promise<void> {
+    if (((await this.known(app, name)) ?? "") === value) return;
+    await this.#db.write(function* () {
+      if ((yield* first("SELECT name FROM apps WHERE name = ?", app)) === undefined) return;
+      yield* value === "" ? dropAppFact(app, name) : setAppFact(app, name, value);
+    });
   }
 
   /** Every app's facts whose names begin so. */

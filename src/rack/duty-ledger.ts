@@ -4,7 +4,7 @@ import { all, first, run, type Steps } from "./steps.ts";
 
 /** Work outside of the ledger that follows a commit. */
 export const Duty = Type.Union([
-  /** Bring all running apps to the router's network, or away from it. */
+  /** Promote apps again that the router would not find, or that share a network. */
   Type.Literal("reroute"),
   /** Tell the router what all apps' active releases let the world in to. */
   Type.Literal("routes"),

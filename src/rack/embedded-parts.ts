@@ -124,7 +124,8 @@ async function assemble(
 function dutyWork(parts: () => EmbeddedParts): DutyWork {
   return {
     reroute: async () => {
-      if (await parts().runtime()) await (await import("./reroute.ts")).rerouteAll(parts());
+      const runtime = await parts().runtime();
+      if (runtime) await (await import("./reroute.ts")).rerouteAll(parts(), runtime);
     },
     routes: async () => {
       const runtime = await parts().runtime();

@@ -230,8 +230,8 @@ export class EmbeddedRack implements Rack {
       const { stopped } = await import("./promoting.ts");
       return { ...inBetween(found), problem: failed ?? stopped(left) };
     }
-    const unrouted = found.release === "" ? "" : (await ledger.duties.find("routes"))?.problem;
-    const problem = failed ?? (unrouted || undefined);
+    const untold = found.release === "" ? "" : (await ledger.duties.find("routes"))?.problem;
+    const problem = failed ?? (untold || (await ledger.appFacts.known(name, "unrouted")));
     return problem === undefined ? found : { ...found, problem };
   }
 

@@ -29,6 +29,7 @@ export const TABLES = [
   "events",
   "promotions",
   "duties",
+  "domains",
   "tokens",
   "token_apps",
   "registry_apps",

@@ -3,6 +3,7 @@ import { AppLedger } from "./app-ledger.ts";
 import { BuildLedger } from "./build-ledger.ts";
 import { ContentLedger } from "./content-ledger.ts";
 import type { LedgerDatabase } from "./database.ts";
+import { DomainLedger } from "./domain-ledger.ts";
 import { DutyLedger } from "./duty-ledger.ts";
 import { EventLedger } from "./event-ledger.ts";
 import { GarbageLedger } from "./garbage-ledger.ts";
@@ -39,6 +40,7 @@ export class Ledger {
   readonly builds: BuildLedger;
   readonly releases: ReleaseLedger;
   readonly content: ContentLedger;
+  readonly domains: DomainLedger;
   readonly promotions: PromotionLedger;
   readonly garbage: GarbageLedger;
   readonly places: PlaceLedger;
@@ -64,6 +66,7 @@ export class Ledger {
     this.appFacts = new AppFactLedger(db);
     this.duties = new DutyLedger(db);
     this.releases = new ReleaseLedger(db, now);
+    this.domains = new DomainLedger(db, time);
     this.promotions = new PromotionLedger(db, time, promotionLease);
     this.builds = new BuildLedger(db, now);
     this.objects = new ObjectLedger(db, time);

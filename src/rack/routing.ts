@@ -1,10 +1,8 @@
-import { DavitError } from "../errors.ts";
-import { loadConvoxYml } from "../manifest/convox-yml.ts";
-import { isRouted, type Route } from "../runtime/router-config.ts";
+import { DavitError, reasonOf } from "../errors.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { RouterSettings } from "../runtime/swarm-router.ts";
+import { type AppRoutes, routesOf } from "./domains.ts";
 import type { EmbeddedParts } from "./embedded-parts.ts";
-import { parseEnv } from "./env-text.ts";
 import { effectiveParams } from "./params.ts";
 
 const TLS = ["off", "acme", "internal", "given"] as const;
@@ -29,23 +27,29 @@ export function routerSettingsOf(params: Record<string, string>): RouterSettings
   return { domain, image, tls, http, https, ...(tls === "given" ? { given: { certificate, key } } : {}) };
 }
 
-/** Tells the router what all apps' active releases let the world in to; without a domain there is none. */
+/**
+ * Tells the router what all apps' active releases let the world in to; without a domain there is
+ * none. What cannot be routed keeps nobody else's out: it is left out, and is its app's problem.
+ */
 export async function publishRoutes(parts: EmbeddedParts, runtime: Runtime): Promise<void> {
   const settings = await routerSettings(parts);
-  await runtime.route(settings ? await routesOf(parts) : [], settings);
-}
-
-async function routesOf(parts: EmbeddedParts): Promise<Route[]> {
-  const apps = await parts.ledger.apps.list();
-  const active = apps.filter(({ release }) => release !== "");
-  const routes = await Promise.all(active.map(({ name, release }) => routesOfRelease(parts, name, release)));
-  return routes.flat();
-}
-
-async function routesOfRelease(parts: EmbeddedParts, app: string, id: string): Promise<Route[]> {
-  const { manifest, env, build } = await parts.releases.read(await parts.ledger.releases.find(app, id));
-  const { services } = await loadConvoxYml(manifest, "convox.yml", parseEnv(env));
-  const built = build === "" ? undefined : await parts.ledger.builds.find(app, build);
-  const wildcard = built?.wildcard_domain === 1;
-  return services.filter(isRouted).map((service) => ({ app, service, wildcard }));
+  if (!settings) return void (await runtime.route([], undefined));
+  const apps = (await parts.ledger.apps.list()).filter(({ release }) => release !== "");
+  const found = new Map<string, AppRoutes>();
+  for (const { name, release } of apps)
+    found.set(
+      name,
+      await routesOf(parts, name, release).catch((error: unknown) => ({
+        routes: [],
+        problems: [reasonOf(error)],
+      })),
+    );
+  const routes = [...found.values()].flatMap((one) => one.routes);
+  const refused = await runtime.route(routes, settings);
+  for (const [app, { problems }] of found) {
+    const all = [...problems, ...refused.filter((one) => one.app === app).map(({ problem }) => problem)];
+    const text = all.length > 0 ? `Not all of app ${app} is routed: ${all.join("; ")}` : "";
+    await parts.ledger.appFacts.put(app, "unrouted", text);
+    if (text !== "") await parts.after.warn(`the routes of ${app}`, text);
+  }
 }

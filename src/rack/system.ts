@@ -7,6 +7,7 @@ import {
   effectiveParams,
   isRouterParam,
   REGISTRY,
+  RUNTIME,
   routerDomain,
   withDefaults,
 } from "./params.ts";
@@ -43,7 +44,8 @@ export async function changeParams(parts: EmbeddedParts, wanted: Record<string, 
   if (prefix) await claim(parts, prefix);
   if (Object.keys(changes).some(isRouterParam)) await checkRouter(parts, changes);
   const { RouterDomain: domain } = changes;
-  const joins = domain !== undefined && (domain === "") !== ((await routerDomain(parts)) === "");
+  const joins =
+    RUNTIME in changes || (domain !== undefined && (domain === "") !== ((await routerDomain(parts)) === ""));
   const duties: Duty[] = Object.keys(changes).some(isRouterParam) ? ["routes"] : [];
   await parts.settings.setParams(changes, {
     duties: joins ? ["reroute", ...duties] : duties,

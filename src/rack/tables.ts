@@ -4,8 +4,8 @@ import { DavitError } from "../errors.ts";
  * The ledger's tables. Migrations only add: an older davit can still read what
  * it knows, down to the version that `min_reader` names.
  */
-export const SCHEMA = 9;
-export const MIN_READER = 9;
+export const SCHEMA = 10;
+export const MIN_READER = 10;
 
 export function tooNew(name: string): DavitError {
   return new DavitError("unsupported", `Cannot open ${name}: it was written by a newer davit`, {
@@ -194,5 +194,14 @@ export const migrations: readonly string[] = [
   CREATE TABLE duties (name TEXT PRIMARY KEY, mark TEXT NOT NULL, tried TEXT NOT NULL DEFAULT '',
     problem TEXT NOT NULL DEFAULT '') STRICT;
   ALTER TABLE promotions ADD COLUMN undo TEXT NOT NULL DEFAULT '{}';
+  `,
+  // Who has which name, which an older davit would not ask; `parent` is what follows its first part.
+  `
+  CREATE TABLE domains (
+    name TEXT PRIMARY KEY, parent TEXT NOT NULL, app TEXT NOT NULL REFERENCES apps(name) ON DELETE CASCADE,
+    service TEXT NOT NULL, generated INTEGER NOT NULL, claimed INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX domains_by_parent ON domains (parent);
+  CREATE INDEX domains_by_app ON domains (app);
   `,
 ];

@@ -2,6 +2,7 @@ import type { Attachment } from "../docker-api/attached.ts";
 import type { EngineContainer, EngineContainers } from "../docker-api/containers.ts";
 import { DavitError } from "../errors.ts";
 import { shellWords } from "../shell-words.ts";
+import { logBounds, MOST_PROCESSES } from "./bounds.ts";
 import type { OneOff, Process, RunningApp } from "./runtime.ts";
 import { APP, ONE_OFF, RELEASE, SERVICE } from "./service-spec.ts";
 import { processId } from "./tasks.ts";
@@ -38,12 +39,13 @@ export class OneOffs {
   async #create(
     app: RunningApp,
     { service, command, ...more }: OneOff,
-    { labels, network }: OneOffPlace,
+    { labels, network, logDriver }: OneOffPlace,
     to?: Attachment,
   ): Promise<string> {
     const running = app.services.find((each) => each.service.name === service);
     if (!running) throw new DavitError("not-found", `no such service: ${service}`);
     const { entrypoint } = running.service;
+    const logs = logBounds(logDriver);
     const { init, scale } = running.service.running;
     return await this.#containers.create({
       Image: running.image,
@@ -55,6 +57,8 @@ export class OneOffs {
       HostConfig: {
         Init: init,
         NetworkMode: network,
+        PidsLimit: MOST_PROCESSES,
+        ...(logs ? { LogConfig: { Type: logs.driver, Config: logs.options } } : {}),
         AutoRemove: to === undefined,
         Memory: (more.memory || scale.memory) * 1024 * 1024,
         // Of 1024 for each processor, when others want it too.
@@ -68,6 +72,8 @@ export interface OneOffPlace {
   labels: Readonly<Record<string, string>>;
   /** The id of the app's network. */
   network: string;
+  /** Where logs of the engine go. */
+  logDriver: string;
 }
 
 function processOf({ Id, Labels, Created, State, Command = "" }: EngineContainer): Process {

@@ -78,7 +78,8 @@ export class Rollout {
       await events.beforeChange?.();
       if (!known) return void (await this.#swarm.create(spec, service.login));
       try {
-        return await this.#swarm.update(known, spec, service.login);
+        // Swarm renames none: one that an earlier davit has named keeps its name.
+        return await this.#swarm.update(known, { ...spec, Name: known.Spec.Name }, service.login);
       } catch (error) {
         if (!hasCode(error, "outdated") || tries === TRIES) throw error;
         known = named(await this.#services(), service);

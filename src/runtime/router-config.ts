@@ -4,8 +4,10 @@ import type { Service } from "../manifest/convox-yml.ts";
 export interface Route {
   app: string;
   service: Service;
-  /** Whether every name below `APP-SERVICE.DOMAIN` is its own as well. */
-  wildcard: boolean;
+  /** The names it answers to; `*.` may stand for the first part of one. */
+  hosts: readonly string[];
+  /** Whether it runs as an earlier davit has started it. */
+  old?: boolean;
 }
 
 export interface RouterOptions {
@@ -28,8 +30,19 @@ const TRIES = { try_duration: "5s", try_interval: "50ms" };
 const REFRESH = "1s";
 const DIAL = "1s";
 
-/** The name a service has in the router's network. */
+const UPSTREAM = ".davit.invalid";
+
+/** The name that the router finds a service by. The world's name servers never know one of these: RFC 6761. */
 export function upstreamName(app: string, service: string): string {
+  return `${service}.${app}${UPSTREAM}`;
+}
+
+export function isUpstreamName(name: string): boolean {
+  return name.endsWith(UPSTREAM);
+}
+
+/** The same as earlier davits had it, in a network that all apps shared. */
+export function oldUpstreamName(app: string, service: string): string {
   return `${service}.${app}`;
 }
 
@@ -40,17 +53,15 @@ export function isRouted({ port, running }: Service): boolean {
 const PLAIN = { listen: [":80"], automatic_https: { disable: true } };
 
 /** Caddy's configuration for all routes of a rack: https://caddyserver.com/docs/json/ */
-export function routerConfig(routes: readonly Route[], { domain, tls, https, given }: RouterOptions): object {
+export function routerConfig(routes: readonly Route[], { tls, https, given }: RouterOptions): object {
   const server = {
     ...(tls === "off" ? PLAIN : { listen: [":443"] }),
     // No other is asked for; without a policy it would not be shown.
     ...(given ? { automatic_https: { disable_certificates: true }, tls_connection_policies: [{}] } : {}),
     routes: [
-      ...routes.map((route) => ({
-        match: [{ host: hostsOf(route, domain) }],
-        handle: [proxyTo(route)],
-        terminal: true,
-      })),
+      // The first that matches is taken: a name of its own comes before any wildcard.
+      ...routes.flatMap((route) => routeTo(route, (host) => !host.startsWith("*."))),
+      ...routes.flatMap((route) => routeTo(route, (host) => host.startsWith("*."))),
       { handle: [{ handler: "static_response", status_code: 404, body: "no such service\n" }] },
     ],
   };
@@ -78,18 +89,16 @@ export function hostOf({ app, service }: Pick<Route, "app" | "service">, domain:
   return `${service.name}.${app}.${domain}`;
 }
 
-function hostsOf({ app, service, wildcard }: Route, domain: string): string[] {
-  return [
-    hostOf({ app, service }, domain),
-    ...service.running.domains,
-    ...(wildcard ? [`*.${app}-${service.name}.${domain}`] : []),
-  ];
+function routeTo(route: Route, isWanted: (host: string) => boolean): object[] {
+  // Caddy refuses all of a configuration in which one matcher has a name twice.
+  const host = [...new Set(route.hosts)].filter(isWanted);
+  return host.length > 0 ? [{ match: [{ host }], handle: [proxyTo(route)], terminal: true }] : [];
 }
 
 /** Processes are found by name and anew each second: those of a new release are used as soon as they are well. */
-function proxyTo({ app, service }: Route): object {
+function proxyTo({ app, service, old }: Route): object {
   const [, scheme = "http", port = ""] = /^(?:([a-z]+):)?(\d+)$/.exec(service.port) ?? [];
-  const name = upstreamName(app, service.name);
+  const name = (old ? oldUpstreamName : upstreamName)(app, service.name);
   return {
     handler: "reverse_proxy",
     dynamic_upstreams: { source: "a", name, port, refresh: REFRESH, resolver: { addresses: [DNS] } },

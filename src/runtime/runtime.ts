@@ -77,6 +77,12 @@ export interface OneOff {
   memory?: number | undefined;
 }
 
+/** An app that the router takes no routes of. */
+export interface RefusedApp {
+  app: string;
+  problem: string;
+}
+
 /** What runs promoted releases. */
 export interface Runtime {
   /**
@@ -84,8 +90,10 @@ export interface Runtime {
    * well. Throws where one does not get so: then they are in between.
    */
   apply(app: RunningApp, events: ApplyEvents, signal: AbortSignal): Promise<void>;
-  /** Lets the world in to these services, and to no others; undefined ends that. */
-  route(routes: readonly Route[], settings: RouterSettings | undefined): Promise<void>;
+  /** Lets the world in to these services, and to no others; undefined ends that. Apps whose routes the router refuses are left out. */
+  route(routes: readonly Route[], settings: RouterSettings | undefined): Promise<RefusedApp[]>;
+  /** Apps that run as an earlier davit has started them: the router may not find them, or they share a network. */
+  appsToMove(): Promise<string[]>;
   /** Ends whatever runs of an app. */
   remove(app: string, signal: AbortSignal): Promise<void>;
   processes(app: string): Promise<Process[]>;

@@ -3,9 +3,10 @@ import type { Service } from "../manifest/convox-yml.ts";
 import type { Health } from "../manifest/running.ts";
 import { parseVolume } from "../manifest/volume.ts";
 import { shellWords } from "../shell-words.ts";
+import { logBounds, MOST_PROCESSES } from "./bounds.ts";
 import { INSIDE_SERVICE } from "./inside/service.ts";
 import { INSIDE } from "./inside/volume.ts";
-import { isRouted, upstreamName } from "./router-config.ts";
+import { isRouted, oldUpstreamName, upstreamName } from "./router-config.ts";
 import type { RunningApp, RunningService } from "./runtime.ts";
 
 /** What things of a rack in an engine are known by; nothing without it is touched. */
@@ -18,6 +19,8 @@ export const ONE_OFF = "davit.one-off";
 
 /** The longest name a service may have. */
 const LONGEST = 63;
+/** Of the hash in a shortened one: 80 bits. */
+const HASH = 20;
 const SECOND = 1_000_000_000;
 const MEGABYTE = 1024 * 1024;
 const PROBE = `${INSIDE}/probe`;
@@ -34,18 +37,21 @@ export interface Place {
   node: string;
   /** The id of the app's own network. */
   network: string;
-  /** The id of the network that routed services share with the router, where there is one. */
-  router: string | undefined;
+  /** Where logs of the engine go. */
+  logDriver: string;
   /** The volume with our programs for inside of containers. */
   inside: string | undefined;
 }
 
-/** `RACK_APP_SERVICE`, shortened where it is too long so that no two become one. */
+/**
+ * `RACK_APP_SERVICE`. Names of racks and apps have no `_`, so no two are one. A longer one is
+ * shortened to a name with `__` in it, which no other has, and its hash.
+ */
 export function serviceName(...parts: string[]): string {
   const name = parts.join("_");
   if (name.length <= LONGEST) return name;
-  const hash = createHash("sha256").update(name).digest("hex").slice(0, 10);
-  return `${name.slice(0, LONGEST - 11)}-${hash}`;
+  const hash = createHash("sha256").update(name).digest("hex").slice(0, HASH);
+  return `${name.slice(0, LONGEST - HASH - 2)}__${hash}`;
 }
 
 /** A service as Swarm is told of it: https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Service/operation/ServiceCreate */
@@ -55,6 +61,7 @@ export function serviceSpec(place: Place, { app, id, ...of }: RunningApp, runnin
   const release = running.lasting ? "" : of.release;
   const { scale, agent, singleton } = service.running;
   const labels = { [RACK]: place.rack, [APP]: app, [SERVICE]: service.name };
+  const logs = logBounds(place.logDriver);
   const order = agent || singleton || service.running.volumes.length > 0 ? "stop-first" : "start-first";
   return {
     Name: serviceName(place.name, app, service.name),
@@ -62,17 +69,16 @@ export function serviceSpec(place: Place, { app, id, ...of }: RunningApp, runnin
     TaskTemplate: {
       ContainerSpec: containerSpec(place, id, { ...labels, [RELEASE]: release }, running),
       Resources: {
-        ...(scale.memory > 0 ? { Limits: { MemoryBytes: scale.memory * MEGABYTE } } : {}),
+        Limits: {
+          Pids: MOST_PROCESSES,
+          ...(scale.memory > 0 ? { MemoryBytes: scale.memory * MEGABYTE } : {}),
+        },
         Reservations: { NanoCPUs: scale.cpu * 1_000_000, MemoryBytes: scale.memory * MEGABYTE },
       },
       RestartPolicy: { Condition: "any", Delay: 2 * SECOND },
+      ...(logs ? { LogDriver: { Name: logs.driver, Options: logs.options } } : {}),
       ...(isHere(running) ? { Placement: { Constraints: [`node.id==${place.node}`] } } : {}),
-      Networks: [
-        { Target: place.network, Aliases: [service.name] },
-        ...(place.router !== undefined && isRouted(service)
-          ? [{ Target: place.router, Aliases: [upstreamName(app, service.name)] }]
-          : []),
-      ],
+      Networks: [{ Target: place.network, Aliases: aliasesOf(app, service) }],
     },
     Mode: agent ? { Global: {} } : { Replicated: { Replicas: scale.min } },
     UpdateConfig: {
@@ -84,6 +90,12 @@ export function serviceSpec(place: Place, { app, id, ...of }: RunningApp, runnin
     },
     EndpointSpec: { Mode: "dnsrr", Ports: hostPorts(running) },
   };
+}
+
+/** The last is what routers of earlier davits look for: they have it until they know of this release. */
+function aliasesOf(app: string, service: Service): string[] {
+  const { name } = service;
+  return [name, ...(isRouted(service) ? [upstreamName(app, name), oldUpstreamName(app, name)] : [])];
 }
 
 /** What has a volume of its own is where that is; other nodes would give it an empty one. */

@@ -13,7 +13,15 @@ import { insideVolume, insideVolumeName } from "./inside/volume.ts";
 import { type OneOffPlace, OneOffs } from "./one-offs.ts";
 import { Rollout } from "./rollout.ts";
 import type { Route } from "./router-config.ts";
-import type { AppLogOptions, ApplyEvents, OneOff, Process, RunningApp, Runtime } from "./runtime.ts";
+import type {
+  AppLogOptions,
+  ApplyEvents,
+  OneOff,
+  Process,
+  RefusedApp,
+  RunningApp,
+  Runtime,
+} from "./runtime.ts";
 import { APP, type Place, RACK, SERVICE, serviceName } from "./service-spec.ts";
 import { type RouterSettings, SwarmRouter } from "./swarm-router.ts";
 import { processOf, serviceOf } from "./tasks.ts";
@@ -47,7 +55,14 @@ export class SwarmRuntime implements Runtime {
     this.#containers = new EngineContainers(client);
     this.#images = new EngineImages(client);
     this.#oneOffs = new OneOffs(this.#containers);
-    this.#router = new SwarmRouter(this.#swarm, this.#containers, rack);
+    this.#router = new SwarmRouter(
+      this.#swarm,
+      this.#containers,
+      async (image) => {
+        if (!(await this.findImage(image))) await this.pullImage(image, undefined);
+      },
+      rack,
+    );
     this.#rack = rack;
     this.#engineAt = engineAt;
   }
@@ -68,9 +83,9 @@ export class SwarmRuntime implements Runtime {
   async #place(running: RunningApp): Promise<Place> {
     const { app, routed } = running;
     const network = await this.#swarm.network(this.#network(app), this.#labels(app));
-    const router = routed ? await this.#router.network() : undefined;
-    const [{ node }, inside] = [await this.#swarm.info(), await this.#inside(running)];
-    return { rack: this.#rack.id, name: this.#rack.name, node, network, router, inside };
+    if (routed) await this.#router.join(this.#network(app));
+    const [{ node, logDriver }, inside] = [await this.#swarm.info(), await this.#inside(running)];
+    return { rack: this.#rack.id, name: this.#rack.name, node, network, logDriver, inside };
   }
 
   /** On this node alone davit fills it itself: no registry need serve for that. */
@@ -116,9 +131,14 @@ export class SwarmRuntime implements Runtime {
     await this.#images.remove(`${repository}:${tag}`, { force: true });
   }
 
-  async route(routes: readonly Route[], settings: RouterSettings | undefined): Promise<void> {
-    if (settings) await this.#router.tell(routes, settings);
-    else await this.#router.remove();
+  async route(routes: readonly Route[], settings: RouterSettings | undefined): Promise<RefusedApp[]> {
+    if (settings) return await this.#router.tell(routes, settings);
+    await this.#router.remove();
+    return [];
+  }
+
+  async appsToMove(): Promise<string[]> {
+    return await this.#router.appsToMove();
   }
 
   async remove(app: string, signal: AbortSignal): Promise<void> {
@@ -126,6 +146,7 @@ export class SwarmRuntime implements Runtime {
     signal.throwIfAborted();
     await Promise.all(services.map(({ ID }) => this.#swarm.remove(ID)));
     await this.#untilGone(app, signal);
+    await this.#router.leave(this.#network(app)).catch(() => undefined);
     await this.#swarm.removeNetwork(this.#network(app)).catch(() => undefined);
   }
 
@@ -186,7 +207,8 @@ export class SwarmRuntime implements Runtime {
     const running = services.find(({ service }) => service.name === name);
     if (running && !(await this.findImage(running.image))) await this.pullImage(running.image, running.login);
     const labels = this.#labels(app);
-    return { labels, network: await this.#swarm.network(this.#network(app), labels) };
+    const { logDriver } = await this.#swarm.info();
+    return { labels, logDriver, network: await this.#swarm.network(this.#network(app), labels) };
   }
 
   async stop(app: string, id: string): Promise<boolean> {

@@ -71,3 +71,4 @@ const services = (await sh([DOCKER, "service", "ls", "-q", "--filter", `name=${r
   .split("\n")
   .filter(Boolean);
 await sh([DOCKER, "service", "rm", ...services]);
+await sh([DOCKER, "rm", "-f", `${rack}_router`]);

@@ -83,6 +83,46 @@ export function testLedger(name: string, makeBox: () => Promise<LedgerBox>): voi
   });
 
   sentence(
+    "a domain is whoever's came first, until its app's releases have it no more",
+    async (ledger, box) => {
+      const { domains } = ledger;
+      const named = (...names: string[]) =>
+        names.map((name) => ({ name, service: "web", generated: name.startsWith("*.gen") }));
+      await ledger.apps.create("evil");
+      expect(await domains.claim("shop", named("a.example", "*.b.example", "*.gen-x.apps.example"))).toEqual(
+        [],
+      );
+      const owners = async (...names: string[]): Promise<string[]> =>
+        (await domains.taken("evil", named(...names))).map(({ name, owner }) => `${name} ${owner}`);
+      expect(
+        await owners("a.example", "x.b.example", "*.b.example", "*.example", "*.gen-x.apps.example"),
+      ).toEqual([
+        "a.example shop",
+        "x.b.example shop",
+        "*.b.example shop",
+        "*.example shop",
+        "*.gen-x.apps.example shop",
+      ]);
+      expect(await owners("x.x.b.example", "other.test", "y.gen-x.apps.example")).toEqual([]);
+      expect((await domains.claim("evil", named("c.test", "a.example"))).map(({ owner }) => owner)).toEqual([
+        "shop",
+      ]);
+      expect(await domains.taken("shop", named("a.example", "c.test", "*.example"))).toEqual([]);
+      const later = await box.open(() => new Date(Date.now() + 10_000));
+      await domains.keep("shop", [], []);
+      await later.domains.keep("shop", ["RSOMEOTHER"], []);
+      expect((await domains.list()).length).toBe(3);
+      await later.domains.keep("shop", [], ["a.example"]);
+      await later.close();
+      expect(await domains.list()).toEqual([{ name: "a.example", app: "shop" }]);
+      const both = await Promise.all(["shop", "evil"].map((app) => domains.claim(app, named("race.test"))));
+      expect(both.flat().length).toBe(1);
+      await ledger.promotions.remove(await ledger.promotions.beginRemoval("shop"));
+      expect((await domains.list()).filter(({ app }) => app === "shop")).toEqual([]);
+    },
+  );
+
+  sentence(
     "writers side by side lose nothing, and no two builds have the same place",
     async (ledger, box) => {
       const other = await box.open();

@@ -63,7 +63,8 @@ test("services run on nodes that davit does not reach, with images of the rack, 
   await box.ok(["deploy"], { env, cwd: dir });
   for (let tries = 0; tries < 20; tries++) expect(await ask()).toBe("two");
   await box.ok(["apps", "delete", "shop", "--yes"], { env });
-  expect((await on(nodes.first, "service", "ls", "--format", "{{.Name}}")).trim()).toBe("local_router");
+  expect((await on(nodes.first, "service", "ls", "--format", "{{.Name}}")).trim()).toBe("");
+  expect((await on(nodes.first, "ps", "--format", "{{.Names}}")).trim()).toBe("local_router");
   server.kill();
   await server.exited;
 }, 240_000);

@@ -32,8 +32,8 @@ test.concurrent(
   async () => {
     await using shop = await swarmRack();
     const dir = await webProject(shop.box.join("shop"), "one", await withData());
-    const deploy = async (): Promise<void> => {
-      await shop.ok(["apps", "create", "shop"]);
+    const deploy = async (...dataOf: string[]): Promise<void> => {
+      await shop.ok(["apps", "create", "shop", ...dataOf]);
       await shop.ok(["env", "set", "SEARCH_URL=memcached://elsewhere:11211", "-a", "shop"]);
       await shop.ok(["deploy"], dir);
     };
@@ -61,7 +61,8 @@ test.concurrent(
     expect(await shop.answer("web")).toBe("two");
     expect([await process("resource-main-db"), await process("resource-cache")]).toEqual(before);
     await shop.ok(["apps", "delete", "shop", "--yes"]);
-    await deploy();
+    const [left] = await shop.json(["apps", "--deleted"]);
+    await deploy("--data-of", left.id);
     expect(await sql("SELECT id FROM orders")).toBe("7");
     expect(await inside("web", "printf 'GET a\\r\\nQUIT\\r\\n' | nc resource-cache 6379")).toMatch(
       /^\$1\r\n5/,

@@ -103,7 +103,7 @@ test.concurrent(
     expect(await get("web.shop.apps.test")).toMatch(/certificate/);
     expect(await get("web.shop.apps.test", "-k")).toBe("one 200");
     await shop.ok(["rack", "params", "set", "RouterDomain="]);
-    expect(await sh([DOCKER, "service", "ls", "-q", "--filter", `name=${shop.rack}_router`])).toBe("");
+    expect(await sh([DOCKER, "ps", "-aq", "--filter", `name=${shop.rack}_router`])).toBe("");
     expect(await shop.answer("web")).toBe("one");
   },
   LONG,

@@ -83,6 +83,7 @@ test.concurrent(
     const dir = await webProject(shop.box.join("shop"), "one");
     const first = await shop.json(["deploy"], dir);
     using taken = Bun.listen({ hostname: "0.0.0.0", port: 0, socket: { data: () => undefined } });
+    await shop.ok(["rack", "params", "set", `HostPorts=+shop:${taken.port}`]);
     const agent = SHOP.replace("  worker:\n", `  worker:\n    agent: true\n    ports: [${taken.port}]\n`);
     await webProject(dir, "two", agent);
     const failed = await shop.run(["deploy"], dir);

@@ -55,6 +55,8 @@ export async function swarmRack() {
     async [Symbol.asyncDispose]() {
       const services = await lines([DOCKER, "service", "ls", "-q", "--filter", `name=${rack}_`]);
       if (services.length > 0) await sh([DOCKER, "service", "rm", ...services]);
+      const router = await lines([DOCKER, "ps", "-aq", "--filter", `name=${rack}_router`]);
+      if (router.length > 0) await sh([DOCKER, "rm", "-f", ...router]);
       box[Symbol.dispose]();
     },
   };

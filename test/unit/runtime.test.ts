@@ -46,7 +46,7 @@ const PLACE = {
   name: "east",
   node: "n1",
   network: "net",
-  router: undefined,
+  logDriver: "json-file",
   inside: "probe-volume",
 };
 
@@ -85,8 +85,8 @@ test("convox.yml becomes a service's spec, with the rack's labels on all of it",
           { Type: "bind", Source: "/var/run/docker.sock", Target: "/socket" },
         ],
       },
-      Resources: { Limits: { MemoryBytes: 64 * 1024 * 1024 }, Reservations: { NanoCPUs: 1e8 } },
-      Networks: [{ Target: "net", Aliases: ["web"] }],
+      Resources: { Limits: { MemoryBytes: 64 * 1024 * 1024, Pids: 4096 }, Reservations: { NanoCPUs: 1e8 } },
+      Networks: [{ Target: "net", Aliases: ["web", "web.shop.davit.invalid", "web.shop"] }],
       Placement: { Constraints: ["node.id==n1"] },
     },
     Mode: { Replicated: { Replicas: 4 } },
@@ -96,15 +96,14 @@ test("convox.yml becomes a service's spec, with the rack's labels on all of it",
   });
 });
 
-test("a routed service is in the router's network by its full name, an internal one is not", async () => {
+test("a routed service has a name that the router finds it by, in its app's own network, an internal one has none", async () => {
   const yml =
     "services:\n  web:\n    build: .\n    port: 80\n  db:\n    build: .\n    port: 5432\n    internal: true\n";
-  const place = { ...PLACE, router: "router-net" };
-  expect((await spec("web", yml, place)).spec).toMatchObject({
-    TaskTemplate: { Networks: [{ Target: "net" }, { Target: "router-net", Aliases: ["web.shop"] }] },
+  expect((await spec("web", yml)).spec).toMatchObject({
+    TaskTemplate: { Networks: [{ Target: "net", Aliases: ["web", "web.shop.davit.invalid", "web.shop"] }] },
   });
-  expect((await spec("db", yml, place)).spec).toMatchObject({
-    TaskTemplate: { Networks: [{ Target: "net" }] },
+  expect((await spec("db", yml)).spec).toMatchObject({
+    TaskTemplate: { Networks: [{ Target: "net", Aliases: ["db"] }] },
   });
 });
 
@@ -112,7 +111,10 @@ test("the router answers for a service's names, and finds its processes by DNS",
   const yml =
     "services:\n  web:\n    build: .\n    port: https:8443\n    domain: shop.example.com,www.example.com\n";
   const { services } = await loadConvoxYml(yml, "convox.yml", {});
-  const routes = services.map((service) => ({ app: "shop", service, wildcard: true }));
+  const routes = services.map((service) => ({
+    ...{ app: "shop", service },
+    hosts: ["web.shop.apps.test", ...service.running.domains, "*.shop-web.apps.test", "www.example.com"],
+  }));
   const config = routerConfig(routes, { domain: "apps.test", tls: "internal", https: 8443 });
   expect(config).toMatchObject({
     admin: { listen: "unix//config/admin.sock" },
@@ -123,24 +125,17 @@ test("the router answers for a service's names, and finds its processes by DNS",
             listen: [":443"],
             routes: [
               {
-                match: [
-                  {
-                    host: [
-                      "web.shop.apps.test",
-                      "shop.example.com",
-                      "www.example.com",
-                      "*.shop-web.apps.test",
-                    ],
-                  },
-                ],
+                match: [{ host: ["web.shop.apps.test", "shop.example.com", "www.example.com"] }],
                 handle: [
                   {
                     handler: "reverse_proxy",
-                    dynamic_upstreams: { source: "a", name: "web.shop", port: "8443" },
+                    dynamic_upstreams: { source: "a", name: "web.shop.davit.invalid", port: "8443" },
                     transport: { tls: { insecure_skip_verify: true } },
                   },
                 ],
               },
+              // Wildcards come after all names.
+              { match: [{ host: ["*.shop-web.apps.test"] }] },
               { handle: [{ handler: "static_response", status_code: 404 }] },
             ],
           },
@@ -205,7 +200,7 @@ test("a timer is a service of one process that waits for its time and then becom
   if (!timer || !service) throw new Error("they are not there");
   const running = timerService(timer, { service, image: "sha256:1", env: { SERVICE: "web", A: "1" } });
   const app = { app: "shop", id: "ASHOP", release: "R1", build: "B1", services: [], routed: true };
-  expect(serviceSpec({ ...PLACE, router: "edge" }, app, running)).toMatchObject({
+  expect(serviceSpec(PLACE, app, running)).toMatchObject({
     Name: "east_shop_timer-nightly",
     Mode: { Replicated: { Replicas: 1 } },
     UpdateConfig: { FailureAction: "continue" },

@@ -1,0 +1,128 @@
+import { DavitError } from "../errors.ts";
+import { type ConvoxYml, loadConvoxYml } from "../manifest/convox-yml.ts";
+import { covers, hostNameFault } from "../manifest/host-name.ts";
+import { hostOf, isRouted, type Route } from "../runtime/router-config.ts";
+import type { Domain } from "./domain-ledger.ts";
+import type { EmbeddedParts } from "./embedded-parts.ts";
+import { parseEnv } from "./env-text.ts";
+import { routerDomain } from "./params.ts";
+
+/** A release, as far as names go. */
+export interface NamedRelease {
+  manifest: ConvoxYml;
+  /** What services' own names end in; "" where there is no router. */
+  router: string;
+  /** Whether it was built with a wildcard for each service. */
+  wildcard: boolean;
+}
+
+export async function namedRelease(parts: EmbeddedParts, app: string, id: string): Promise<NamedRelease> {
+  const release = await parts.releases.read(await parts.ledger.releases.find(app, id));
+  const { env, build } = release;
+  const built = build === "" ? undefined : await parts.ledger.builds.find(app, build);
+  return {
+    manifest: await loadConvoxYml(release.manifest, "convox.yml", parseEnv(env)),
+    router: await routerDomain(parts),
+    wildcard: built?.wildcard_domain === 1,
+  };
+}
+
+/** The names of a release that may be others', each once. */
+export function domainsOf(app: string, { manifest, router, wildcard }: NamedRelease): Domain[] {
+  const found = manifest.services
+    .filter(isRouted)
+    .flatMap((service): Domain[] => [
+      ...service.running.domains
+        .filter((name) => name !== hostOf({ app, service }, router))
+        .map((name) => ({ name, service: service.name, generated: false })),
+      ...(wildcard && router !== ""
+        ? [{ name: `*.${app}-${service.name}.${router}`, service: service.name, generated: true }]
+        : []),
+    ]);
+  return [...new Map(found.map((domain) => [domain.name, domain])).values()];
+}
+
+/** Claims a release's names for its app; refuses all of them where one is another's, and tells whose. */
+export async function claimDomains(
+  parts: EmbeddedParts,
+  app: string,
+  id: string,
+  release: NamedRelease,
+): Promise<void> {
+  const wanted = domainsOf(app, release);
+  const { domains } = parts.ledger;
+  const faults = wanted.flatMap((domain) => {
+    const fault = foreign(app, domain, release.router);
+    return fault === undefined ? [] : [told(domain, fault)];
+  });
+  for (const owner of new Set((await domains.taken(app, wanted)).map((one) => one.owner)))
+    await giveUp(parts, owner);
+  const taken = faults.length > 0 ? await domains.taken(app, wanted) : await domains.claim(app, wanted);
+  faults.push(...taken.map((domain) => told(domain, `it is app ${domain.owner}'s`)));
+  if (faults.length > 0)
+    throw new DavitError("conflict", `Cannot promote ${id}: ${faults.join("; ")}`, {
+      hint: "name others; a name is free again once the app that has it runs a release without it",
+    });
+}
+
+function told({ name, service }: Domain, fault: string): string {
+  return `service ${service}: domain ${JSON.stringify(name)}: ${fault}`;
+}
+
+/** Names below the router's domain are of the app that stands before it. */
+function foreign(app: string, { name, generated }: Domain, router: string): string | undefined {
+  if (router === "" || generated) return undefined;
+  if (covers(name, router)) return "it is the rack's own";
+  if (!name.endsWith(`.${router}`)) return undefined;
+  const owner =
+    name
+      .slice(0, -router.length - 1)
+      .split(".")
+      .at(-1) ?? "";
+  if (owner === app) return undefined;
+  return owner === "*" ? "it is the rack's own" : `it is app ${owner}'s`;
+}
+
+/** Frees what an app has claimed and no release of it that runs, or is about to, names. */
+async function giveUp(parts: EmbeddedParts, app: string): Promise<void> {
+  const releases = await parts.ledger.domains.releases(app);
+  const named = await Promise.all(releases.map((id) => namedRelease(parts, app, id)));
+  const names = named.flatMap((release) => domainsOf(app, release)).map(({ name }) => name);
+  await parts.ledger.domains.keep(app, releases, names);
+}
+
+/** An app's routes, and what of its names is left out of them, with the reason. */
+export interface AppRoutes {
+  routes: Route[];
+  problems: string[];
+}
+
+/**
+ * The routes of a release that runs. Releases of an earlier davit have claimed no names: they
+ * do so here, as far as those are free, and what breaks a rule is left out.
+ */
+export async function routesOf(parts: EmbeddedParts, app: string, id: string): Promise<AppRoutes> {
+  const release = await namedRelease(parts, app, id);
+  const problems: string[] = [];
+  const names: Domain[] = [];
+  for (const domain of domainsOf(app, release)) {
+    const fault = hostNameFault(domain.name) ?? foreign(app, domain, release.router);
+    const [taken] = fault === undefined ? await parts.ledger.domains.taken(app, [domain]) : [];
+    if (fault === undefined && !taken) names.push(domain);
+    else problems.push(told(domain, fault ?? `it is app ${taken?.owner}'s`));
+  }
+  const known = new Set(
+    (await parts.ledger.domains.list()).filter((one) => one.app === app).map(({ name }) => name),
+  );
+  const fresh = names.filter(({ name }) => !known.has(name));
+  if (fresh.length > 0) await parts.ledger.domains.claim(app, fresh);
+  const routes = release.manifest.services.filter(isRouted).map((service) => ({
+    app,
+    service,
+    hosts: [
+      hostOf({ app, service }, release.router),
+      ...names.filter((domain) => domain.service === service.name).map(({ name }) => name),
+    ],
+  }));
+  return { routes, problems };
+}
