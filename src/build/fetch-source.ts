@@ -4,6 +4,7 @@ import { join } from "node:path";
 import type { ByteStream } from "../bytes.ts";
 import { DavitError } from "../errors.ts";
 import { trustOf } from "../http/host-trust.ts";
+import type { Reach } from "../http/reach.ts";
 import { discard, request } from "../http/request.ts";
 import { bodyOf } from "../http/response-body.ts";
 import { Root } from "../root.ts";
@@ -14,6 +15,8 @@ import { unpack, unpackEntries } from "./unpack.ts";
 export interface FetchOptions {
   env: Record<string, string | undefined>;
   signal: AbortSignal;
+  /** Only from there; undefined is anywhere. */
+  reach?: Reach | undefined;
 }
 
 /** A project that was fetched. */
@@ -32,11 +35,16 @@ export async function fetchSource(source: SourceUrl, root: string, options: Fetc
 }
 
 /** A `.tgz` or `.zip` over http; logins stay with the host they are for. */
-async function download(source: SourceUrl, root: string, { env, signal }: FetchOptions): Promise<void> {
+async function download(
+  source: SourceUrl,
+  root: string,
+  { env, signal, reach }: FetchOptions,
+): Promise<void> {
   const { host } = new URL(source.url);
   const login = Buffer.from(`${source.user}:${source.password}`).toString("base64");
   const authorization = source.user + source.password === "" ? {} : { authorization: `Basic ${login}` };
-  const response = await request(source.url, { signal, trust: await trustOf(host, env), ...authorization });
+  const trust = await trustOf(host, env);
+  const response = await request(source.url, { signal, trust, reach, ...authorization });
   if (response.status !== 200) {
     await discard(response);
     throw new DavitError("not-found", `Cannot fetch the source: ${host} answered ${response.status}`);

@@ -3,6 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DavitError } from "../errors.ts";
 import { isLoopback } from "../hosts.ts";
+import { type Reach, reachable } from "../http/reach.ts";
+import { shellQuote } from "../shell-words.ts";
 import type { SourceUrl } from "./source-url.ts";
 
 type Env = Record<string, string | undefined>;
@@ -11,11 +13,12 @@ type Env = Record<string, string | undefined>;
 export async function clone(
   source: SourceUrl,
   root: string,
-  options: { env: Env; signal: AbortSignal },
+  options: { env: Env; signal: AbortSignal; reach?: Reach | undefined },
 ): Promise<string> {
+  const address = options.reach && (await reachable(new URL(source.url), options.reach));
   const secrets = await mkdtemp(join(tmpdir(), "davit-git-"));
   try {
-    const git = new Git(root, await gitEnv(source, secrets, options.env), options.signal);
+    const git = new Git(root, await gitEnv(source, secrets, options.env, address), options.signal);
     await git.run(["init", "-q"]);
     await git.run(["fetch", "-q", "--depth", "1", "--no-tags", "--", source.url, source.ref || "HEAD"]).catch(
       // Not every server gives a commit by its id alone.
@@ -42,7 +45,12 @@ export async function clone(
  * What git is allowed: two protocols, no settings of this machine's, no hooks, filters, submodules
  * or helpers, and nothing that asks. Secrets reach it by its environment and a file of its own.
  */
-async function gitEnv(source: SourceUrl, secrets: string, env: Env): Promise<Env> {
+async function gitEnv(
+  source: SourceUrl,
+  secrets: string,
+  env: Env,
+  address: string | undefined,
+): Promise<Env> {
   const settings: [string, string][] = [
     ["core.hooksPath", "/dev/null"],
     ["credential.helper", ""],
@@ -63,6 +71,17 @@ async function gitEnv(source: SourceUrl, secrets: string, env: Env): Promise<Env
     const login = Buffer.from(`${source.user}:${source.password}`).toString("base64");
     settings.push([`http.${new URL(source.url).origin}/.extraHeader`, `Authorization: Basic ${login}`]);
   }
+  const { hostname, port } = new URL(source.url);
+  if (address !== undefined)
+    settings.push(
+      ["http.followRedirects", "false"],
+      [
+        "http.curloptResolve",
+        `${hostname}:${port || "443"}:${address.includes(":") ? `[${address}]` : address}`,
+      ],
+    );
+  const fixed =
+    address === undefined ? [] : ["-o", `HostName=${address}`, "-o", shellQuote(`HostKeyAlias=${hostname}`)];
   const key = isSsh && source.password !== "" ? await keyFile(source.password, secrets) : undefined;
   const ssh = ["ssh", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=accept-new"];
   const own =
@@ -74,7 +93,7 @@ async function gitEnv(source: SourceUrl, secrets: string, env: Env): Promise<Env
     GIT_TERMINAL_PROMPT: "0",
     GIT_ASKPASS: "true",
     SSH_ASKPASS: "true",
-    GIT_SSH_COMMAND: own,
+    GIT_SSH_COMMAND: [own, ...fixed].join(" "),
     GIT_CONFIG_COUNT: String(settings.length),
     ...Object.fromEntries(
       settings.flatMap(([name, value], i) => [

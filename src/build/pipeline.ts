@@ -49,6 +49,8 @@ export interface PipelineHost {
   signal: AbortSignal;
   /** Where the image of an `image:` service comes from. */
   registry(ref: string): Promise<{ store: ReadStore; tag: string }>;
+  /** What is told of a failure to fetch such an image. */
+  fetchFailure(ref: string, error: unknown): unknown;
   credentials(host: string): Promise<Credentials | undefined>;
   /** The text of convox.yml, once it is known to be one. */
   onManifest(text: string): Promise<void>;
@@ -244,8 +246,12 @@ async function fetchImage(
 }
 
 async function fromRegistry(ref: string, host: PipelineHost): Promise<Descriptor> {
-  const { store, tag } = await host.registry(ref);
-  return await copy(store, await store.resolve(tag), host.target.store);
+  try {
+    const { store, tag } = await host.registry(ref);
+    return await copy(store, await store.resolve(tag), host.target.store);
+  } catch (error) {
+    throw host.fetchFailure(ref, error);
+  }
 }
 
 function lastEntrypoint(manifest: ConvoxYml, entrypoints: Map<string, string>): string {

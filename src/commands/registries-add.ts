@@ -13,6 +13,10 @@ export const registriesAdd: Command = {
       type: "strings",
       summary: "only for builds of this app; may be repeated, or several joined with commas",
     },
+    "for-rack": {
+      type: "boolean",
+      summary: "for no builds: only for what the rack itself does, such as `Registry=`",
+    },
     "password-stdin": { type: "boolean", summary: "read the password from stdin" },
   },
   examples: [
@@ -33,7 +37,8 @@ export const registriesAdd: Command = {
         "warning: everyone on this machine can see a password on the command line; --password-stdin hides it",
       );
     const apps = appsOf(input);
-    const login = { server, username, password, ...(apps.length > 0 ? { apps } : {}) };
+    const isLimited = apps.length > 0 || input.on("for-rack");
+    const login = { server, username, password, ...(isLimited ? { apps } : {}) };
     const rack = await context.rack();
     await step(context.stdout, "Adding registry", () => rack.addRegistry(login));
   },

@@ -4,6 +4,7 @@ import { isAddress, isLoopback, isPrivateAddress } from "../hosts.ts";
 import { checkJson, Type } from "../schema.ts";
 import { type Challenge, parseChallenges } from "./challenge.ts";
 import type { Credentials } from "./docker-auth.ts";
+import type { Reach } from "./reach.ts";
 import { request, type Trust } from "./request.ts";
 import { isPassing, retryAfter } from "./retry.ts";
 
@@ -27,6 +28,7 @@ export interface AuthOptions {
   credentials(): Promise<Credentials | undefined>;
   trust?: Trust | undefined;
   signal?: AbortSignal | undefined;
+  reach?: Reach | undefined;
   /** Hosts that may be sent credentials though they are private: `DAVIT_TOKEN_HOSTS`. */
   tokenHosts?: readonly string[];
 }
@@ -139,7 +141,7 @@ async function ask(
   service: string | undefined,
   scope: string,
   credentials: Credentials | undefined,
-  { trust, signal }: AuthOptions,
+  { trust, signal, reach }: AuthOptions,
 ): Promise<Response> {
   const params = new URLSearchParams();
   if (service) params.set("service", service);
@@ -149,13 +151,20 @@ async function ask(
     params.set("refresh_token", credentials.identityToken);
     if (scope) params.set("scope", scope);
     const headers = { "content-type": "application/x-www-form-urlencoded" };
-    return await request(realm.href, { method: "POST", headers, body: params.toString(), trust, signal });
+    return await request(realm.href, {
+      method: "POST",
+      headers,
+      body: params.toString(),
+      trust,
+      signal,
+      reach,
+    });
   }
   const url = new URL(realm);
   for (const [name, value] of params) url.searchParams.set(name, value);
   for (const one of scope.split(" ").filter((text) => text !== "")) url.searchParams.append("scope", one);
   if (credentials) url.searchParams.set("account", credentials.username);
-  return await request(url.href, { authorization: basicOf(credentials), trust, signal });
+  return await request(url.href, { authorization: basicOf(credentials), trust, signal, reach });
 }
 
 function grantOf(text: string, realm: URL): Grant {

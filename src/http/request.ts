@@ -1,7 +1,9 @@
+import { checkServerIdentity, type PeerCertificate } from "node:tls";
 import type { Bytes } from "../bytes.ts";
 import { DavitError, reasonOf } from "../errors.ts";
 import { isLoopback } from "../hosts.ts";
 import { proxyFor, shownProxy } from "../proxy.ts";
+import { type Reach, reachable } from "./reach.ts";
 import { outgoing, type StreamBody, Watch } from "./request-body.ts";
 import { interrupted } from "./silence.ts";
 
@@ -16,7 +18,8 @@ export interface Trust {
     cert?: string;
     key?: string;
     rejectUnauthorized?: boolean;
-    checkServerIdentity?: () => undefined;
+    checkServerIdentity?: (name: string, certificate: PeerCertificate) => Error | undefined;
+    serverName?: string;
   };
   /** What to do about a certificate that is not the one expected. */
   hint?: string;
@@ -34,6 +37,8 @@ export interface HttpRequest {
   patience?: number;
   /** On a connection of its own. */
   alone?: boolean;
+  /** Only there, redirects included; undefined is anywhere. */
+  reach?: Reach | undefined;
   /** Past any proxy: for what only this machine can reach, such as its cloud's metadata. */
   direct?: boolean;
 }
@@ -49,7 +54,8 @@ export async function request(url: string, options: HttpRequest = {}): Promise<R
   let target = checkedUrl(url, options.trust);
   const origin = target.origin;
   for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
-    const response = await send(target, options, target.origin === origin);
+    const address = options.reach && (await reachable(target, options.reach));
+    const response = await send(target, options, target.origin === origin, address);
     const location = response.headers.get("location");
     if (response.status < 300 || response.status > 399 || location === null) return response;
     const next = redirected(target, location, options);
@@ -101,13 +107,22 @@ export function checkedUrl(text: string, trust: Trust | undefined): URL {
   return url;
 }
 
-async function send(url: URL, options: HttpRequest, ours: boolean): Promise<Response> {
+/** `address` is the host's, where it is not to be looked up again. */
+async function send(
+  url: URL,
+  options: HttpRequest,
+  ours: boolean,
+  address: string | undefined,
+): Promise<Response> {
+  const route = transport(url, options);
+  // A proxy looks names up by itself.
+  const fixed = route.proxy === false ? address : undefined;
   const watch = new Watch();
   const signal = options.signal ? AbortSignal.any([options.signal, watch.signal]) : watch.signal;
   const { body, headers, ended } = outgoing(options.body, watch);
   try {
     watch.start(body instanceof ReadableStream ? 0 : options.patience);
-    const answer = fetch(url, {
+    const answer = fetch(fixed === undefined ? url : at(url, fixed), {
       method: options.method ?? "GET",
       headers: {
         "accept-encoding": "identity",
@@ -115,13 +130,15 @@ async function send(url: URL, options: HttpRequest, ours: boolean): Promise<Resp
         ...headers,
         ...options.headers,
         ...(ours && options.authorization ? { authorization: options.authorization } : {}),
+        ...(fixed === undefined ? {} : { host: url.host }),
       },
       body,
       redirect: "manual",
       decompress: false,
       keepalive: !options.alone,
       signal,
-      ...transport(url, options),
+      ...route,
+      ...(fixed !== undefined && url.protocol === "https:" ? { tls: named(url, options.trust) } : {}),
     });
     void ended.then(() => watch.start(options.patience));
     return await answer;
@@ -132,6 +149,21 @@ async function send(url: URL, options: HttpRequest, ours: boolean): Promise<Resp
   } finally {
     watch.stop();
   }
+}
+
+function at(url: URL, address: string): URL {
+  const fixed = new URL(url);
+  fixed.hostname = address.includes(":") ? `[${address}]` : address;
+  return fixed;
+}
+
+/** TLS with the host's name, on a connection that was opened by its address. */
+function named({ hostname }: URL, trust: Trust | undefined): NonNullable<Trust["tls"]> {
+  return {
+    serverName: hostname,
+    checkServerIdentity: (_, certificate) => checkServerIdentity(hostname, certificate),
+    ...trust?.tls,
+  };
 }
 
 /** What Bun's fetch takes beside the standard's options. */

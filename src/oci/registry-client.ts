@@ -5,6 +5,7 @@ import { registryCredentials } from "../http/credentials.ts";
 import type { Credentials, Env } from "../http/docker-auth.ts";
 import { listed, trustOf } from "../http/host-trust.ts";
 import type { RateLimit } from "../http/rate-limit.ts";
+import type { Reach } from "../http/reach.ts";
 import { RegistryAuth } from "../http/registry-auth.ts";
 import { discard, type Method, request, type Trust } from "../http/request.ts";
 import type { StreamBody } from "../http/request-body.ts";
@@ -23,6 +24,8 @@ export interface RegistryOptions {
   credentials?: Credentials | (() => Promise<Credentials | undefined>) | undefined;
   /** In place of what certificate directories say. */
   trust?: Trust | undefined;
+  /** Only there; undefined is anywhere. */
+  reach?: Reach | undefined;
   /** Told of what a user may want to know: a resumed upload, a registry that lies about its own address. */
   onNote?: ((text: string) => void) | undefined;
 }
@@ -80,6 +83,7 @@ export class RegistryClient {
       },
       trust,
       signal: options.signal,
+      reach: options.reach,
       tokenHosts: listed(options.env["DAVIT_TOKEN_HOSTS"]),
     });
   }
@@ -90,7 +94,7 @@ export class RegistryClient {
       RegistryProfile.open(host, options.state === undefined ? undefined : `${options.state}/registries`),
     ]);
     const address = host === DOCKER_HUB ? "registry-1.docker.io" : host;
-    const scheme = await schemeOf(address, trust, options.signal);
+    const scheme = await schemeOf(address, trust, options);
     return new RegistryClient(host, `${scheme}://${address}`, trust, profile, options);
   }
 
@@ -142,6 +146,7 @@ export class RegistryClient {
       ...(wanted.alone ? { alone: true } : {}),
       authorization,
       signal: wanted.signal ?? this.options.signal,
+      reach: this.options.reach,
       trust: this.#trust,
     });
   }
@@ -190,16 +195,16 @@ export class RegistryClient {
 }
 
 /** https, or http where that was asked for; on loopback whichever of the two answers. */
-async function schemeOf(address: string, trust: Trust, signal: AbortSignal | undefined): Promise<string> {
+async function schemeOf(address: string, trust: Trust, { signal, reach }: RegistryOptions): Promise<string> {
   if (trust.plainHttp) return "http";
   if (!isLoopback(address.replace(/:\d+$/, ""))) return "https";
   if (trust.tls) return "https";
   try {
-    const response = await request(`http://${address}/v2/`, { signal });
+    const response = await request(`http://${address}/v2/`, { signal, reach });
     await discard(response);
     return response.status === 400 ? "https" : "http";
   } catch (error) {
-    if (hasCode(error, "interrupted")) throw error;
+    if (hasCode(error, "interrupted", "denied")) throw error;
     return "http";
   }
 }

@@ -10,6 +10,7 @@ import { decode, encode } from "../bytes.ts";
 import type { Credentials } from "../http/docker-auth.ts";
 import { parseReference } from "../oci/reference.ts";
 import type { Env } from "./home.ts";
+import { type KeyReach, withheld } from "./key-reach.ts";
 import type { BuildEvents, BuildOptions } from "./rack.ts";
 
 export interface HostParts {
@@ -23,6 +24,8 @@ export interface HostParts {
   log: BuildLog;
   events: BuildEvents;
   signal: AbortSignal;
+  /** Where the build's images come from; undefined is anywhere. */
+  reach?: KeyReach;
   onManifest(text: string): Promise<void>;
   onCaches?(tags: readonly string[]): Promise<void>;
 }
@@ -36,6 +39,7 @@ export function pipelineHost({
   log,
   events,
   signal,
+  reach,
   ...rest
 }: HostParts): PipelineHost {
   const sent = new Map<string, number>();
@@ -55,10 +59,12 @@ export function pipelineHost({
       onWait: (what) => events.progress?.({ what, done: 0 }),
       onNote: (text) => log.line(text),
     },
+    fetchFailure: (ref, error) => (reach ? withheld(ref, error) : error),
     registry: async (ref) => {
       const { RegistryStore } = await import("../oci/registry-store.ts");
       const reference = parseReference(ref);
-      const options = { env, signal, credentials: await credentials(reference.host) };
+      reach?.requireOwn(reference);
+      const options = { env, signal, reach, credentials: await credentials(reference.host) };
       return {
         store: new RegistryStore(reference, options),
         tag: reference.digest ?? reference.tag ?? "latest",

@@ -9,11 +9,14 @@ import { tenantOf } from "../build/tenant.ts";
 import { BUILD_LOG, type BuildStep, putBuild } from "../bundle/record.ts";
 import { encode } from "../bytes.ts";
 import { DavitError, hasCode, reasonOf } from "../errors.ts";
+import type { Reach } from "../http/reach.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { expireCaches, touchCaches } from "./build-cache.ts";
 import { managedArgs, mountedSecrets, pipelineHost, protect } from "./build-host.ts";
 import type { EmbeddedParts } from "./embedded-parts.ts";
+import type { Env } from "./home.ts";
 import { newId } from "./ids.ts";
+import { keyReach } from "./key-reach.ts";
 import type { Build, BuildEvents, BuildOptions } from "./rack.ts";
 import type { RackStore } from "./rack-store.ts";
 import { type BuildRow, buildOf } from "./rows.ts";
@@ -56,7 +59,7 @@ export async function here(options: BuildOptions): Promise<Sourced> {
 
 /** The project of an address, in a directory. */
 export async function fetched<T extends Pick<BuildOptions, "url" | "manifest">>(
-  { env }: Pick<EmbeddedParts, "env">,
+  { env, reach }: { env: Env; reach?: Reach | undefined },
   root: string,
   options: T,
   signal: AbortSignal,
@@ -67,7 +70,7 @@ export async function fetched<T extends Pick<BuildOptions, "url" | "manifest">>(
   ]);
   const source = parseSourceUrl(options.url ?? "");
   if (!source) throw new DavitError("invalid", "unknown source type");
-  const { dir, ...found } = await fetchSource(source, root, { env, signal });
+  const { dir, ...found } = await fetchSource(source, root, { env, signal, reach });
   return { ...options, ...found, project: await Project.open(dir, options.manifest) };
 }
 
@@ -134,6 +137,7 @@ async function pipeline(
     engine: await parts.engine({ app, buildkit: await parts.settings.param("BuildkitHost") }),
     credentials: (registry) => parts.logins.forApp(app, registry, signal),
     target: imageTarget(parts, store, app),
+    ...(options.byKey ? { reach: await keyReach(parts, app) } : {}),
     onManifest: (text) => parts.ledger.builds.setManifest(id, text),
     onCaches: (tags) => touchCaches(parts, app, tags),
   });

@@ -12,6 +12,7 @@ import { contentOf, type Store } from "../oci/store.ts";
 import { eachOf, Walk } from "../oci/walk.ts";
 import type { EmbeddedParts } from "./embedded-parts.ts";
 import { newId } from "./ids.ts";
+import { keyReach, withheld } from "./key-reach.ts";
 import type { ImageRelay } from "./rack.ts";
 import type { RackStore } from "./rack-store.ts";
 
@@ -48,29 +49,41 @@ export async function pinPushed(
   });
 }
 
+/** An image that is in a registry already. */
+export interface ImageSource {
+  image: string;
+  credentials?: Credentials | undefined;
+  /** A deploy key asked for it: it is fetched within the key's reach. */
+  byKey?: boolean;
+}
+
 /** Completes a build with images that are in registries already: the services' own, else the one that is named. */
 export async function pinImage(
   parts: EmbeddedParts,
   app: string,
   id: string,
-  { image, credentials }: { image: string; credentials?: Credentials | undefined },
+  { image, credentials, byKey = false }: ImageSource,
 ): Promise<void> {
   const redactor = new Redactor();
   if (credentials) redactor.add(credentials.password);
   try {
     const { RegistryStore } = await import("../oci/registry-store.ts");
     const given = parseReference(image);
+    const reach = byKey ? await keyReach(parts, app) : undefined;
     await parts.store(app).lease(async (store) => {
       const images = new Map<string, Descriptor>();
       await eachOf(await servicesOf(parts, app, id), WIDTH, async (service) => {
         const reference = service.image === undefined ? given : parseReference(service.image);
         const own = reference.host === given.host ? credentials : undefined;
-        const source = new RegistryStore(reference, {
-          env: parts.env,
-          credentials: own ?? (await parts.logins.forApp(app, reference.host)),
-        });
-        const root = await source.resolve(reference.digest ?? reference.tag ?? "latest");
-        images.set(service.name, await copy(source, root, store));
+        const login = own ?? (await parts.logins.forApp(app, reference.host));
+        try {
+          reach?.requireOwn(reference);
+          const source = new RegistryStore(reference, { env: parts.env, reach, credentials: login });
+          const root = await source.resolve(reference.digest ?? reference.tag ?? "latest");
+          images.set(service.name, await copy(source, root, store));
+        } catch (error) {
+          throw reach ? withheld(service.image ?? image, error) : error;
+        }
       });
       await pin(parts, store, app, id, images, "import-image");
     });

@@ -43,6 +43,9 @@ export function isRouterParam(name: string): boolean {
   return name.startsWith("Router");
 }
 
+/** Hosts that deploy keys may have the rack fetch images and sources from, though they are not public. */
+export const IMPORT_FROM = "ImportFrom";
+
 const YES_NO = /^(Yes|No)$/;
 const PORT = /^[1-9]\d{0,4}$/;
 const RULES: Record<string, { like: RegExp; words: string }> = {
@@ -58,6 +61,10 @@ const RULES: Record<string, { like: RegExp; words: string }> = {
     words: "addresses like unix:///path or tcp://host:port, joined with commas",
   },
   BuildFromUrls: { like: YES_NO, words: "Yes or No" },
+  [IMPORT_FROM]: {
+    like: /^[A-Za-z0-9.:[\]-]{1,255}(,[A-Za-z0-9.:[\]-]{1,255}){0,99}$/,
+    words: "hosts, such as registry.example.com:5000, joined with commas",
+  },
   [REGISTRY_HOST]: {
     like: /^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:\d{1,5})?$/,
     words: "a host, such as rack.example.com:5443",

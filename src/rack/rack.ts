@@ -148,6 +148,8 @@ export interface BuildOptions {
   dir: string;
   /** Where the project is fetched from: git's or a `.tgz`'s address. */
   url?: string;
+  /** A deploy key asked for it: what it names is fetched within its reach. */
+  byKey?: boolean;
   /** Path of convox.yml below `dir`. */
   manifest: string;
   description?: string;

@@ -3,14 +3,13 @@ import { join } from "node:path";
 import type { BuildStep } from "../bundle/record.ts";
 import type { ByteStream } from "../bytes.ts";
 import { DavitError, hasCode, reasonOf, systemError } from "../errors.ts";
-import type { Credentials } from "../http/docker-auth.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { digestOf, parseDigest } from "../oci/digest.ts";
 import { BuildQueue, type QueueLimits } from "./build-queue.ts";
 import type { EmbeddedRack } from "./embedded.ts";
 import { carryOut, type Sourced } from "./embedded-build.ts";
 import type { EmbeddedParts } from "./embedded-parts.ts";
-import { logOf, pinImage, pinPushed, requireImage, servicesOf } from "./external-build.ts";
+import { type ImageSource, logOf, pinImage, pinPushed, requireImage, servicesOf } from "./external-build.ts";
 import { newId } from "./ids.ts";
 import { whileLeading } from "./leading.ts";
 import { MOVING, moveContent } from "./mover.ts";
@@ -326,11 +325,7 @@ export class ServedRack {
   }
 
   /** Begins to copy images that are in registries already; the build's row says when that is done. */
-  async importImage(
-    app: string,
-    id: string,
-    source: { image: string; credentials?: Credentials | undefined },
-  ): Promise<void> {
+  async importImage(app: string, id: string, source: ImageSource): Promise<void> {
     if (this.#imports.has(id)) throw begun(id);
     if (this.#imports.size >= MOST_IMPORTS)
       throw new DavitError("conflict", "too many imports are running: try again when some are done");

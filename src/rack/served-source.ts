@@ -4,12 +4,13 @@ import type { ByteStream } from "../bytes.ts";
 import { DavitError } from "../errors.ts";
 import { fetched, type Sourced } from "./embedded-build.ts";
 import type { EmbeddedParts } from "./embedded-parts.ts";
+import { keyReach, withheld } from "./key-reach.ts";
 import type { SourceMirrors } from "./source-mirrors.ts";
 
 /** A source that a client named for a build. */
 export interface ServedSource extends Disposable {
   /** Brings it into a directory: the given one, which is empty, or another. */
-  open<T extends { url: string; manifest: string }>(
+  open<T extends { url: string; manifest: string; byKey?: boolean }>(
     request: T,
     dir: string,
     signal: AbortSignal,
@@ -31,7 +32,7 @@ export async function findSource(
 ): Promise<ServedSource> {
   if (url === "") throw new DavitError("invalid", "no build source found");
   const [, scheme, owner, key = ""] = /^(object|tree):\/\/([^/]*)\/(.+)$/.exec(url) ?? [];
-  if (scheme === undefined) return await elsewhere(parts, url);
+  if (scheme === undefined) return await elsewhere(parts, app, url);
   if (owner !== app) throw new DavitError("denied", `the source belongs to app ${owner}`);
   const id = await parts.ledger.apps.id(app);
   return scheme === "tree" ? mirrored(sources, id, key) : await uploaded(parts, sources, app, key);
@@ -66,7 +67,7 @@ function mirrored({ mirrors }: Sources, app: string, id: string): ServedSource {
 }
 
 /** Whoever may build could have this machine ask others for anything: operators allow it first. */
-async function elsewhere(parts: EmbeddedParts, url: string): Promise<ServedSource> {
+async function elsewhere(parts: EmbeddedParts, app: string, url: string): Promise<ServedSource> {
   const { parseSourceUrl } = await import("../build/source-url.ts");
   if (!/^((https?|ssh):|[\w.-]+@)/.test(url) || !parseSourceUrl(url))
     throw new DavitError("invalid", "unknown source type");
@@ -75,7 +76,13 @@ async function elsewhere(parts: EmbeddedParts, url: string): Promise<ServedSourc
       hint: "davit rack params set BuildFromUrls=Yes, or build where the source is",
     });
   return {
-    open: async (request, dir, signal) => await fetched(parts, dir, request, signal),
+    async open(request, dir, signal) {
+      if (!request.byKey) return await fetched(parts, dir, request, signal);
+      const reach = await keyReach(parts, app);
+      return await fetched({ env: parts.env, reach }, dir, request, signal).catch((error: unknown) => {
+        throw withheld("the source", error);
+      });
+    },
     [Symbol.dispose]: () => undefined,
   };
 }

@@ -44,7 +44,7 @@ export const builds: readonly Route[] = [
 async function create(call: RackCall): Promise<Response> {
   const { served, form, params } = call;
   const { app = "" } = params;
-  const request = requestOf(form);
+  const request = { ...requestOf(form), byKey: call.visitor.role === "deploy" };
   if (!request.external)
     return json(await served.createBuild(app, request, (build) => void noteBuild(call, build)));
   const { build, secret } = await served.createExternal(app, request);
@@ -184,12 +184,15 @@ async function importImage({
   rack,
   served,
   form,
+  visitor,
   params: { app = "", id = "" },
 }: RackCall): Promise<Response> {
   await rack.app(app);
   const [username, password] = [form.text("src-creds-user") ?? "", form.text("src-creds-pass") ?? ""];
   const credentials = username === "" && password === "" ? undefined : { username, password };
-  await served.importImage(app, id, { image: form.text("image") ?? "", credentials });
+  await served.importImage(app, id, {
+    ...{ image: form.text("image") ?? "", credentials, byKey: visitor.role === "deploy" },
+  });
   return new Response(null, { status: 202 });
 }
 
