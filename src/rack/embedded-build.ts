@@ -132,16 +132,17 @@ async function pipeline(
   };
   const known = protect(log, env, options, logins);
   const managed = managedArgs({ app, id, rack: parts.name, buildAuth: logins.buildAuth }, options);
+  const { parameters, generation } = await parts.ledger.apps.find(app);
+  const buildkit = parameters["BuildkitHost"] || (await parts.settings.param("BuildkitHost"));
   const host = pipelineHost({
     ...{ env: parts.env, log, events, signal, known },
-    engine: await parts.engine({ app, buildkit: await parts.settings.param("BuildkitHost") }),
+    engine: await parts.engine({ app, buildkit }),
     credentials: (registry) => parts.logins.forApp(app, registry, signal),
     target: imageTarget(parts, store, app),
     ...(options.byKey ? { reach: await keyReach(parts, app) } : {}),
     onManifest: (text) => parts.ledger.builds.setManifest(id, text),
     onCaches: (tags) => touchCaches(parts, app, tags),
   });
-  const { parameters, generation } = await parts.ledger.apps.find(app);
   const { BuildArch } = parameters;
   const { ssh = new Map(), platforms = BuildArch ? [`linux/${BuildArch}`] : [] } = options;
   const { attestations = new Map() } = options;

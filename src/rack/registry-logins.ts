@@ -1,7 +1,8 @@
 import { registryCredentials } from "../http/credentials.ts";
 import type { Credentials } from "../http/docker-auth.ts";
-import { DOCKER_HUB } from "../oci/reference.ts";
+import { DOCKER_HUB, parseReference } from "../oci/reference.ts";
 import type { Env } from "./home.ts";
+import { REGISTRY } from "./params.ts";
 import type { RegistryLogin, Settings } from "./settings.ts";
 
 /** How Docker Hub is called where its logins are kept. */
@@ -24,7 +25,19 @@ export class RegistryLogins {
 
   /** For what an app wants: a login that is for other apps stays away. */
   async forApp(app: string, host: string, signal?: AbortSignal): Promise<Credentials | undefined> {
-    return await this.#find(await this.ofApp(app), host, signal);
+    const logins = await this.ofApp(app);
+    const known = logins.some(({ server }) => hostOf(server) === host);
+    if (!known && host === (await this.#home())) return undefined;
+    return await this.#find(logins, host, signal);
+  }
+
+  /**
+   * The host of the registry that keeps the content of all apps, if there is one. Its login
+   * reads everybody's images, so an app gets it only where the login is for that app by name.
+   */
+  async #home(): Promise<string | undefined> {
+    const place = await this.#settings.param(REGISTRY);
+    return place === "" ? undefined : parseReference(`${place}/app`).host;
   }
 
   async #find(logins: RegistryLogin[], host: string, signal?: AbortSignal): Promise<Credentials | undefined> {
@@ -41,10 +54,9 @@ export class RegistryLogins {
 
   /** The rack's own that may reach an app's builds and images. */
   async ofApp(app: string): Promise<RegistryLogin[]> {
-    const [logins, params] = await Promise.all([this.#settings.registries(), this.#settings.params()]);
-    return withHub(
-      logins.filter(({ apps }) => apps === undefined || apps.includes(app)),
-      params,
+    const [logins, home] = await Promise.all([this.all(), this.#home()]);
+    return logins.filter(({ server, apps }) =>
+      apps === undefined ? hostOf(server) !== home : apps.includes(app),
     );
   }
 

@@ -124,6 +124,27 @@ test("a login that is for one app reaches no other app's builds, and every log h
   expect((await logins.all()).length).toBe(2);
 });
 
+test("the login of the registry that keeps everybody's images reaches only the apps it is given to", async () => {
+  await using server = await servedRack();
+  const { rack } = server;
+  for (const app of ["shop", "web"]) await rack.createApp(app);
+  const logins = new RegistryLogins(rack.settings, { HOME: "/nonexistent" });
+  const add = (apps?: string[]) =>
+    rack.settings.addRegistry({
+      ...{ server: "https://images.example.com", username: "rack", password: "of the rack" },
+      ...(apps ? { apps } : {}),
+    });
+  await add();
+  expect(await logins.forApp("web", "images.example.com")).toMatchObject({ username: "rack" });
+  await rack.settings.setParams({ Registry: "images.example.com/team" });
+  expect(await logins.forApp("web", "images.example.com")).toBeUndefined();
+  expect(await logins.buildAuth("web")).toBe("{}");
+  expect(await logins.forRack("images.example.com")).toMatchObject({ username: "rack" });
+  await add(["shop"]);
+  expect(await logins.forApp("shop", "images.example.com")).toMatchObject({ username: "rack" });
+  expect(await logins.forApp("web", "images.example.com")).toBeUndefined();
+});
+
 test("a key notes builds of its own app, as what it says, and not without end", async () => {
   await using server = await servedRack();
   await server.rack.createApp("shop");
