@@ -6,7 +6,6 @@ import type { Descriptor } from "../oci/descriptor.ts";
 import { parseReference } from "../oci/reference.ts";
 import type { ReadStore } from "../oci/store.ts";
 import { eachOf } from "../oci/walk.ts";
-import type { Root } from "../root.ts";
 import { shellQuote } from "../shell-words.ts";
 import { type Managed, parseBuildArg, resolveArgs } from "./build-args.ts";
 import type { BuildLog } from "./build-log.ts";
@@ -125,11 +124,11 @@ function plainArgs(buildArgs: string[]): Record<string, string> {
 
 interface Prepared {
   planned: PlannedBuild;
-  root: Root;
+  context: Context;
   file: Dockerfile;
 }
 
-/** Finds and reads the Dockerfile before the engine is asked for anything. */
+/** Finds and reads the Dockerfile and the ignore rules before the engine is asked for anything. */
 async function prepare({ project }: PipelineRequest, planned: PlannedBuild): Promise<Prepared> {
   const root = await project.root.directory(planned.path).catch((error: unknown) => {
     throw wrongBuild(`Cannot build ${project.root.show(planned.path)}: there is no such directory`, error);
@@ -138,7 +137,8 @@ async function prepare({ project }: PipelineRequest, planned: PlannedBuild): Pro
     const file = root.show(planned.manifest);
     throw wrongBuild(`Cannot build service ${planned.services[0]}: there is no ${file}`, error);
   });
-  return { planned, root, file: parseDockerfile(text) };
+  const context = await openContext(root, planned.manifest);
+  return { planned, context, file: parseDockerfile(text) };
 }
 
 function wrongBuild(absent: string, cause: unknown): DavitError {
@@ -177,9 +177,9 @@ async function buildOne(
   host: PipelineHost,
   prefix: string,
 ): Promise<Built> {
-  const { planned, root, file } = prepared;
+  const { planned, context, file } = prepared;
   host.log.line(`Building: ${planned.path}`);
-  const [args, context] = [argsOf(request, prepared), await openContext(root, planned.manifest)];
+  const args = argsOf(request, prepared);
   const [plain, recorder] = [new PlainProgress((text) => host.log.line(prefix + text)), new StepRecorder()];
   const { image, entrypoint } = await host.engine.build(
     {

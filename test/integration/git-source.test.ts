@@ -115,8 +115,8 @@ test(
       [`${here}#--upload-pack=touch`, /is no branch, tag or commit/],
       [`${here}#main:../../x`, /leads out of it/],
       [`${here}#main:/etc`, /leads out of it/],
-      [`${here}#main:out`, /leads out of the repository/],
-      [`${here}#main:nowhere`, /Cannot build directory nowhere/],
+      [`${here}#main:out`, /Cannot read out: it leads out of the project/],
+      [`${here}#main:nowhere`, /Cannot read nowhere: it is not there/],
     ];
     for (const [address, words] of cases) {
       const { code, stderr } = await box.run(["build", address, "-a", "shop"], { env });
