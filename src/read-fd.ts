@@ -1,5 +1,5 @@
 import { read } from "node:fs";
-import type { ByteStream, Bytes } from "./bytes.ts";
+import { type ByteStream, type Bytes, collect, decode } from "./bytes.ts";
 import { systemCode, systemError } from "./errors.ts";
 import { blockingTwin, knownTwin, widen } from "./pipes.ts";
 
@@ -45,3 +45,8 @@ async function readOnce(input: number, buffer: Bytes, what: string): Promise<num
 }
 
 export const stdin = (): ByteStream => readFd(0, "stdin");
+
+/** What stdin holds, as text. */
+export async function stdinText(limit = 16 * 1024 * 1024): Promise<string> {
+  return decode(await collect(stdin(), limit, "stdin"));
+}

@@ -6,7 +6,7 @@ import { DavitError } from "../errors.ts";
 import { trustOf } from "../http/host-trust.ts";
 import type { Reach } from "../http/reach.ts";
 import { discard, request } from "../http/request.ts";
-import { bodyOf } from "../http/response-body.ts";
+import { bodyOf } from "../response-body.ts";
 import { Root } from "../root.ts";
 import { clone } from "./git-source.ts";
 import type { SourceUrl } from "./source-url.ts";

@@ -1,6 +1,7 @@
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { outputOf } from "../child-output.ts";
 import { DavitError } from "../errors.ts";
 import { isLoopback } from "../hosts.ts";
 import { type Reach, reachable } from "../http/reach.ts";
@@ -125,8 +126,8 @@ class Git {
   async run(args: string[]): Promise<string> {
     const child = this.#spawn(args);
     const [text, words, code] = await Promise.all([
-      new Response(child.stdout).text(),
-      new Response(child.stderr).text(),
+      outputOf(child.stdout),
+      outputOf(child.stderr),
       child.exited,
     ]);
     if (this.#signal.aborted) throw new DavitError("interrupted", "Interrupted");

@@ -1,3 +1,5 @@
+import { outputOf } from "../child-output.ts";
+
 /**
  * What git knows of a directory. The exit codes decide; a machine without git,
  * or a directory outside of any repository, simply has no answer.
@@ -16,7 +18,7 @@ async function git(args: string[]): Promise<string | undefined> {
   try {
     const env = { ...process.env, GIT_OPTIONAL_LOCKS: "0", LC_ALL: "C" };
     const child = Bun.spawn(["git", ...args], { stdout: "pipe", stderr: "ignore", stdin: "ignore", env });
-    const text = await new Response(child.stdout).text();
+    const text = await outputOf(child.stdout);
     return (await child.exited) === 0 ? text.trim() : undefined;
   } catch {
     return undefined;

@@ -2,6 +2,7 @@ import { rmSync } from "node:fs";
 import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { outputOf } from "../child-output.ts";
 import { DavitError, systemError } from "../errors.ts";
 
 /**
@@ -31,7 +32,7 @@ async function addKey(id: string, socket: string, key: string): Promise<void> {
     env: { ...process.env, SSH_AUTH_SOCK: socket, SSH_ASKPASS_REQUIRE: "force", SSH_ASKPASS: "/bin/false" },
     ...{ stdin: "ignore", stdout: "ignore", stderr: "pipe" },
   });
-  const why = (await new Response(child.stderr).text()).trim().split("\n")[0];
+  const why = (await outputOf(child.stderr)).trim().split("\n")[0];
   if ((await child.exited) === 0) return;
   throw new DavitError("invalid", `Cannot lend ${key} as ${id}: ${why || "ssh-add does not take it"}`, {
     hint: "a key with a passphrase goes to an agent first, with `ssh-add`; lend that",

@@ -1,4 +1,5 @@
 import { DavitError } from "../errors.ts";
+import { stdinText } from "../read-fd.ts";
 import type { Command, Context, Input } from "./command.ts";
 import { ensureApp } from "./ensure-app.ts";
 import { json } from "./show.ts";
@@ -52,7 +53,7 @@ async function credentialsOf(input: Input, context: Context) {
     context.stderr.line("warning: everyone on this machine can see a password on the command line");
   const username = input.text("src-creds-user") ?? "";
   if (variable === undefined)
-    return { username, password: plain ?? ((await Bun.stdin.text()).split("\n")[0] ?? "").trim() };
+    return { username, password: plain ?? ((await stdinText()).split("\n")[0] ?? "").trim() };
   const password = context.env[variable];
   if (password === undefined)
     throw new DavitError("usage", `--src-creds-pass-env=${variable}: environment variable not set`);

@@ -1,4 +1,5 @@
 import { DavitError } from "../errors.ts";
+import { stdinText } from "../read-fd.ts";
 import type { Command } from "./command.ts";
 import { changeEnv, changeFlags } from "./env-change.ts";
 
@@ -10,7 +11,7 @@ export const envSet: Command = {
   examples: ["davit env set LOG_LEVEL=debug -a shop", "davit env set -a shop < .env"],
   async run(input, context) {
     const { parseEnv } = await import("../rack/env-text.ts");
-    const piped = process.stdin.isTTY || input.args.length > 0 ? "" : await Bun.stdin.text();
+    const piped = process.stdin.isTTY || input.args.length > 0 ? "" : await stdinText();
     const given = { ...parseEnv(piped), ...parseEnv(input.args.join("\n")) };
     const names = Object.keys(given).sort();
     if (names.length === 0 && !input.on("replace"))

@@ -1,4 +1,5 @@
 import { DavitError } from "../errors.ts";
+import { stdinText } from "../read-fd.ts";
 import type { RegistryServer } from "../server/registry-server.ts";
 import type { Context, Flag, Input } from "./command.ts";
 
@@ -23,7 +24,7 @@ export async function serveUntilSignal(server: RegistryServer, context: Context)
 /** The password on stdin, without its line end. */
 export async function passwordFrom(input: Input): Promise<string | undefined> {
   if (!input.on("password-stdin")) return undefined;
-  const password = (await Bun.stdin.text()).replace(/\r?\n$/, "");
+  const password = (await stdinText()).replace(/\r?\n$/, "");
   if (password === "") throw new DavitError("usage", "Cannot read a password: stdin is empty");
   return password;
 }

@@ -3,12 +3,16 @@ import { type ByteStream, toReadable } from "../bytes.ts";
 import { DavitError, reasonOf, systemCode } from "../errors.ts";
 import { Once } from "../once.ts";
 import { proxyFor } from "../proxy.ts";
+import { readStart, readText } from "../response-body.ts";
 import { checkJson, type Static, Type } from "../schema.ts";
 import { type EngineHost, type Env, engineHost } from "./host.ts";
 
 /** The oldest Engine API davit speaks (Docker 20.10), and the newest it knows. */
 export const OLDEST_API = "1.41";
 const NEWEST_API = "1.47";
+
+/** Lists of a large engine, in bytes. */
+const MAX_ANSWER = 64 * 1024 * 1024;
 
 const EngineMessage = Type.Object({ message: Type.String() });
 
@@ -50,7 +54,8 @@ export class EngineClient {
     request: EngineRequest = {},
   ): Promise<Static<T>> {
     const response = await this.call(method, path, request);
-    return checkJson(schema, await response.text(), `the engine's answer to ${method} ${path}`, "engine");
+    const what = `the engine's answer to ${method} ${path}`;
+    return checkJson(schema, await readText(response, MAX_ANSWER, what, request.signal), what, "engine");
   }
 
   async #negotiate(): Promise<string> {
@@ -103,7 +108,7 @@ export class EngineClient {
   }
 
   async #refused(method: string, path: string, response: Response): Promise<DavitError> {
-    const text = (await response.text().catch(() => "")).slice(0, 4096);
+    const text = (await readStart(response)).slice(0, 4096);
     let message = text.trim() || `HTTP ${response.status}`;
     try {
       message = checkJson(EngineMessage, text, "the engine's error").message;

@@ -8,6 +8,9 @@ const Refusal = Type.Object({ message: Type.String() });
 /** How long the engine may take to answer one of these small calls, in milliseconds. */
 export const PATIENCE = 10_000;
 
+/** The longest head of an answer, in bytes. */
+const MAX_HEAD = 64 * 1024;
+
 /** A connection that speaks something else than HTTP now, and the bytes that came along with the answer. */
 export interface Upgraded {
   socket: Socket;
@@ -32,6 +35,8 @@ export async function upgrade(host: EngineHost, path: string, request: UpgradeRe
   const onData = (chunk: Buffer): void => {
     head = Buffer.concat([head, chunk]);
     const end = head.indexOf("\r\n\r\n");
+    if (end < 0 && head.byteLength > MAX_HEAD)
+      reject(new DavitError("engine", "The engine answers without end"));
     if (end < 0) return;
     socket.off("data", onData);
     socket.pause();

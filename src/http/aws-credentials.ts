@@ -2,9 +2,10 @@ import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { DavitError, systemCode } from "../errors.ts";
+import { readText } from "../response-body.ts";
 import { checkJson, Type } from "../schema.ts";
 import type { Env } from "./docker-auth.ts";
-import { request } from "./request.ts";
+import { MAX_ANSWER, request } from "./request.ts";
 
 export interface AwsKeys {
   accessKeyId: string;
@@ -73,7 +74,7 @@ async function fromWebIdentity(env: Env, region: string, signal?: AbortSignal): 
     body: body.toString(),
     signal,
   });
-  const text = await response.text();
+  const text = await readText(response, MAX_ANSWER, "AWS's answer", signal);
   const field = (name: string) => new RegExp(`<${name}>([^<]+)</${name}>`).exec(text)?.[1];
   const [id, secret] = [field("AccessKeyId"), field("SecretAccessKey")];
   if (response.status === 200 && id && secret) return keys(id, secret, field("SessionToken"));
@@ -91,14 +92,14 @@ async function fromProfile(env: Env): Promise<AwsKeys | undefined> {
     [env["AWS_CONFIG_FILE"] || join(home, "config"), profile === "default" ? profile : `profile ${profile}`],
   ];
   for (const [path, section] of files) {
-    const values = readSection(await readText(path), section);
+    const values = readSection(await readIfThere(path), section);
     const [id, secret] = [values["aws_access_key_id"], values["aws_secret_access_key"]];
     if (id && secret) return keys(id, secret, values["aws_session_token"]);
   }
   return undefined;
 }
 
-async function readText(path: string): Promise<string> {
+async function readIfThere(path: string): Promise<string> {
   try {
     return await readFile(path, "utf8");
   } catch (error) {
@@ -127,7 +128,7 @@ async function fromContainer(env: Env, signal?: AbortSignal): Promise<AwsKeys | 
   const url = relative ? new URL(relative, CONTAINERS).href : env["AWS_CONTAINER_CREDENTIALS_FULL_URI"];
   if (!url) return undefined;
   const file = env["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"];
-  const token = file ? (await readText(file)).trim() : env["AWS_CONTAINER_AUTHORIZATION_TOKEN"];
+  const token = file ? (await readIfThere(file)).trim() : env["AWS_CONTAINER_AUTHORIZATION_TOKEN"];
   // The address is the machine's own environment's word, and link-local has no TLS.
   const trust = { plainHttp: true };
   const response = await request(url, {
@@ -136,7 +137,7 @@ async function fromContainer(env: Env, signal?: AbortSignal): Promise<AwsKeys | 
     signal,
     direct: true,
   });
-  const text = await response.text();
+  const text = await readText(response, MAX_ANSWER, "AWS's answer", signal);
   if (response.status !== 200) return undefined;
   const role = checkJson(RoleKeys, text, "the container's role", "registry");
   return keys(role.AccessKeyId, role.SecretAccessKey, role.Token);
@@ -155,7 +156,7 @@ async function fromInstance(env: Env, signal?: AbortSignal): Promise<AwsKeys | u
       direct: true,
       signal: soon,
     });
-    return response.status === 200 ? await response.text() : undefined;
+    return response.status === 200 ? await readText(response, MAX_ANSWER, "AWS's answer", soon) : undefined;
   };
   try {
     const token = await ask("/latest/api/token", "PUT", { "x-aws-ec2-metadata-token-ttl-seconds": "60" });

@@ -1,8 +1,9 @@
 import { readFile } from "node:fs/promises";
 import { DavitError } from "../errors.ts";
+import { readText } from "../response-body.ts";
 import { checkJson, Type } from "../schema.ts";
 import type { Credentials, Env } from "./docker-auth.ts";
-import { request } from "./request.ts";
+import { MAX_ANSWER, request } from "./request.ts";
 
 const AccessToken = Type.Object({ access_token: Type.String() });
 const RefreshToken = Type.Object({ refresh_token: Type.String() });
@@ -78,7 +79,7 @@ async function post(
     body: new URLSearchParams(fields).toString(),
     signal,
   });
-  const text = await response.text();
+  const text = await readText(response, MAX_ANSWER, "Azure's token", signal);
   if (response.status === 200) return text;
   throw new DavitError(
     "denied",
@@ -98,7 +99,7 @@ async function fromMachine(env: Env, signal?: AbortSignal): Promise<string | und
   const soon = AbortSignal.any([AbortSignal.timeout(2000), ...(signal ? [signal] : [])]);
   try {
     const response = await request(url, { headers, trust: { plainHttp: true }, direct: true, signal: soon });
-    const text = await response.text();
+    const text = await readText(response, MAX_ANSWER, "Azure's token", soon);
     return response.status === 200
       ? checkJson(AccessToken, text, "the machine's token", "registry").access_token
       : undefined;

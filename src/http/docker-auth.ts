@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { outputOf } from "../child-output.ts";
 import { DavitError, systemCode, systemError } from "../errors.ts";
 import { anyOf, trimEnd } from "../scanner.ts";
 import { checkJson, type Static, Type } from "../schema.ts";
@@ -28,6 +29,9 @@ export const DockerConfig = Type.Object({
 });
 export type DockerConfig = Static<typeof DockerConfig>;
 const HelperAnswer = Type.Object({ Username: Type.String(), Secret: Type.String() });
+
+/** How long a helper may take, in milliseconds: it may ask its user for a passphrase. */
+const PATIENCE = 60_000;
 
 const HUB = "docker.io";
 const HUB_KEY = "https://index.docker.io/v1/";
@@ -101,15 +105,26 @@ export async function runHelper(
   if (!/^[\w.-]+$/.test(name))
     throw new DavitError("invalid", `Cannot use credential helper ${JSON.stringify(name)}`);
   const program = `docker-credential-${name}`;
+  const helper = spawnHelper(program, action, input, env);
+  const output = outputOf(helper.stdout);
+  const code = await helper.exited;
+  // What it has started may still hold its output.
+  if (helper.signalCode === null) return { code, text: await output };
+  throw new DavitError("denied", `Cannot use ${program}: it did not end within ${PATIENCE / 1000} s`, {
+    hint: `see whether \`${program} ${action}\` asks for something`,
+  });
+}
+
+function spawnHelper(program: string, action: string, input: string, env: Env) {
   try {
-    const helper = Bun.spawn([program, action], {
+    return Bun.spawn([program, action], {
       stdin: new TextEncoder().encode(input),
       stdout: "pipe",
       stderr: "ignore",
       env,
+      timeout: PATIENCE,
+      killSignal: "SIGKILL",
     });
-    const text = await new Response(helper.stdout).text();
-    return { code: await helper.exited, text };
   } catch (cause) {
     throw new DavitError("denied", `Cannot run ${program}: it is not on the PATH`, {
       cause,

@@ -1,8 +1,9 @@
 import { DavitError } from "../errors.ts";
+import { readText } from "../response-body.ts";
 import { checkJson, Type } from "../schema.ts";
 import { awsCredentials } from "./aws-credentials.ts";
 import type { Credentials, Env } from "./docker-auth.ts";
-import { request } from "./request.ts";
+import { MAX_ANSWER, request } from "./request.ts";
 
 const HOST = /^(\d{12})\.dkr[.-]ecr(-fips)?\.([a-z0-9-]+)\.(?:amazonaws\.com(\.cn)?|on\.aws)$/;
 const Answer = Type.Object({
@@ -54,7 +55,7 @@ export async function ecrCredentials(
     body: JSON.stringify({ registryIds: [account] }),
     signal,
   });
-  const text = await response.text();
+  const text = await readText(response, MAX_ANSWER, "ECR's answer", signal);
   if (response.status !== 200)
     throw new DavitError(
       "denied",

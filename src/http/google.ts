@@ -2,9 +2,10 @@ import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { DavitError, systemCode } from "../errors.ts";
+import { readText } from "../response-body.ts";
 import { checkJson, Type } from "../schema.ts";
 import type { Credentials, Env } from "./docker-auth.ts";
-import { request } from "./request.ts";
+import { MAX_ANSWER, request } from "./request.ts";
 
 const Key = Type.Object({
   type: Type.String(),
@@ -69,7 +70,7 @@ async function exchange(uri: string, fields: Record<string, string>, signal?: Ab
   const headers = { "content-type": "application/x-www-form-urlencoded" };
   const body = new URLSearchParams(fields).toString();
   const response = await request(uri, { method: "POST", headers, body, signal });
-  const text = await response.text();
+  const text = await readText(response, MAX_ANSWER, "Google's token", signal);
   if (response.status === 200) return checkJson(Token, text, "Google's token", "registry").access_token;
   throw new DavitError(
     "denied",
@@ -101,7 +102,7 @@ async function fromMachine(env: Env, signal?: AbortSignal): Promise<string | und
       direct: true,
       signal: soon,
     });
-    const text = await response.text();
+    const text = await readText(response, MAX_ANSWER, "Google's token", soon);
     return response.status === 200
       ? checkJson(Token, text, "the machine's token", "registry").access_token
       : undefined;

@@ -1,11 +1,12 @@
 import { lookup } from "node:dns/promises";
 import { DavitError } from "../errors.ts";
 import { isAddress, isLoopback, isPrivateAddress } from "../hosts.ts";
+import { readStart, readText } from "../response-body.ts";
 import { checkJson, Type } from "../schema.ts";
 import { type Challenge, parseChallenges } from "./challenge.ts";
 import type { Credentials } from "./docker-auth.ts";
 import type { Reach } from "./reach.ts";
-import { request, type Trust } from "./request.ts";
+import { MAX_ANSWER, request, type Trust } from "./request.ts";
 import { isPassing, retryAfter } from "./retry.ts";
 
 const Token = Type.Object({
@@ -15,7 +16,6 @@ const Token = Type.Object({
 });
 /** What a token without `expires_in` is good for, in seconds. */
 const DEFAULT_LIFE = 60;
-const MAX_ANSWER = 1024 * 1024;
 
 interface Grant {
   authorization: string;
@@ -90,8 +90,10 @@ export class RegistryAuth {
   }
 
   async #checked(response: Response, realm: URL): Promise<string> {
-    const text = (await response.text()).slice(0, MAX_ANSWER);
-    if (response.status === 200) return text;
+    const { signal } = this.#options;
+    if (response.status === 200)
+      return await readText(response, MAX_ANSWER, `the token of ${realm.host}`, signal);
+    const text = await readStart(response, signal);
     const passing = isPassing(response.status);
     throw new DavitError(
       passing ? "unavailable" : "denied",

@@ -1,6 +1,6 @@
 import { type ByteStream, type Bytes, toReadable } from "../bytes.ts";
 import { Garbage } from "../garbage.ts";
-import { idleTimeout } from "./silence.ts";
+import { idleTimeout } from "../silence.ts";
 
 /** A body that is read as it is sent. */
 export interface StreamBody {

@@ -3,9 +3,9 @@ import type { Bytes } from "../bytes.ts";
 import { DavitError, reasonOf } from "../errors.ts";
 import { isLoopback } from "../hosts.ts";
 import { proxyFor, shownProxy } from "../proxy.ts";
+import { interrupted } from "../silence.ts";
 import { type Reach, reachable } from "./reach.ts";
 import { outgoing, type StreamBody, Watch } from "./request-body.ts";
-import { interrupted } from "./silence.ts";
 
 export type Method = "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE";
 
@@ -44,6 +44,8 @@ export interface HttpRequest {
 }
 
 const MAX_REDIRECTS = 5;
+/** The longest answer of a service that gives logins, in bytes. */
+export const MAX_ANSWER = 1024 * 1024;
 
 /**
  * The one way out to registries: redirects are followed by hand, credentials

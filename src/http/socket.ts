@@ -2,8 +2,8 @@ import { type Bytes, encode } from "../bytes.ts";
 import { DavitError } from "../errors.ts";
 import { Mailbox } from "../mailbox.ts";
 import { proxyFor } from "../proxy.ts";
+import { interrupted } from "../silence.ts";
 import { checkedUrl, type Trust } from "./request.ts";
-import { interrupted } from "./silence.ts";
 
 export interface SocketOptions {
   headers?: Record<string, string>;

@@ -1,6 +1,7 @@
 import { DavitError, type ErrorCode } from "../errors.ts";
 import { throughProxy } from "../http/request.ts";
 import { isPassing, retryAfter } from "../http/retry.ts";
+import { readStart } from "../response-body.ts";
 import { Scanner } from "../scanner.ts";
 import { check, parseJson, Type } from "../schema.ts";
 
@@ -16,7 +17,6 @@ const WireErrors = Type.Object({
   ),
 });
 
-const MAX_TEXT = 64 * 1024;
 const MAX_SHOWN = 1000;
 
 /** What a registry said went wrong, in its own words, on one line. */
@@ -26,7 +26,7 @@ export async function registryError(
   response: Response,
   scope = "",
 ): Promise<DavitError> {
-  const text = await readText(response);
+  const text = await readStart(response);
   const said = wording(text);
   const code = codeOf(response.status);
   const hint = hintOf(code, host, scope, response.status);
@@ -38,20 +38,6 @@ export async function registryError(
       ...(code === "unavailable" ? { retryAfter: retryAfter(response) } : {}),
     },
   );
-}
-
-async function readText(response: Response): Promise<string> {
-  let text = "";
-  const decoder = new TextDecoder();
-  try {
-    for await (const chunk of response.body ?? []) {
-      text += decoder.decode(chunk, { stream: true });
-      if (text.length > MAX_TEXT) break;
-    }
-  } catch {
-    // A cut error message is still the message.
-  }
-  return text;
 }
 
 /** The words of an HTML page. */

@@ -1,7 +1,7 @@
 import type { ByteStream, Bytes } from "../bytes.ts";
 import { DavitError, hasCode } from "../errors.ts";
 import { discard } from "../http/request.ts";
-import { bodyOf } from "../http/response-body.ts";
+import { bodyOf } from "../response-body.ts";
 import type { Descriptor } from "./descriptor.ts";
 import { isManifestType } from "./media-types.ts";
 import { MANIFEST_TYPES, type RegistryRepository } from "./registry-repository.ts";

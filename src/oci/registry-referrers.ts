@@ -1,7 +1,7 @@
 import { type Bytes, collect, decode } from "../bytes.ts";
 import { hasCode } from "../errors.ts";
 import { discard } from "../http/request.ts";
-import { bodyOf } from "../http/response-body.ts";
+import { bodyOf } from "../response-body.ts";
 import { anyOf, Scanner } from "../scanner.ts";
 import { checkJson, Type } from "../schema.ts";
 import type { Descriptor } from "./descriptor.ts";

@@ -1,7 +1,7 @@
 import { type Bytes, collect } from "../bytes.ts";
 import type { RateLimit } from "../http/rate-limit.ts";
-import { bodyOf } from "../http/response-body.ts";
 import { Once } from "../once.ts";
+import { bodyOf } from "../response-body.ts";
 import { type Digest, digestAlgorithm, digestOf, isDigest } from "./digest.ts";
 import { MAX_MANIFEST } from "./manifest.ts";
 import { mediaTypes } from "./media-types.ts";

@@ -3,7 +3,7 @@ import { DavitError } from "../errors.ts";
 import { discard } from "../http/request.ts";
 import type { StreamBody } from "../http/request-body.ts";
 import { isPassing, type Retries } from "../http/retry.ts";
-import { idleTimeout } from "../http/silence.ts";
+import { idleTimeout } from "../silence.ts";
 import type { Descriptor } from "./descriptor.ts";
 import type { Digest } from "./digest.ts";
 import type { RegistryClient, RegistryRequest } from "./registry-client.ts";

@@ -1,9 +1,9 @@
-import { type ByteStream, collect, decode } from "../bytes.ts";
+import type { ByteStream } from "../bytes.ts";
 import { DavitError, type ErrorCode } from "../errors.ts";
 import { discard, type Method, request, type Trust, throughProxy } from "../http/request.ts";
-import { bodyOf } from "../http/response-body.ts";
 import { isPassing, Retries } from "../http/retry.ts";
 import { openSocket, type Socket, socketText } from "../http/socket.ts";
+import { readStart, readText } from "../response-body.ts";
 import { anyOf, trimEnd } from "../scanner.ts";
 import { check, parseJson, type Static, type TSchema, Type } from "../schema.ts";
 
@@ -34,7 +34,6 @@ export interface Wanted {
 }
 
 const MAX_ANSWER = 64 * 1024 * 1024;
-const MAX_ERROR = 64 * 1024;
 /** A rack may be at work for so long before it answers, in milliseconds. */
 const PATIENCE = 10 * 60 * 1000;
 
@@ -70,7 +69,7 @@ export class RackClient {
   ): Promise<Static<T>> {
     const what = `the answer of rack ${this.address.name}`;
     const response = await this.call(method, path, wanted);
-    const text = decode(await collect(bodyOf(response, what, wanted.signal), MAX_ANSWER, what));
+    const text = await readText(response, MAX_ANSWER, what, wanted.signal);
     return check(schema, parseJson(text, what, "rack"), what, "rack");
   }
 
@@ -158,8 +157,7 @@ export class RackClient {
   }
 
   async #error(response: Response): Promise<DavitError> {
-    const bytes = await collect(bodyOf(response, "an answer"), MAX_ERROR, "an answer").catch(() => undefined);
-    const text = bytes ? decode(bytes).trim() : "";
+    const text = (await readStart(response)).trim();
     const told = errorOf(text);
     const error =
       told.error || `rack ${this.address.name} answered ${response.status}${throughProxy(response)}`;

@@ -1,10 +1,10 @@
 import type { Engine, EngineWish } from "../build/engine.ts";
 import type { ByteStream } from "../bytes.ts";
 import { DavitError, reasonOf } from "../errors.ts";
-import { bodyOf } from "../http/response-body.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import type { ReadStore } from "../oci/store.ts";
 import { Once } from "../once.ts";
+import { bodyOf } from "../response-body.ts";
 import { Type } from "../schema.ts";
 import type { EmbeddedRack } from "./embedded.ts";
 import { Event } from "./event-ledger.ts";

@@ -1,6 +1,7 @@
 import { DavitError, reasonOf } from "../errors.ts";
 import type { EmbeddedRack } from "../rack/embedded.ts";
 import type { ServedRack } from "../rack/served-rack.ts";
+import { readStart } from "../response-body.ts";
 import { failure, problem } from "./answer.ts";
 import { Form } from "./form.ts";
 import type { Login, Visitor } from "./login.ts";
@@ -91,7 +92,7 @@ async function refuse(
   refusal.headers.set("connection", "close");
   const isDavit = (request.headers.get("user-agent") ?? "").startsWith("davit");
   if (isDavit || refusedNow >= MOST_REFUSED) return refusal;
-  const why = (await refusal.clone().text()).trim();
+  const why = (await readStart(refusal.clone())).trim();
   const talk = (): Promise<void> => Promise.reject(new DavitError("denied", why));
   const gone = (): void => void refusedNow--;
   if (!upgrade(connection(talk, "", gone))) return refusal;

@@ -146,3 +146,12 @@ test("only databases that are noted are opened for long", async () => {
   ];
   expect(found.filter((name) => !known.includes(name))).toEqual([]);
 });
+
+test("bodies and other programs' output are read with a limit and a timer, in two files", async () => {
+  for await (const name of new Glob("**/*.ts").scan(SRC)) {
+    const text = await Bun.file(join(SRC, name)).text();
+    const unbounded =
+      /(?<!reader)\.(text|json|arrayBuffer|blob|bytes|formData)\(\)|new Response\(\w+\.std(out|err)\)/;
+    expect([name, unbounded.exec(text)?.[0]]).toEqual([name, undefined]);
+  }
+});

@@ -1,4 +1,4 @@
-import { DavitError } from "../errors.ts";
+import { DavitError } from "./errors.ts";
 
 /** How long a connection may be silent, in milliseconds. */
 export function idleTimeout(): number {

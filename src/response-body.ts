@@ -1,7 +1,50 @@
-import type { Bytes } from "../bytes.ts";
-import { DavitError, reasonOf } from "../errors.ts";
-import { Garbage } from "../garbage.ts";
+import { type Bytes, collect, decode } from "./bytes.ts";
+import { DavitError, reasonOf } from "./errors.ts";
+import { Garbage } from "./garbage.ts";
 import { idleTimeout, interrupted } from "./silence.ts";
+
+/** The slowest an answer may come in the whole, in bytes a millisecond, beside one idle timeout. */
+const SLOWEST = 16;
+/** As much of an answer as is read when it says what went wrong, in bytes. */
+const START = 64 * 1024;
+
+/** An answer as text: more than `limit` bytes, silence and a trickle without end are errors. */
+export async function readText(
+  response: Response,
+  limit: number,
+  what: string,
+  signal?: AbortSignal,
+): Promise<string> {
+  const time = idleTimeout() + limit / SLOWEST;
+  const late = AbortSignal.timeout(time);
+  const both = signal ? AbortSignal.any([signal, late]) : late;
+  try {
+    return decode(await collect(bodyOf(response, what, both), limit, what));
+  } catch (cause) {
+    if (!late.aborted || signal?.aborted) throw cause;
+    const seconds = Math.round(time / 1000);
+    throw new DavitError("unavailable", `Cannot read ${what}: it has not ended after ${seconds} s`, {
+      cause,
+    });
+  }
+}
+
+/** The start of an answer that only says what went wrong: a cut message is still the message. */
+export async function readStart(response: Response, signal?: AbortSignal): Promise<string> {
+  let text = "";
+  const decoder = new TextDecoder();
+  const late = AbortSignal.timeout(idleTimeout());
+  try {
+    const body = bodyOf(response, "an error", signal ? AbortSignal.any([signal, late]) : late);
+    for await (const chunk of body) {
+      text += decoder.decode(chunk, { stream: true });
+      if (text.length >= START) break;
+    }
+  } catch {
+    // What has come says enough.
+  }
+  return text.slice(0, START);
+}
 
 /** A response's body; silence for too long, and a link that breaks, are errors of code `unavailable`. */
 export async function* bodyOf(response: Response, what: string, signal?: AbortSignal): AsyncGenerator<Bytes> {
