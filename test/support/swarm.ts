@@ -29,12 +29,12 @@ export const SHOP = `services:
 export type SwarmRack = Awaited<ReturnType<typeof swarmRack>>;
 
 /** An embedded rack that runs what it promotes. Services of other tests and racks are not its to look at. */
-export async function swarmRack() {
+export async function swarmRack(more: Record<string, string> = {}) {
   const box = sandbox();
   const rack = `r${crypto.randomUUID().slice(0, 6)}`;
-  await box.ok(["racks", "add", rack]);
-  await box.ok(["rack", "install", "-r", rack]);
-  const env = { DAVIT_RACK: rack };
+  const env = { DAVIT_RACK: rack, ...more };
+  await box.ok(["racks", "add", rack], { env: more });
+  await box.ok(["rack", "install"], { env });
   const options = (cwd?: string) => ({ env, ...(cwd ? { cwd } : {}) });
   const lines = async (command: string[]): Promise<string[]> =>
     (await sh(command)).split("\n").filter(Boolean);
