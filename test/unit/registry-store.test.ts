@@ -6,6 +6,7 @@ import { isDigest } from "../../src/oci/digest.ts";
 import { MemoryStore } from "../../src/oci/memory-store.ts";
 import { parseReference } from "../../src/oci/reference.ts";
 import { RegistryStore } from "../../src/oci/registry-store.ts";
+import { contentOf } from "../../src/oci/store.ts";
 import { sampleImage } from "../support/images.ts";
 import { tempDir } from "../support/temp.ts";
 
@@ -147,4 +148,19 @@ test("plain http is for this machine only, and other schemes are for nobody", as
   const { request } = await import("../../src/http/request.ts");
   await expect(request("http://10.1.2.3/")).rejects.toMatchObject({ code: "denied" });
   await expect(request("file:///etc/passwd")).rejects.toMatchObject({ code: "denied" });
+});
+
+test("what a registry lacked is there once it was pushed, by this store or by another", async () => {
+  let isThere = false;
+  await using registry = await fakeRegistry((request, url) => {
+    if (url.pathname === "/v2/") return new Response("");
+    if (request.method === "PUT") isThere = true;
+    if (request.method === "PUT") return new Response(null, { status: 201 });
+    return isThere ? undefined : new Response(null, { status: 404 });
+  });
+  const [store, another] = [registry.open(), registry.open()];
+  const { root, image } = registry;
+  for (const one of [store, another]) expect(await one.exists(root)).toBe("no");
+  await store.push(root, contentOf(image.blobs.get(root.digest) ?? new Uint8Array(0)));
+  for (const one of [store, another]) expect(await one.exists(root)).toBe("yes");
 });
