@@ -3,6 +3,9 @@ import { DavitError } from "../errors.ts";
 /** The largest form that is read, in bytes: convox.yml and env travel in them. */
 const LARGEST = 8 * 1024 * 1024;
 
+/** The longest list that is given. */
+const MOST_LISTED = 1000;
+
 /** What a request says beside its path: a form's fields, else the query's, else a header of that name. */
 export class Form {
   readonly #fields: URLSearchParams;
@@ -51,6 +54,13 @@ export class Form {
     if (text === undefined || text === "") return undefined;
     if (!/^-?\d{1,9}$/.test(text)) throw new DavitError("invalid", `invalid ${name}: ${text.slice(0, 50)}`);
     return Number(text);
+  }
+
+  /** How many of a list are asked for; no more than 1,000 are given. */
+  limit(): number | undefined {
+    const limit = this.int("limit");
+    if (limit !== undefined && limit < 0) throw new DavitError("invalid", `invalid limit: ${limit}`);
+    return limit === undefined ? undefined : Math.min(limit, MOST_LISTED);
   }
 
   /** A map travels as a query string of its own, encoded once more. */

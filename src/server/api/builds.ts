@@ -13,7 +13,7 @@ import { type RackCall, type Route, route, telling } from "../route.ts";
 export const builds: readonly Route[] = [
   route(
     "GET /apps/$app/builds",
-    async ({ rack, form, params: { app = "" } }) => json(await rack.builds(app, form.int("limit"))),
+    async ({ rack, form, params: { app = "" } }) => json(await rack.builds(app, form.limit())),
     { deploy: true },
   ),
   route("POST /apps/$app/builds", create, { deploy: true }),

@@ -5,7 +5,7 @@ import { type RackCall, type Route, route } from "../route.ts";
 export const releases: readonly Route[] = [
   route(
     "GET /apps/$app/releases",
-    async ({ rack, form, params: { app = "" } }) => json(await rack.releases(app, form.int("limit"))),
+    async ({ rack, form, params: { app = "" } }) => json(await rack.releases(app, form.limit())),
     { deploy: true },
   ),
   route(

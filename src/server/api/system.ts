@@ -71,7 +71,7 @@ export const system: readonly Route[] = [
     },
     { event: "registry:remove" },
   ),
-  route("GET /events", async ({ rack, form }) => json(await rack.events(form.int("limit")))),
+  route("GET /events", async ({ rack, form }) => json(await rack.events(form.limit()))),
   route(
     "POST /events",
     async ({ rack, form, visitor }) => {
