@@ -1,4 +1,5 @@
 import { DavitError } from "./errors.ts";
+import { LineSplitter } from "./lines.ts";
 
 /** Bytes with a plain buffer behind them: what `fetch`, files and hashes all take. */
 export type Bytes = Uint8Array<ArrayBuffer>;
@@ -126,15 +127,14 @@ export function toReadable(stream: ByteStream): ReadableStream<Bytes> {
   });
 }
 
-/** Splits a stream into lines, without their line ends; the last may lack one. */
+/** The longest line of a stream, in characters: what an engine says of a build is one line of JSON. */
+const MAX_LINE = 16 * 1024 * 1024;
+
+/** Splits a stream into lines, without their line ends; the last may lack one. Longer lines than `MAX_LINE` are broken. */
 export async function* lines(stream: ByteStream): AsyncGenerator<string> {
   const text = new TextDecoder();
-  let rest = "";
-  for await (const chunk of stream) {
-    const parts = (rest + text.decode(chunk, { stream: true })).split("\n");
-    rest = parts.pop() ?? "";
-    yield* parts;
-  }
-  rest += text.decode();
-  if (rest !== "") yield rest;
+  const splitter = new LineSplitter(MAX_LINE);
+  for await (const chunk of stream) yield* splitter.push(text.decode(chunk, { stream: true }));
+  yield* splitter.push(text.decode());
+  yield* splitter.end();
 }

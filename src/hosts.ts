@@ -5,7 +5,7 @@ import { BlockList, isIP } from "node:net";
  * Undefined for what is more than a host, such as `localhost:x@example.com`.
  */
 function canonical(host: string): string | undefined {
-  const bare = host.replace(/^\[([^\]]*:[^\]]*)\]$/, "$1");
+  const bare = /^\[[^\]]*\]$/.test(host) && host.includes(":") ? host.slice(1, -1) : host;
   const text = `http://${bare.includes(":") ? `[${bare}]` : bare}/`;
   if (!URL.canParse(text)) return undefined;
   const { href, hostname } = new URL(text);

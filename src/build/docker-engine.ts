@@ -4,6 +4,7 @@ import { EngineImages } from "../docker-api/images.ts";
 import type { EngineLine } from "../docker-api/messages.ts";
 import type { EngineSession } from "../docker-api/session.ts";
 import { DavitError, hasCode, reasonOf } from "../errors.ts";
+import { LineSplitter } from "../lines.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { fullName, type Reference } from "../oci/reference.ts";
 import { check, Type } from "../schema.ts";
@@ -160,9 +161,11 @@ export class DockerEngine implements Engine {
 }
 
 function isNoBuildKit(error: unknown): boolean {
+  const why = reasonOf(error).toLowerCase();
   return (
     hasCode(error, "engine", "build-failed") &&
-    /buildkit (is )?not (supported|enabled)|version[^\n]{0,200}not supported/i.test(reasonOf(error))
+    (/buildkit (is )?not (supported|enabled)/.test(why) ||
+      (why.includes("version") && why.includes("not supported")))
   );
 }
 
@@ -172,7 +175,7 @@ const OWN_TAG = /^Successfully tagged (localhost\/)?davit-build:/;
 /** Turns either builder's answer into lines, and finds the image's id in it. */
 class BuildOutput {
   readonly #build: Pick<EngineBuild, "onLine" | "onTrace">;
-  #rest = "";
+  readonly #lines = new LineSplitter();
   #id: string | undefined;
 
   constructor(build: Pick<EngineBuild, "onLine" | "onTrace">) {
@@ -191,9 +194,7 @@ class BuildOutput {
   }
 
   #stream(text: string): void {
-    const parts = (this.#rest + text).split("\n");
-    this.#rest = parts.pop() ?? "";
-    for (const part of parts) {
+    for (const part of this.#lines.push(text)) {
       const id =
         /^([0-9a-f]{64})$/.exec(part.trim()) ?? /^Successfully built ([0-9a-f]{12,64})$/.exec(part.trim());
       if (id?.[1]) this.#id ??= id[1];

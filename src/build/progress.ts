@@ -1,10 +1,11 @@
+import { LineSplitter } from "../lines.ts";
 import type { Trace, Vertex, VertexLog } from "./trace.ts";
 
 interface Step {
   number: number;
   started: number | undefined;
   ended: boolean;
-  rest: string;
+  lines: LineSplitter;
 }
 
 /**
@@ -28,7 +29,12 @@ export class PlainProgress {
 
   #begin(vertex: Vertex): void {
     if (this.#steps.has(vertex.digest)) return;
-    const step = { number: this.#steps.size + 1, started: vertex.started, ended: false, rest: "" };
+    const step = {
+      number: this.#steps.size + 1,
+      started: vertex.started,
+      ended: false,
+      lines: new LineSplitter(),
+    };
     this.#steps.set(vertex.digest, step);
     this.#write(`#${step.number} ${vertex.name}`);
   }
@@ -37,14 +43,12 @@ export class PlainProgress {
   #log(log: VertexLog): void {
     const step = this.#steps.get(log.vertex);
     if (!step) return;
-    const parts = (step.rest + log.text).split("\n");
-    step.rest = parts.pop() ?? "";
-    for (const part of parts) this.#output(step, log.time, part);
+    for (const part of step.lines.push(log.text)) this.#output(step, log.time, part);
   }
 
   #output(step: Step, time: number, text: string): void {
     const seconds = Math.max(0, time - (step.started ?? time));
-    this.#write(`#${step.number} ${seconds.toFixed(3)} ${text.replace(/\r$/, "").replace(/^.*\r/, "")}`);
+    this.#write(`#${step.number} ${seconds.toFixed(3)} ${shownOf(text)}`);
   }
 
   /** Vertexes are sent many times; `cached` may come after `completed`. */
@@ -52,9 +56,15 @@ export class PlainProgress {
     const step = this.#steps.get(vertex.digest);
     if (!step || step.ended) return;
     step.ended = true;
-    if (step.rest !== "") this.#output(step, vertex.completed ?? 0, step.rest);
+    for (const line of step.lines.end()) this.#output(step, vertex.completed ?? 0, line);
     const seconds = Math.max(0, (vertex.completed ?? 0) - (vertex.started ?? vertex.completed ?? 0));
     if (vertex.error) this.#write(`#${step.number} ERROR: ${vertex.error}`);
     else this.#write(`#${step.number} ${vertex.cached ? "CACHED" : `DONE ${seconds.toFixed(1)}s`}`);
   }
+}
+
+/** What a terminal shows of a line that goes back to its beginning: what was written last. */
+function shownOf(line: string): string {
+  const text = line.endsWith("\r") ? line.slice(0, -1) : line;
+  return text.slice(text.lastIndexOf("\r") + 1);
 }

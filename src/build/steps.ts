@@ -17,7 +17,7 @@ export interface Step {
 }
 
 /** `[stage 2/3] COPY . /src`; all else is BuildKit's own business. */
-const STEP = /^\[(?:(.*) )?\d+\/\d+\] (.*)$/s;
+const STEP = /^\[(?:(.*) )?\d+\/\d+\] (.*)/s;
 const CONTEXT = /^\[.*internal\] load build context/;
 
 /** Gathers a build's steps from its trace. */

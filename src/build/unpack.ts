@@ -3,6 +3,7 @@ import { join, posix } from "node:path";
 import type { ByteStream } from "../bytes.ts";
 import { decompressed } from "../compression.ts";
 import { DavitError, systemCode, systemError } from "../errors.ts";
+import { anyOf, trimEnd } from "../scanner.ts";
 import { bad, shown } from "../tar/header.ts";
 import { readTar, type TarEntry } from "../tar/read.ts";
 
@@ -146,7 +147,7 @@ class Unpacker {
 
 /** The place that a name below `from` means, without `.` and `..`; "" is the root itself. */
 function inside(name: string, from: string, entry: Unpackable): string {
-  const path = posix.normalize(posix.join(from, name)).replace(/\/+$/, "");
+  const path = trimEnd(posix.normalize(posix.join(from, name)), anyOf("/"));
   const out = name.includes("\0") || name.startsWith("/") || path === ".." || path.startsWith("../");
   if (out) throw leadsOut(entry, name);
   return path === "." ? "" : path;

@@ -1,9 +1,12 @@
 import type { Http2Stream } from "node:http2";
 import type { Duplex } from "node:stream";
+import { ByteQueue } from "../byte-queue.ts";
 import type { Bytes } from "../bytes.ts";
 
 /** gRPC's frame: not compressed, length in four bytes, message. https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md */
 const HEAD = 5;
+/** Longer messages are refused, in bytes; BuildKit itself sends 16 MiB at most. */
+const MAX_MESSAGE = 64 * 1024 * 1024;
 
 /** Sends messages in one piece; resolves when there is room for more. */
 export async function writeFrames(
@@ -29,14 +32,14 @@ export async function writeFrames(
 
 /** The messages of a stream, until its other side ends it. */
 export async function* framesOf(stream: Duplex): AsyncGenerator<Bytes> {
-  let pending = Buffer.alloc(0);
+  const pending = new ByteQueue();
   for await (const chunk of stream.iterator({ destroyOnReturn: false })) {
-    pending = pending.byteLength === 0 ? chunk : Buffer.concat([pending, chunk]);
-    while (pending.byteLength >= HEAD) {
-      const length = HEAD + pending.readUInt32BE(1);
-      if (pending.byteLength < length) break;
-      yield new Uint8Array(pending.subarray(HEAD, length));
-      pending = pending.subarray(length);
+    pending.push(chunk);
+    while (pending.size >= HEAD) {
+      const length = new DataView(pending.head(HEAD).buffer).getUint32(1);
+      if (length > MAX_MESSAGE) throw new Error("the engine sent a message that is too long");
+      if (pending.size < HEAD + length) break;
+      yield pending.take(HEAD + length).subarray(HEAD);
     }
   }
 }

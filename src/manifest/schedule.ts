@@ -41,8 +41,12 @@ const NAMED: Record<string, string> = {
   "@annually": "0 0 1 1 *",
 };
 
+/** A longer schedule is refused, in characters: one that lists every minute by itself has 400. */
+const MAX_LENGTH = 1000;
+
 /** Reads what crontab(5) says a time is, five fields; `?` is `*`. */
 export function parseSchedule(text: string): Schedule {
+  if (text.length > MAX_LENGTH) throw unreadable(text.slice(0, 50), "it is too long");
   const fields = (NAMED[text.trim().toLowerCase()] ?? text).trim().split(/\s+/);
   const [minute = "", hour = "", day = "", month = "", weekday = ""] = fields;
   if (fields.length !== 5) throw unreadable(text, "it has not five fields");

@@ -23,7 +23,11 @@ export class AfterCommit {
       this.#told.delete(what);
       return undefined;
     } catch (error) {
-      const text = `${what}: ${reasonOf(error).replaceAll(/\s*\n\s*/g, " ")}`;
+      const text = `${what}: ${reasonOf(error)
+        .split("\n")
+        .map((line) => line.trim())
+        .filter(Boolean)
+        .join(" ")}`;
       await this.warn(what, text);
       return text;
     }

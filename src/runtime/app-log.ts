@@ -55,7 +55,7 @@ async function stillWanted(signal: AbortSignal): Promise<boolean> {
 async function* named(service: string, log: AsyncIterable<string>): AsyncGenerator<Line> {
   for await (const text of log) {
     const [, time = "", task = "", line = ""] =
-      /^(\S+) \S*com\.docker\.swarm\.task\.id=(\w+)\S* ?(.*)$/s.exec(text) ?? [];
+      /^(\S+) \S*com\.docker\.swarm\.task\.id=(\w+)\S* ?(.*)/s.exec(text) ?? [];
     const process = processId(service, task);
     if (time !== "") yield { process, text: `${time} service/${service}/${process} ${line}` };
   }

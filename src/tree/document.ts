@@ -1,4 +1,5 @@
-import { type ByteStream, type Bytes, encode } from "../bytes.ts";
+import { ByteQueue } from "../byte-queue.ts";
+import { type ByteStream, type Bytes, decode, encode } from "../bytes.ts";
 import { DavitError } from "../errors.ts";
 import { type Hash, hashOf, isHash } from "./listing.ts";
 
@@ -7,8 +8,8 @@ import { type Hash, hashOf, isHash } from "./listing.ts";
  * `HASH -` for one that the other side is asked about, or known to have.
  */
 
-/** The longest listing that is read, in bytes: some hundred thousand names. */
-const MAX_LISTING = 32 * 1024 * 1024;
+/** The longest listing that is read, in bytes: some ten thousand names, which are read at once. */
+const MAX_LISTING = 4 * 1024 * 1024;
 /** A hash, a space, a length. */
 const MAX_LINE = 80;
 const BATCH = 64 * 1024;
@@ -45,15 +46,15 @@ export async function* readDocument(
   }
 }
 
-function whole(hash: Hash, bytes: Buffer): string {
+function whole(hash: Hash, bytes: Bytes): string {
   if (hashOf(bytes) !== hash) throw bad("a listing is not what its hash says");
-  return bytes.toString("utf8");
+  return Buffer.from(bytes).toString("utf8");
 }
 
 /** Lines and pieces of a stream. */
 class Reader {
   readonly #source: AsyncIterator<Bytes>;
-  #held = Buffer.alloc(0);
+  readonly #held = new ByteQueue();
   #left: number;
 
   constructor(stream: ByteStream, limit: number) {
@@ -65,33 +66,36 @@ class Reader {
     const { done, value } = await this.#source.next();
     if (done) return false;
     this.#left -= value.byteLength;
-    if (this.#left < 0) throw new DavitError("unsupported", "the source's tree is too large");
-    this.#held = Buffer.concat([this.#held, value]);
+    if (this.#left < 0) throw tooLarge();
+    this.#held.push(value);
     return true;
   }
 
   async line(): Promise<string | undefined> {
     for (;;) {
-      const end = this.#held.indexOf(0x0a);
-      if (end >= 0) return this.#take(end + 1).toString("utf8", 0, end);
-      if (this.#held.byteLength > MAX_LINE) throw bad("a line is too long");
+      const head = this.#held.head(MAX_LINE + 1);
+      const end = head.indexOf(0x0a);
+      if (end >= 0) {
+        this.#held.take(end + 1);
+        return decode(head.subarray(0, end));
+      }
+      if (head.byteLength > MAX_LINE) throw bad("a line is too long");
       if (await this.#more()) continue;
-      if (this.#held.byteLength > 0) throw bad("it ends in the middle");
+      if (this.#held.size > 0) throw bad("it ends in the middle");
       return undefined;
     }
   }
 
-  async bytes(length: number): Promise<Buffer> {
-    if (length > MAX_LISTING) throw bad(`a directory's listing is larger than ${MAX_LISTING} bytes`);
-    while (this.#held.byteLength < length) if (!(await this.#more())) throw bad("it ends in the middle");
-    return this.#take(length);
+  async bytes(length: number): Promise<Bytes> {
+    if (length > MAX_LISTING) throw tooLarge();
+    while (this.#held.size < length) if (!(await this.#more())) throw bad("it ends in the middle");
+    return this.#held.take(length);
   }
+}
 
-  #take(length: number): Buffer {
-    const taken = this.#held.subarray(0, length);
-    this.#held = this.#held.subarray(length);
-    return taken;
-  }
+/** Such a source is sent as an archive. */
+function tooLarge(): DavitError {
+  return new DavitError("unsupported", "the source's tree is too large");
 }
 
 function bad(why: string): DavitError {

@@ -16,7 +16,7 @@ export function regexLiterals(text: string): RegexLiteral[] {
   let depth = 0;
   for (let at = 0; at < text.length; at++) {
     const char = text[at];
-    if (text.startsWith("//", at)) at = endOf(text, "\n", at);
+    if (text.startsWith("//", at) || (at === 0 && text.startsWith("#!"))) at = endOf(text, "\n", at);
     else if (text.startsWith("/*", at)) at = endOf(text, "*/", at + 2) + 1;
     else if (char === '"' || char === "'") at = closing(text, char, at);
     else if (char === "`" || (char === "}" && templates.at(-1) === depth)) {
