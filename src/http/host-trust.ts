@@ -25,6 +25,7 @@ export function listed(text: string | undefined): string[] {
 }
 
 async function readCertificates(host: string, env: Env): Promise<Trust["tls"]> {
+  if (/^\.+$|[/\\]/.test(host)) return undefined;
   const home = env["HOME"] || homedir();
   const places = [
     join(env["DOCKER_CONFIG"] || join(home, ".docker"), "certs.d"),

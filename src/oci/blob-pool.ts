@@ -1,10 +1,11 @@
 import { constants } from "node:fs";
-import { type FileHandle, mkdir, open, readdir, rm, stat } from "node:fs/promises";
+import { type FileHandle, mkdir, open, readdir, realpath, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { ByteStream, Bytes } from "../bytes.ts";
-import { DavitError, systemCode, systemError } from "../errors.ts";
+import { DavitError, hasCode, systemCode, systemError } from "../errors.ts";
 import { Once } from "../once.ts";
 import { isAbandoned, ownerText, thisProcess } from "../owner.ts";
+import { openPlain } from "../plain-file.ts";
 import type { Descriptor } from "./descriptor.ts";
 import { type Digest, Digester, digestAlgorithm, digestHex } from "./digest.ts";
 import { PoolWriter } from "./pool-writer.ts";
@@ -48,9 +49,11 @@ export class BlobPool {
 
   async #open(descriptor: Descriptor): Promise<FileHandle> {
     try {
-      return await open(this.path(descriptor.digest), "r");
+      // A layout that others made may hold links; what they lead to is a plain file, and no database in use.
+      const path = await realpath(this.path(descriptor.digest));
+      return await openPlain({ path, name: descriptor.digest });
     } catch (error) {
-      if (systemCode(error) === "ENOENT")
+      if (systemCode(error) === "ENOENT" || hasCode(error, "not-found"))
         throw new DavitError("not-found", `Cannot read ${descriptor.digest}: it is not in ${this.root}`, {
           cause: error,
         });

@@ -1,8 +1,9 @@
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import type { ByteStream } from "../bytes.ts";
-import { DavitError, systemCode, systemError } from "../errors.ts";
+import { type ByteStream, decode } from "../bytes.ts";
+import { DavitError, hasCode, systemError } from "../errors.ts";
 import { FileLock } from "../lock.ts";
+import { readNamed } from "../plain-file.ts";
 import { replaceFile } from "../write-file.ts";
 import { BlobPool } from "./blob-pool.ts";
 import type { Descriptor } from "./descriptor.ts";
@@ -15,6 +16,9 @@ import type { BlobWriter, Content, Referrers, Store } from "./store.ts";
 
 /** Names an entry of `index.json`: https://github.com/opencontainers/image-spec/blob/main/annotations.md */
 export const REF_NAME = "org.opencontainers.image.ref.name";
+
+/** The largest `index.json` that is read, in bytes: some hundred thousand names. */
+export const MAX_INDEX = 64 * 1024 * 1024;
 
 /** The content of every `oci-layout` file. */
 export const LAYOUT_FILE = '{"imageLayoutVersion":"1.0.0"}';
@@ -93,9 +97,9 @@ export class LayoutStore implements Store, Referrers {
   async index(): Promise<Descriptor[]> {
     const path = join(this.#root, "index.json");
     try {
-      return parseLayoutIndex(await readFile(path, "utf8"), path).manifests;
+      return parseLayoutIndex(decode(await readNamed(path, MAX_INDEX)), path).manifests;
     } catch (error) {
-      if (systemCode(error) === "ENOENT") return [];
+      if (hasCode(error, "not-found")) return [];
       throw systemError(`Cannot read ${path}`, error);
     }
   }

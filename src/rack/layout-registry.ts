@@ -1,16 +1,18 @@
 import { existsSync } from "node:fs";
-import { mkdir, readFile } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { basename, join, resolve } from "node:path";
-import { DavitError, systemCode, systemError } from "../errors.ts";
+import { decode } from "../bytes.ts";
+import { DavitError, hasCode, systemError } from "../errors.ts";
 import { BlobPool } from "../oci/blob-pool.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { digestOf } from "../oci/digest.ts";
-import { LAYOUT_FILE, REF_NAME } from "../oci/layout-store.ts";
+import { LAYOUT_FILE, MAX_INDEX, REF_NAME } from "../oci/layout-store.ts";
 import { parseLayoutIndex, referrerEntry } from "../oci/manifest.ts";
 import { mediaTypes } from "../oci/media-types.ts";
 import { isRepository, TAG } from "../oci/reference.ts";
 import type { ReadStore } from "../oci/store.ts";
 import { type ReadManifest, Walk } from "../oci/walk.ts";
+import { readNamed } from "../plain-file.ts";
 import { anyOf, trim } from "../scanner.ts";
 import { replaceFile } from "../write-file.ts";
 import { Collector } from "./collector.ts";
@@ -114,9 +116,9 @@ function poolStore(pool: BlobPool): ReadStore {
 
 async function readIndex(root: string): Promise<string | undefined> {
   try {
-    return await readFile(join(root, "index.json"), "utf8");
+    return decode(await readNamed(join(root, "index.json"), MAX_INDEX));
   } catch (error) {
-    if (systemCode(error) === "ENOENT") return undefined;
+    if (hasCode(error, "not-found")) return undefined;
     throw systemError(`Cannot read ${root}`, error);
   }
 }

@@ -76,6 +76,8 @@ class Differ {
     this.#count(entries);
     const before = new Map(old ? this.#before(old).map((entry) => [entry.name, entry]) : []);
     const names = new Set(entries.map(({ name }) => name));
+    if (names.size !== entries.length)
+      throw new DavitError("invalid", "Cannot read the source's tree: a directory lists a name twice");
     for (const name of before.keys()) if (!names.has(name)) yield { kind: "remove", path: join(path, name) };
     for (const entry of entries) yield* this.#entry(join(path, entry.name), entry, before.get(entry.name));
     yield { kind: "list", path, listing };

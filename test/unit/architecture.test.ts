@@ -103,9 +103,9 @@ const OPENERS = [
   // Archives and sources that are written.
   ...["build/unpack.ts", "bundle/archive-file.ts", "oci/archive-file-store.ts", "build/read-zip.ts"],
   // What lies in a store, a rack or a mirror, named by digests, ids and davit itself.
-  ...["oci/blob-pool.ts", "oci/pool-writer.ts", "oci/pool-upload.ts", "oci/layout-store.ts"],
+  ...["oci/blob-pool.ts", "oci/pool-writer.ts", "oci/pool-upload.ts"],
   ...["oci/archive-store.ts", "oci/registry-profile.ts", "oci/upload-journal.ts", "server/registry/blobs.ts"],
-  ...["rack/backup.ts", "rack/home.ts", "rack/find-rack.ts", "rack/layout-registry.ts", "rack/seal.ts"],
+  ...["rack/backup.ts", "rack/home.ts", "rack/find-rack.ts", "rack/seal.ts"],
   ...["rack/step-notes.ts", "server/self-signed.ts", "server/server-lock.ts", "server/disk-threads.ts"],
   ...["tree/mirror.ts", "tree/tree-file.ts"],
   // Settings of this machine.

@@ -4,8 +4,11 @@ import { linkSync, readlinkSync } from "node:fs";
 import { mkdir, readFile, realpath, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import fc from "fast-check";
+import { collect, decode, encode } from "../../src/bytes.ts";
 import { noteDatabase } from "../../src/databases.ts";
 import { reasonOf } from "../../src/errors.ts";
+import { describe as describeBytes } from "../../src/oci/descriptor.ts";
+import { LayoutStore } from "../../src/oci/layout-store.ts";
 import { openPlain, refuseDatabase } from "../../src/plain-file.ts";
 import { MAX_TEXT, Root } from "../../src/root.ts";
 import { tempDir } from "../support/temp.ts";
@@ -194,6 +197,28 @@ test("a database that SQLite has open is read in no other way, under whatever na
   const file = await openPlain({ path: dir.join("ledger.db"), name: "ledger.db" });
   await file.close();
   refuseDatabase(dir.join("ledger.db"));
+});
+
+test("a layout that others made reads no pipe and no database that is in use as a blob, whatever its digest", async () => {
+  using dir = tempDir();
+  const store = new LayoutStore(dir.path);
+  const [good, other] = [encode("good"), encode("other")].map((bytes) => describeBytes("text/plain", bytes));
+  if (!good || !other) throw new Error("no blobs");
+  await mkdir(dir.join("blobs/sha256"), { recursive: true });
+  const blob = (digest: string): string => dir.join("blobs/sha256", digest.slice("sha256:".length));
+  await writeFile(dir.join("elsewhere"), "good");
+  await symlink(dir.join("elsewhere"), blob(good.digest));
+  expect(decode(await collect(await store.fetch(good), 100, "the blob"))).toBe("good");
+  Bun.spawnSync(["mkfifo", blob(other.digest)]);
+  await expect(store.fetch(other)).rejects.toThrow("it is not a plain file");
+  using db = new Database(dir.join("used.db"), { create: true });
+  db.run("CREATE TABLE t (x)");
+  noteDatabase(dir.join("used.db"));
+  await rm(blob(other.digest));
+  await symlink(dir.join("used.db"), blob(other.digest));
+  await expect(store.fetch(other)).rejects.toThrow("in use");
+  await symlink(dir.join("used.db"), dir.join("index.json"));
+  await expect(store.index()).rejects.toThrow("in use");
 });
 
 const NAME = fc.constantFrom("a", "b");

@@ -253,12 +253,12 @@ const bad: Record<string, [TreeEntry[], string, Record<string, string>?]> = {
   "a name that climbs out": [[entry({ name: ".." })], "wrong shape"],
   "a link that leads out": [[entry({ type: "symlink", hash: "", target: "../../etc" })], "leads out"],
   "a hard link that leads out": [[entry({ type: "link", target: "../../etc/passwd" })], "leads out"],
-  "a file below a link": [
+  "a name that is listed twice, a link first": [
     [
       entry({ type: "symlink", name: "d", hash: "", target: "." }),
       entry({ type: "directory", name: "d", size: 0, hash: hashOf("") }),
     ],
-    "no directory",
+    "lists a name twice",
   ],
   "content that is not what its name says": [[entry({})], "changed meanwhile", { [hashOf("x")]: "y" }],
   "content that is not there": [[entry({})], "changed meanwhile", {}],
