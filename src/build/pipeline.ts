@@ -13,6 +13,7 @@ import { type Context, openContext } from "./context.ts";
 import { type ContextSize, LARGE_CONTEXT } from "./context-size.ts";
 import { type Dockerfile, developmentStage, parseDockerfile } from "./dockerfile.ts";
 import { CACHE, type Engine, type ImageTarget } from "./engine.ts";
+import { requireOwnFrontend } from "./frontend.ts";
 import { makePlan, type PlannedBuild, type PlannedImage } from "./plan.ts";
 import { PlainProgress } from "./progress.ts";
 import type { Project } from "./project.ts";
@@ -129,7 +130,8 @@ interface Prepared {
 }
 
 /** Finds and reads the Dockerfile and the ignore rules before the engine is asked for anything. */
-async function prepare({ project }: PipelineRequest, planned: PlannedBuild): Promise<Prepared> {
+async function prepare(request: PipelineRequest, planned: PlannedBuild): Promise<Prepared> {
+  const { project, tenant } = request;
   const root = await project.root.directory(planned.path).catch((error: unknown) => {
     throw wrongBuild(`Cannot build ${project.root.show(planned.path)}: there is no such directory`, error);
   });
@@ -138,7 +140,10 @@ async function prepare({ project }: PipelineRequest, planned: PlannedBuild): Pro
     throw wrongBuild(`Cannot build service ${planned.services[0]}: there is no ${file}`, error);
   });
   const context = await openContext(root, planned.manifest);
-  return { planned, context, file: parseDockerfile(text) };
+  const prepared = { planned, context, file: parseDockerfile(text) };
+  if (tenant !== undefined)
+    requireOwnFrontend(text, Object.keys(argsOf(request, prepared)), root.show(planned.manifest));
+  return prepared;
 }
 
 function wrongBuild(absent: string, cause: unknown): DavitError {

@@ -93,6 +93,15 @@ test("no image is taken from the engine of a served rack, by whatever name", asy
   }
 }, 240_000);
 
+test("a served rack gives no Dockerfile to a frontend that anybody could have written", async () => {
+  const { code, log } = await build("evil", web(`# syntax=${image}\n${BASE}`));
+  expect([code, log]).toEqual([1, expect.stringContaining("no frontend of docker's own")]);
+  const named = web(`${BASE}ARG BUILDKIT_SYNTAX\n`);
+  expect((await build("evil", named, "--build-args", `BUILDKIT_SYNTAX=${image}`)).code).toBe(1);
+  const own = await build("evil", web(BASE));
+  expect(own).toMatchObject({ code: 0 });
+});
+
 test("on a rack of one's own an image is taken by its name, and never by the beginning of an id", async () => {
   const id = (await sh(["docker", "image", "inspect", "-f", "{{.Id}}", image])).trim().replace("sha256:", "");
   const take = async (name: string) =>
