@@ -84,7 +84,7 @@ async function converse(socket: ServerWebSocket<Connection>): Promise<void> {
   if (gone.signal.aborted) return;
   socket.sendBinary(END);
   const close = setTimeout(() => socket.close(), linger);
-  const end = setTimeout(() => socket.terminate(), linger + LINGER);
+  const end = setTimeout(() => socket.terminate(), 2 * linger);
   gone.signal.addEventListener("abort", () => {
     clearTimeout(close);
     clearTimeout(end);
