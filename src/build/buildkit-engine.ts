@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Bytes, collect } from "../bytes.ts";
@@ -18,6 +18,7 @@ import { readManifest } from "../oci/walk.ts";
 import { Once } from "../once.ts";
 import { Root } from "../root.ts";
 import { checkJson, Type } from "../schema.ts";
+import { removeScratch } from "../scratch.ts";
 import { sessionMethods, sessionName } from "./build-session.ts";
 import { openContext } from "./context.ts";
 import type { BuiltImage, Engine, EngineBuild, ImageTarget } from "./engine.ts";
@@ -233,7 +234,7 @@ async function probe(daemon: Buildkitd, build: EngineBuild): Promise<boolean> {
       await run(daemon, quiet, sessionMethods(quiet), {});
     });
   } finally {
-    await rm(dir, { recursive: true, force: true });
+    await removeScratch(dir);
   }
 }
 

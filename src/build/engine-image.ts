@@ -71,7 +71,10 @@ export class EngineImageMover {
       });
       return pushed ?? (await this.#save(image.id, target, signal));
     } finally {
-      await this.#images.remove(`${name.repository}:${name.tag}`);
+      // The image is here by then; a name that stays is swept with the next build's.
+      await this.#images
+        .remove(`${name.repository}:${name.tag}`)
+        .catch((error: unknown) => target.onNote(`The engine keeps a name of ours: ${reasonOf(error)}`));
     }
   }
 

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ByteStream } from "../bytes.ts";
@@ -8,6 +8,7 @@ import type { Reach } from "../http/reach.ts";
 import { discard, request } from "../http/request.ts";
 import { bodyOf } from "../response-body.ts";
 import { Root } from "../root.ts";
+import { removeScratch } from "../scratch.ts";
 import { clone } from "./git-source.ts";
 import type { SourceUrl } from "./source-url.ts";
 import { unpack, unpackEntries } from "./unpack.ts";
@@ -65,6 +66,6 @@ async function unzip(stream: ByteStream, root: string, signal: AbortSignal): Pro
     await writeFileStream(join(dir, "source.zip"), stream);
     await unpackEntries(readZip(join(dir, "source.zip")), root, signal);
   } finally {
-    await rm(dir, { recursive: true, force: true });
+    await removeScratch(dir);
   }
 }

@@ -5,6 +5,7 @@ import { outputOf } from "../child-output.ts";
 import { DavitError } from "../errors.ts";
 import { isLoopback } from "../hosts.ts";
 import { type Reach, reachable } from "../http/reach.ts";
+import { removeScratch } from "../scratch.ts";
 import { shellQuote } from "../shell-words.ts";
 import type { SourceUrl } from "./source-url.ts";
 
@@ -38,7 +39,7 @@ export async function clone(
     await rm(join(root, ".git"), { recursive: true, force: true });
     return gitSha;
   } finally {
-    await rm(secrets, { recursive: true, force: true });
+    await removeScratch(secrets);
   }
 }
 

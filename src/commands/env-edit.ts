@@ -1,7 +1,8 @@
-import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdtemp, readFile, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DavitError } from "../errors.ts";
+import { removeScratch } from "../scratch.ts";
 import type { Command, Context } from "./command.ts";
 import { readEnv } from "./env.ts";
 import { changeEnv, changeFlags } from "./env-change.ts";
@@ -32,6 +33,6 @@ async function edit(text: string, app: string, context: Context): Promise<string
       throw new DavitError("io", `Cannot edit env: ${editor} failed`, { hint: "nothing was changed" });
     return await readFile(file, "utf8");
   } finally {
-    await rm(dir, { recursive: true, force: true });
+    await removeScratch(dir);
   }
 }

@@ -1,8 +1,7 @@
 import { existsSync } from "node:fs";
-import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { abortable } from "../bytes.ts";
-import { DavitError, systemError } from "../errors.ts";
+import { DavitError } from "../errors.ts";
 import { readNamed } from "../plain-file.ts";
 import type { Command } from "./command.ts";
 import { step } from "./show.ts";
@@ -31,20 +30,16 @@ export const rackRestore: Command = {
     const key = input.text("key");
     if (key !== undefined && !existsSync(key))
       throw new DavitError("not-found", `Cannot read the key ${key}: it is not there`);
+    const keyText = key === undefined ? undefined : await readNamed(key, MAX_KEY);
     const { stream } = await openSource(input.text("file"), "restore");
     const restored = await step(
       context.stdout,
       `Restoring rack ${name}`,
-      () => restore(abortable(stream, context.signal), dir),
+      () => restore(abortable(stream, context.signal), dir, keyText),
       ({ blobs }) => `${blobs} blobs`,
     );
     const place = join(dir, "key");
-    if (key !== undefined) {
-      await writeFile(place, await readNamed(key, MAX_KEY), { mode: 0o600, flag: "wx" }).catch(
-        (error: unknown) => {
-          throw systemError(`Cannot write ${place}`, error);
-        },
-      );
-    } else context.stderr.line(`It opens with key ${restored.key}: put that into ${place}, or set DAVIT_KEY`);
+    if (key === undefined)
+      context.stderr.line(`It opens with key ${restored.key}: put that into ${place}, or set DAVIT_KEY`);
   },
 };

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { mkdir, open, rename, rm, stat } from "node:fs/promises";
+import { mkdir, open, rename, rm, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { type ByteStream, type Bytes, collect, decode, encode, streamOf } from "../bytes.ts";
 import { DavitError, systemError } from "../errors.ts";
@@ -8,6 +8,7 @@ import type { Descriptor } from "../oci/descriptor.ts";
 import { type Digest, digestAlgorithm, digestHex, isDigest } from "../oci/digest.ts";
 import { pushThrough } from "../oci/push-through.ts";
 import { checkJson, Type } from "../schema.ts";
+import { removeScratch } from "../scratch.ts";
 import { bad, shown } from "../tar/header.ts";
 import { readTar, type TarEntry } from "../tar/read.ts";
 import { type NewEntry, writeTar } from "../tar/write.ts";
@@ -53,8 +54,9 @@ export async function* backup(parts: EmbeddedParts, keyId: string): AsyncGenerat
     const head = { davit: "backup", schema: SCHEMA, rack: parts.name, key: keyId, blobs: blobs.length };
     yield* writeTar(entries(parts, encode(JSON.stringify(head)), file, blobs));
   } finally {
-    await rm(file, { force: true });
-    await content.leases.close(lease);
+    // The archive is whole by then; what stays is nobody's when this process is gone.
+    await removeScratch(file);
+    await content.leases.close(lease).catch(() => undefined);
   }
 }
 
@@ -133,15 +135,16 @@ export interface Restored {
 
 /**
  * Makes a rack's directory of a backup: under another name until every blob is there
- * and is what it says.
+ * and is what it says. `key` is the text of the key file that belongs to it.
  */
-export async function restore(archive: ByteStream, dir: string): Promise<Restored> {
+export async function restore(archive: ByteStream, dir: string, key?: Bytes): Promise<Restored> {
   if (existsSync(dir)) throw new DavitError("exists", `Cannot restore into ${dir}: it is there already`);
   const part = `${dir}.${crypto.randomUUID().slice(0, 8)}.part`;
   try {
     await mkdir(dirname(dir), { recursive: true, mode: 0o700 });
     await mkdir(join(part, "layout"), { recursive: true, mode: 0o700 });
     const restored = await takeAll(archive, part);
+    if (key) await writeFile(join(part, "key"), key, { mode: 0o600 });
     await rename(part, dir);
     return restored;
   } catch (error) {

@@ -5,7 +5,7 @@ import { findApp, findLiveApp } from "./app-ledger.ts";
 import { dropTags, putTag, requireMembers, unroot } from "./content-ledger.ts";
 import type { LedgerDatabase } from "./database.ts";
 import { owe } from "./duty-ledger.ts";
-import { GrantLedger } from "./grant-ledger.ts";
+import { addGrant, GrantLedger } from "./grant-ledger.ts";
 import { dropLog, LogLedger } from "./log-ledger.ts";
 import { OWN, storeOf } from "./place-ledger.ts";
 import { expectNewest, findRelease, putRelease, type SealedRelease } from "./release-ledger.ts";
@@ -67,13 +67,22 @@ export class BuildLedger {
     return await this.#insert(build, "running", ownerText(thisProcess()), this.#lease());
   }
 
-  /** Records a build that waits: for its turn here, or for a client that builds it elsewhere, until then (ms since 1970). */
-  async create(build: NewBuild, until?: number): Promise<BuildRow> {
+  /**
+   * Records a build that waits: for its turn here, or for a client that builds it elsewhere, until
+   * then (ms since 1970). `grant` is the hash of the secret that may push its images.
+   */
+  async create(build: NewBuild, until?: number, grant?: string): Promise<BuildRow> {
     const owner = until === undefined ? ownerText(thisProcess()) : "";
-    return await this.#insert(build, "created", owner, until ?? this.#lease());
+    return await this.#insert(build, "created", owner, until ?? this.#lease(), grant);
   }
 
-  async #insert(build: NewBuild, status: string, owner: string, until: number): Promise<BuildRow> {
+  async #insert(
+    build: NewBuild,
+    status: string,
+    owner: string,
+    until: number,
+    grant?: string,
+  ): Promise<BuildRow> {
     const started = this.#stamp();
     return await this.#db.write(function* () {
       yield* insertBuild(build, null, started);
@@ -81,6 +90,7 @@ export class BuildLedger {
         "UPDATE builds SET status = ?, owner = ?, lease_until = ? WHERE id = ?",
         ...[status, owner, until, build.id],
       );
+      if (grant !== undefined) yield* addGrant(grant, build, until);
       return yield* findBuild(build.app, build.id);
     });
   }

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BuildLog } from "../build/build-log.ts";
@@ -11,6 +11,7 @@ import { encode } from "../bytes.ts";
 import { DavitError, hasCode, reasonOf } from "../errors.ts";
 import type { Reach } from "../http/reach.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
+import { removeScratch } from "../scratch.ts";
 import { expireCaches, touchCaches } from "./build-cache.ts";
 import { managedArgs, mountedSecrets, pipelineHost, protect } from "./build-host.ts";
 import type { EmbeddedParts } from "./embedded-parts.ts";
@@ -45,7 +46,7 @@ export async function runEmbeddedBuild(
   try {
     return await carryOut(parts, row, () => fetched(parts, root, options, signal), events, signal);
   } finally {
-    await rm(root, { recursive: true, force: true });
+    await removeScratch(root);
   }
 }
 

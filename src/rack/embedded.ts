@@ -200,6 +200,11 @@ export class EmbeddedRack implements Rack {
     await this.#parts.ledger.events.add(event);
   }
 
+  /** The same of what is done already, and stays done. */
+  async noteDone(event: Omit<Event, "at">): Promise<void> {
+    await this.#parts.after.attempt("the log of events lacks what was done", () => this.note(event));
+  }
+
   /** The rack's content as a registry's repositories, one for each app. */
   registry(): Registry {
     const { ledger, collector } = this.#parts;

@@ -1,6 +1,6 @@
 import { check, type Static, Type } from "../schema.ts";
 import type { LedgerDatabase } from "./database.ts";
-import { first, run } from "./steps.ts";
+import { first, run, type Steps } from "./steps.ts";
 
 const GrantRow = Type.Object({ app: Type.String(), build: Type.String() });
 
@@ -14,12 +14,6 @@ export class GrantLedger {
     this.#now = now;
   }
 
-  async add(hash: string, app: string, build: string, until: number): Promise<void> {
-    await this.#db.write(() =>
-      run("INSERT INTO grants (hash, app, build, until) VALUES (?, ?, ?, ?)", hash, app, build, until),
-    );
-  }
-
   async find(hash: string): Promise<Static<typeof GrantRow> | undefined> {
     const row = await this.#db.read(() =>
       first(
@@ -31,4 +25,13 @@ export class GrantLedger {
     );
     return row === undefined ? undefined : check(GrantRow, row, "the ledger's grants");
   }
+}
+
+/** Lets whoever has the secret with this hash push the images of a build, until then (ms since 1970). */
+export function* addGrant(
+  hash: string,
+  { app, id }: { app: string; id: string },
+  until: number,
+): Steps<void> {
+  yield* run("INSERT INTO grants (hash, app, build, until) VALUES (?, ?, ?, ?)", hash, app, id, until);
 }

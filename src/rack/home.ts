@@ -85,8 +85,8 @@ export class Home {
     if (!this.hasRack(name)) throw noRack(name);
     const gone = join(this.data, "racks", `.${name}.${crypto.randomUUID()}`);
     await rename(this.rackDir(name), gone);
-    await rm(gone, { recursive: true, force: true });
     if ((await this.currentRack()) === name) await rm(join(this.#config, "current"), { force: true });
+    await rm(gone, { recursive: true, force: true });
   }
 
   /** The rack that `davit switch` chose. */

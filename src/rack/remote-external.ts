@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BuildLog } from "../build/build-log.ts";
@@ -10,6 +10,7 @@ import { registryCredentials } from "../http/credentials.ts";
 import { parseReference } from "../oci/reference.ts";
 import { RegistryStore } from "../oci/registry-store.ts";
 import { Type } from "../schema.ts";
+import { removeScratch } from "../scratch.ts";
 import { managedArgs, mountedSecrets, pipelineHost, protect } from "./build-host.ts";
 import type { EmbeddedRack } from "./embedded.ts";
 import { fetched, here, type Sourced } from "./embedded-build.ts";
@@ -56,7 +57,7 @@ export async function runExternalBuild(
     await external.fail(failure, text);
     throw failure;
   } finally {
-    if (root !== undefined) await rm(root, { recursive: true, force: true });
+    if (root !== undefined) await removeScratch(root);
   }
 }
 

@@ -1,10 +1,11 @@
-import { mkdir, readdir, rm } from "node:fs/promises";
+import { mkdir, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import type { BuildStep } from "../bundle/record.ts";
 import type { ByteStream } from "../bytes.ts";
 import { DavitError, hasCode, reasonOf, systemError } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { digestOf, parseDigest } from "../oci/digest.ts";
+import { removeScratch } from "../scratch.ts";
 import { BuildQueue, type QueueLimits } from "./build-queue.ts";
 import type { EmbeddedRack } from "./embedded.ts";
 import { carryOut, type Sourced } from "./embedded-build.ts";
@@ -80,8 +81,7 @@ export class ServedRack {
   async start(): Promise<void> {
     await this.#parts.ledger.builds.failAbandoned();
     const work = this.#work();
-    for (const name of await readdir(work).catch(() => []))
-      await rm(join(work, name), { recursive: true, force: true });
+    for (const name of await readdir(work).catch(() => [])) await removeScratch(join(work, name));
     const { places } = this.#parts.ledger;
     const { name } = await this.#parts.collector.places.current();
     if ((await places.countElsewhere(name)).blobs > 0) await this.#parts.ledger.setFact(MOVING, "yes");
@@ -256,9 +256,8 @@ export class ServedRack {
   /** Records a build that a client makes itself, and the secret it may push that build's images with. */
   async createExternal(app: string, request: BuildRequest): Promise<{ build: Build; secret: string }> {
     const until = this.#parts.now().getTime() + EXTERNAL;
-    const row = await this.#parts.ledger.builds.create(this.#newBuild(app, request), until);
     const secret = Buffer.from(crypto.getRandomValues(new Uint8Array(24))).toString("hex");
-    await this.#parts.ledger.builds.grants.add(hashOf(secret), app, row.id, until);
+    const row = await this.#parts.ledger.builds.create(this.#newBuild(app, request), until, hashOf(secret));
     return { build: buildOf(row), secret };
   }
 
@@ -294,7 +293,7 @@ export class ServedRack {
       await this.#parts.ledger.builds.fail(row.id, reasonOf(error)).catch(() => undefined);
     } finally {
       held[Symbol.dispose]();
-      await rm(dir, { recursive: true, force: true }).catch(() => undefined);
+      await removeScratch(dir);
       await this.#parts.upkeep.run();
     }
     onEnd(buildOf(await this.#parts.ledger.builds.find(row.app, row.id)));

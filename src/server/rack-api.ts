@@ -55,7 +55,7 @@ async function note(
   const name = form.text("name");
   const data = { ...params, ...(name && !params["app"] ? { name } : {}) };
   const status = error === "" ? "success" : "error";
-  await rack.note({ actor: visitor.name, action: event, status, error, data }).catch(() => undefined);
+  await rack.noteDone({ actor: visitor.name, action: event, status, error, data });
 }
 
 interface Found {

@@ -461,12 +461,117 @@ export function testLedger(name: string, makeBox: () => Promise<LedgerBox>): voi
     },
   );
 
+  sentence("nothing is sealed with a key that is not the rack's any more", async (ledger) => {
+    using dir = tempDir();
+    const [old, fresh] = [
+      await Seal.open(dir.join("old"), undefined),
+      await Seal.open(dir.join("new"), undefined),
+    ];
+    await ledger.setFact("key", old.id);
+    const settings = ledger.settings(old);
+    await settings.setParams({ One: "1" });
+    await ledger.setFact("key", fresh.id);
+    const late = [
+      () => settings.setParams({ One: "2" }),
+      () => settings.secret("jwt"),
+      () => settings.setConfig("shop", "nginx", "worker 1;"),
+      () => settings.addRegistry({ server: "r.example", username: "u", password: "hunter2hunter2" }),
+      async () => {
+        const env = await old.seal("A=1", "releases/RABCDEFGHIJ/env");
+        const release = { id: "RABCDEFGHIJ", env, manifest: "", description: "", parent: "" };
+        await ledger.releases.create("shop", "", release);
+      },
+    ];
+    for (const write of late) await expect(write()).rejects.toThrow("the rack's key was changed meanwhile");
+    expect(await ledger.releases.list("shop", 10)).toEqual([]);
+    await ledger.settings(fresh).setParams({ Two: "2" });
+  });
+
+  sentence("what a commit owes is owed until it is done as it is now", async (ledger) => {
+    const { duties } = ledger;
+    expect(await duties.list()).toEqual([]);
+    await duties.owe("routes");
+    const before = await duties.find("routes");
+    if (!before) throw new Error("it is owed");
+    await duties.failed(before, "nobody answers");
+    expect(await duties.find("routes")).toMatchObject({ tried: before.mark, problem: "nobody answers" });
+    await duties.owe("routes");
+    await duties.done(before);
+    const after = await duties.find("routes");
+    if (!after) throw new Error("it is owed again");
+    expect(after.mark).not.toBe(before.mark);
+    await duties.done(after);
+    await remove(ledger, "shop");
+    expect((await duties.list()).map(({ name }) => name)).toEqual(["collect", "directory", "routes"]);
+  });
+
+  sentence("a deletion is one process's, and whoever takes it over goes on with it", async (ledger) => {
+    const { promotions } = ledger;
+    const deletion = await promotions.beginRemoval("shop");
+    expect((await ledger.apps.find("shop")).status).toBe("deleting");
+    for (const begun of [
+      () => promotions.beginRemoval("shop"),
+      () => ledger.builds.start({ ...blank, id: newId("B"), app: "shop" }),
+      () => ledger.apps.update("shop", { locked: true }),
+    ])
+      await expect(begun()).rejects.toThrow("app shop is being deleted");
+    await promotions.leave(deletion, "the engine is gone");
+    const taken = await promotions.take("shop");
+    if (!taken) throw new Error("nobody has it");
+    expect(taken.phase).toBe("deleting");
+    await expect(promotions.remove(deletion)).rejects.toThrow("another davit has taken over");
+    await promotions.remove(taken);
+    await expect(ledger.apps.find("shop")).rejects.toThrow("app not found");
+  });
+
+  sentence("facts that change with a promotion change back with it", async (ledger) => {
+    const release = { id: newId("R"), env: "", manifest: "services: {web: {}}", description: "", parent: "" };
+    await ledger.releases.create("shop", "", release);
+    const { promotions, appFacts } = ledger;
+    const scale = () =>
+      Promise.all([appFacts.known("shop", "scale web"), appFacts.known("shop", "scale api")]);
+    await appFacts.set("shop", "scale web", "1");
+    const change = { "scale web": "2", "scale api": "3" };
+    const promotion = await promotions.begin("shop", release.id, change);
+    expect(await scale()).toEqual(["2", "3"]);
+    await promotions.revert(promotion, "it is not well");
+    expect(await scale()).toEqual(["1", undefined]);
+    await promotions.end(promotion, "");
+    const second = await promotions.begin("shop", release.id, change);
+    await promotions.leave(second, "its davit is gone");
+    expect(await scale()).toEqual(["2", "3"]);
+    const taken = await promotions.take("shop");
+    if (!taken) throw new Error("nobody has it");
+    expect(await scale()).toEqual(["1", undefined]);
+    await promotions.end(taken, "");
+    await promotions.end(await promotions.begin("shop", release.id, change), release.id);
+    expect(await scale()).toEqual(["2", "3"]);
+  });
+
+  sentence(
+    "a build whose process is gone reads as failed before anybody has written that",
+    async (_, box) => {
+      let time = Date.UTC(2026, 0, 1);
+      const ledger = await box.open(() => new Date(time));
+      const { builds } = ledger;
+      const { id } = await builds.create({ ...blank, id: newId("B"), app: "shop" }, time + HOUR);
+      expect((await builds.find("shop", id)).status).toBe("created");
+      time += 2 * HOUR;
+      const failed = { status: "failed", reason: "the davit that ran it was stopped" };
+      expect(await builds.find("shop", id)).toMatchObject(failed);
+      expect(await builds.list("shop", 10)).toMatchObject([failed]);
+      await builds.failAbandoned();
+      expect(await builds.find("shop", id)).toMatchObject(failed);
+      await ledger.close();
+    },
+  );
+
   sentence("events come newest first, a grant lasts as long as its build", async (ledger) => {
     for (const action of ["one", "two"])
       await ledger.events.add({ actor: "me", action, status: "success", error: "", data: { app: "shop" } });
     expect((await ledger.events.list(10)).map(({ action }) => action)).toEqual(["two", "one"]);
-    const { id } = await ledger.builds.create({ ...blank, id: newId("B"), app: "shop" }, Date.now() + HOUR);
-    await ledger.builds.grants.add("hash", "shop", id, Date.now() + HOUR);
+    const build = { ...blank, id: newId("B"), app: "shop" };
+    const { id } = await ledger.builds.create(build, Date.now() + HOUR, "hash");
     expect(await ledger.builds.grants.find("hash")).toEqual({ app: "shop", build: id });
     await ledger.builds.fail(id, "given up");
     expect(await ledger.builds.grants.find("hash")).toBeUndefined();

@@ -121,7 +121,7 @@ async function noteBuild({ rack, visitor }: RackCall, build: Build): Promise<voi
   const failed = build.status === "failed";
   const data = { app: build.app, id: build.id, ...(build.release ? { release_id: build.release } : {}) };
   const event = { actor: visitor.name, action: "build:create", data, error: failed ? build.reason : "" };
-  await rack.note({ ...event, status: failed ? "error" : "success" }).catch(() => undefined);
+  await rack.noteDone({ ...event, status: failed ? "error" : "success" });
 }
 
 async function update({ served, form, params: { app = "", id = "" } }: RackCall): Promise<Response> {

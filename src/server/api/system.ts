@@ -21,7 +21,7 @@ export const system: readonly Route[] = [
       await rack.setParams(changes);
       served.move();
       const data = { names: Object.keys(changes).sort().join(",") };
-      await rack.note({ actor: visitor.name, action: "rack:params", status: "success", error: "", data });
+      await rack.noteDone({ actor: visitor.name, action: "rack:params", status: "success", error: "", data });
       return ok();
     },
     { right: "a" },
@@ -133,7 +133,7 @@ async function issueToken({ form, visitor, rack }: RackCall): Promise<Response> 
   };
   const token = await rack.tokenDesk.issue(wanted, visitor);
   const data = { role, hours: String(hours), ...(apps ? { apps: apps.join(",") } : {}) };
-  await rack.note({ actor: visitor.name, action: "token:create", status: "success", error: "", data });
+  await rack.noteDone({ actor: visitor.name, action: "token:create", status: "success", error: "", data });
   return json({ token });
 }
 
