@@ -1,4 +1,4 @@
-import { closeSync, openSync, realpathSync, type Stats, statSync } from "node:fs";
+import { type BigIntStats, closeSync, openSync, realpathSync, type Stats, statSync } from "node:fs";
 import { basename } from "node:path";
 
 /*
@@ -32,13 +32,14 @@ export function noteDatabase(path: string): void {
 }
 
 /** Whether a file, at a path whose last name is no link, is such a database or lies beside one as a part of it. */
-export function isOpenDatabase(path: string, info: Stats): boolean {
+export function isOpenDatabase(path: string, info: Stats | BigIntStats): boolean {
   // A file with one name has just that name: most files need no further look.
   if (info.nlink < 2 && !names.has(basename(path))) return false;
+  const [dev, ino] = [Number(info.dev), Number(info.ino)];
   return [...opened].some((database) =>
     COMPANIONS.some((companion) => {
       const other = statSync(database + companion, { throwIfNoEntry: false });
-      return other !== undefined && other.dev === info.dev && other.ino === info.ino;
+      return other !== undefined && other.dev === dev && other.ino === ino;
     }),
   );
 }

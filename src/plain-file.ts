@@ -143,6 +143,6 @@ function notPlain(name: string, what: string): DavitError {
 
 function inUse(name: string): DavitError {
   return new DavitError("invalid", `Cannot read ${name}: it is a database of davit that is in use`, {
-    hint: "leave the rack's directory out of the project, such as with .dockerignore; `davit rack backup` copies a rack",
+    hint: "`davit rack backup` copies a rack",
   });
 }

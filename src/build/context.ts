@@ -2,6 +2,7 @@ import { type BigIntStats, lstatSync } from "node:fs";
 import { readdir, readlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { ByteStream, Bytes } from "../bytes.ts";
+import { isOpenDatabase } from "../databases.ts";
 import { DavitError, systemCode, systemError } from "../errors.ts";
 import type { Root } from "../root.ts";
 import { type NewEntry, writeTar } from "../tar/write.ts";
@@ -131,7 +132,7 @@ function unreadable(root: Root, path: string, cause: unknown): DavitError {
   return new DavitError("io", `Cannot read ${root.show(path)}: the system refuses it (${code})`, { cause });
 }
 
-/** Sockets and devices are not sent. */
+/** Sockets, devices and databases that this davit has open are not sent. */
 function describe(root: Root, path: string): ContextItem | undefined {
   const info = lookAt(root, path);
   const type = info?.isFile()
@@ -143,7 +144,7 @@ function describe(root: Root, path: string): ContextItem | undefined {
         : info?.isFIFO()
           ? "fifo"
           : undefined;
-  if (!info || !type) return undefined;
+  if (!info || !type || (type === "file" && isOpenDatabase(path, info))) return undefined;
   return {
     path,
     type,

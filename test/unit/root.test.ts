@@ -4,6 +4,7 @@ import { linkSync, readlinkSync } from "node:fs";
 import { mkdir, readFile, realpath, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import fc from "fast-check";
+import { openContext, walkContext } from "../../src/build/context.ts";
 import { collect, decode, encode } from "../../src/bytes.ts";
 import { noteDatabase } from "../../src/databases.ts";
 import { reasonOf } from "../../src/errors.ts";
@@ -193,6 +194,9 @@ test("a database that SQLite has open is read in no other way, under whatever na
     expect(await read(root, name)).toBe(`Cannot read ${name}: it is a database of davit that is in use`);
     expect(() => refuseDatabase(join(place, name))).toThrow("in use");
   }
+  const sent: string[] = [];
+  for await (const { path } of walkContext(await openContext(root, "web/Dockerfile"))) sent.push(path);
+  expect(sent).toEqual(["file", "link", "web", "web/Dockerfile"]);
   await writeFile(dir.join("ledger.db"), "another");
   const file = await openPlain({ path: dir.join("ledger.db"), name: "ledger.db" });
   await file.close();
