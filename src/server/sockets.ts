@@ -70,25 +70,25 @@ export const sockets: WebSocketHandler<Connection> = {
 async function converse(socket: ServerWebSocket<Connection>): Promise<void> {
   const { talk, gone, protocol, received } = socket.data;
   const send = (frame: string | Bytes): Promise<void> => sendFrame(socket, frame);
-  let linger = LINGER;
+  let failed = false;
   try {
     await talk({ ...{ protocol, received, send }, ignore: () => received.end(), signal: gone.signal });
   } catch (error) {
     if (gone.signal.aborted) return;
     socket.sendText(`ERROR: ${reasonOf(error)}\n`);
-    linger = LINGER_FAILED;
+    failed = true;
   } finally {
     // Nobody reads on: what still comes is not kept.
     received.end();
   }
   if (gone.signal.aborted) return;
   socket.sendBinary(END);
-  const close = setTimeout(() => socket.close(), linger);
-  const end = setTimeout(() => socket.terminate(), 2 * linger);
-  gone.signal.addEventListener("abort", () => {
-    clearTimeout(close);
-    clearTimeout(end);
-  });
+  // To close is to wait for the peer's close, for as long as it likes: who was refused is not waited for.
+  const close = setTimeout(
+    () => (failed ? socket.terminate() : socket.close()),
+    failed ? LINGER_FAILED : LINGER,
+  );
+  gone.signal.addEventListener("abort", () => clearTimeout(close));
 }
 
 async function sendFrame(socket: ServerWebSocket<Connection>, frame: string | Bytes): Promise<void> {
