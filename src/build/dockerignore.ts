@@ -11,9 +11,9 @@ import { BadRegex, compileRegex } from "./go-regex.ts";
  */
 
 /** A longer file is refused, in characters: each pattern is tried on each path. */
-const MAX_LENGTH = 256 * 1024;
-/** Steps that may be taken for one path, some 30 ms of them: only patterns that are made to be slow need more. */
-const MAX_STEPS = 2_000_000;
+const MAX_LENGTH = 64 * 1024;
+/** Steps that may be taken for one path, some 20 ms of them: only patterns that are made to be slow need more. */
+const MAX_STEPS = 300_000;
 
 /** What each pattern said about a directory; handed to the entries inside it. */
 export type ParentMatches = readonly boolean[];

@@ -8,6 +8,8 @@ import { Scanner } from "../scanner.ts";
 
 /** A longer program is refused: `{1000}` behind `{1000}` would fill the memory. */
 const MAX_STATES = 4096;
+/** So is a longer expression, in characters. */
+const MAX_LENGTH = 8 * 1024;
 /** As Go has it. */
 const MAX_REPEAT = 1000;
 
@@ -23,6 +25,7 @@ export class BadRegex extends Error {}
 
 /** Whether the expression is found in a text. What it matches stands at the ends only where `^` and `$` say so. */
 export function compileRegex(source: string): (text: string) => boolean {
+  if (source.length > MAX_LENGTH) throw new BadRegex();
   const states = new Compiler(source).compile();
   return (text) => runs(states, text);
 }

@@ -14,6 +14,8 @@ export type ReadAnswer = { manifest: Manifest } | { error: string };
 const PATIENCE = 3000;
 /** How long a thread that has nothing to do is kept, in milliseconds. */
 const IDLE = 2000;
+/** What such a text leaves behind, in characters, is given back with its thread. */
+const LARGE = 16 * 1024;
 
 let last: Promise<unknown> = Promise.resolve();
 let worker: Worker | undefined;
@@ -47,6 +49,7 @@ async function read(task: ReadTask): Promise<Manifest> {
     throw error;
   } finally {
     clearTimeout(timer);
+    if (task.text.length > LARGE) end();
     idle = setTimeout(end, IDLE);
     idle.unref();
   }

@@ -4,6 +4,16 @@ import { Garbage } from "../garbage.ts";
 /** Bytes of bodies that are worked on in one round of the event loop. */
 const ROUND = 16 * 1024 * 1024;
 
+/** How much memory text takes beside its bytes while it is read: decoded, parsed, and copied into answers. */
+const COPIES = 12;
+
+const texts = new Garbage();
+
+/** Tells the collector of a body that was read whole: it comes too late by itself where large ones follow each other. */
+export function readWhole(bytes: number): void {
+  texts.made(bytes * COPIES);
+}
+
 let left = ROUND;
 let round: Promise<void> | undefined;
 

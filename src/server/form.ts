@@ -1,7 +1,8 @@
 import { DavitError } from "../errors.ts";
+import { readWhole } from "./body.ts";
 
 /** The largest form that is read, in bytes: convox.yml and env travel in them. */
-const LARGEST = 8 * 1024 * 1024;
+const LARGEST = 2 * 1024 * 1024;
 
 /** The longest list that is given. */
 const MOST_LISTED = 1000;
@@ -92,5 +93,6 @@ async function limited(request: Request): Promise<string> {
     if (size > LARGEST) throw new DavitError("invalid", "the form is too large");
     chunks.push(chunk);
   }
+  readWhole(size);
   return Buffer.concat(chunks).toString("utf8");
 }

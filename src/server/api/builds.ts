@@ -6,7 +6,7 @@ import type { Build } from "../../rack/rack.ts";
 import type { BuildRequest } from "../../rack/served-rack.ts";
 import { checkJson, Type } from "../../schema.ts";
 import { json, ok } from "../answer.ts";
-import { bodyOf } from "../body.ts";
+import { bodyOf, readWhole } from "../body.ts";
 import type { Form } from "../form.ts";
 import { type RackCall, type Route, route, telling } from "../route.ts";
 
@@ -166,6 +166,7 @@ const Commit = Type.Object({
 /** davit's own: builds whose content went through `/v2` before. */
 async function commit({ rack, request, params: { app = "" } }: RackCall): Promise<Response> {
   const bytes = await collect(bodyOf(request), MAX_COMMIT, "the request");
+  readWhole(bytes.byteLength);
   const { builds: staged, ...options } = checkJson(Commit, decode(bytes), "the request");
   const wanted = staged.map(({ index, images }) => ({
     index: parseDescriptor(index),

@@ -4,6 +4,7 @@ import { type Digest, digestAlgorithm, digestOf, isDigest } from "../../oci/dige
 import { MAX_MANIFEST, parseManifest, renderManifest } from "../../oci/manifest.ts";
 import { isManifestType, mediaTypes } from "../../oci/media-types.ts";
 import { TAG } from "../../oci/reference.ts";
+import { readWhole } from "../body.ts";
 import { badDigest, type Call, noRepository } from "./call.ts";
 import { problem } from "./problem.ts";
 
@@ -87,7 +88,9 @@ async function bodyOf({ request }: Call): Promise<Bytes | undefined> {
   const body: ReadableStream<Bytes> | null = request.body;
   if (!body) return concat([]);
   try {
-    return await collect(body, MAX_MANIFEST, "manifest");
+    const bytes = await collect(body, MAX_MANIFEST, "manifest");
+    readWhole(bytes.byteLength);
+    return bytes;
   } catch (error) {
     if (hasCode(error, "invalid")) return undefined;
     throw error;
