@@ -14,6 +14,7 @@ async function settleLeft(parts: EmbeddedParts, app: string | undefined): Promis
   for (const left of await parts.ledger.promotions.abandoned()) {
     if (left.app !== app && left.phase !== "deleting") continue;
     const { settleApp } = await import("./promoting.ts");
-    await parts.after.attempt(`what runs of app ${left.app} is in between`, () => settleApp(parts, left.app));
+    const undone = left.phase === "deleting" ? "is not deleted yet" : "is in between two releases";
+    await parts.after.attempt(`app ${left.app} ${undone}`, () => settleApp(parts, left.app));
   }
 }

@@ -248,7 +248,7 @@ export class EmbeddedRack implements Rack {
   async createApp(name: string, generation = GENERATION, former?: string): Promise<App> {
     const { apps } = this.#parts.ledger;
     const id = newId("A", this.#parts.random);
-    return await this.#change(async () => {
+    return await this.#smallChange(async () => {
       await apps.create(checkName("app", name), generation, id, former);
       return await apps.find(name);
     });
@@ -264,7 +264,7 @@ export class EmbeddedRack implements Rack {
   }
 
   async updateApp(name: string, update: AppUpdate): Promise<void> {
-    await this.#change(() => this.#parts.ledger.apps.update(name, update), name);
+    await this.#smallChange(() => this.#parts.ledger.apps.update(name, update), name);
   }
 
   async builds(app: string, limit = DEFAULT_LIMIT): Promise<Build[]> {
@@ -304,6 +304,11 @@ export class EmbeddedRack implements Rack {
 
   async importBuilds(app: string, archive: ByteStream, options: ImportOptions): Promise<Build[]> {
     return await this.#change(() => importEmbedded(this.#parts, app, archive, options), app);
+  }
+
+  /** Work that owes nothing: a server need not do for others what it does by itself. */
+  async #smallChange<T>(work: () => Promise<T>, app?: string): Promise<T> {
+    return this.#parts.upkeep.hasServer ? await work() : await this.#change(work, app);
   }
 
   /** Work that changes the rack, or one of its apps. Whatever comes of it, what is owed is done after it. */
@@ -368,7 +373,7 @@ export class EmbeddedRack implements Rack {
   }
 
   async createRelease(app: string, release: NewRelease): Promise<Release> {
-    return await this.#change(() => this.#parts.releases.create(app, release), app);
+    return await this.#smallChange(() => this.#parts.releases.create(app, release), app);
   }
 }
 

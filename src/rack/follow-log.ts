@@ -24,7 +24,6 @@ export async function* followLog(parts: EmbeddedParts, app: string, id: string):
     if (chunks.length > 0) continue;
     if (row.status === "failed" || row.status === "complete") return;
     await Bun.sleep(FOLLOW);
-    await builds.failAbandoned();
   }
 }
 

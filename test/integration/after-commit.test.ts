@@ -96,6 +96,43 @@ test.concurrent(
 );
 
 test.concurrent(
+  "an app whose engine is away stays as deleting, and goes with the next change after it is back",
+  async () => {
+    await using shop = await swarmRack();
+    const dir = await webProject(shop.box.join("shop"), "one");
+    await shop.ok(["deploy"], dir);
+    const away = { env: { ...shop.env, DOCKER_HOST: "tcp://127.0.0.1:1" } };
+    expect((await shop.box.run(["apps", "delete", "shop", "--yes"], away)).code).toBe(1);
+    expect(await shop.json(["apps"])).toMatchObject([{ name: "shop", status: "deleting" }]);
+    const refused = await shop.run(["env", "set", "A=1", "-a", "shop"]);
+    expect(refused.stderr).toMatch(/^error: app shop is being deleted\n/m);
+    expect(await shop.json(["apps"])).toEqual([]);
+    const services = await sh([DOCKER, "service", "ls", "-q", "--filter", `name=${shop.rack}_shop`]);
+    expect(services).toBe("");
+  },
+  LONG,
+);
+
+test.concurrent(
+  "other changes go on beside an app whose engine is away, with a warning",
+  async () => {
+    await using shop = await swarmRack();
+    const dir = await webProject(shop.box.join("shop"), "one");
+    await shop.ok(["deploy"], dir);
+    const away = { env: { ...shop.env, DOCKER_HOST: "tcp://127.0.0.1:1" } };
+    await shop.box.run(["apps", "delete", "shop", "--yes"], away);
+    expect(await shop.box.run(["apps", "create", "other"], away)).toMatchObject({
+      code: 0,
+      stderr: expect.stringMatching(/^warning: app shop is not deleted yet: /m),
+    });
+    expect(await shop.box.run(["apps"], away)).toMatchObject({ code: 0, stderr: "" });
+    await shop.ok(["apps", "delete", "shop", "--yes"]);
+    expect(await shop.json(["apps"])).toMatchObject([{ name: "other" }]);
+  },
+  LONG,
+);
+
+test.concurrent(
   "a davit that stood still while another took over changes nothing of the app when it goes on",
   async () => {
     await using server = await PostgresServer.start();
