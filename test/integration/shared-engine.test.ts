@@ -82,7 +82,8 @@ test("no image is taken from the engine of a served rack, by whatever name", asy
   });
   const id = (await sh(["docker", "image", "inspect", "-f", "{{.Id}}", image])).trim();
   const hex = id.replace("sha256:", "");
-  for (const name of [image, `${image}:latest`, hex.slice(0, 12), hex, id, `docker.io/library/${image}`]) {
+  const theirs = `${rack.host}/shop:web.${rack.has.build}`;
+  for (const name of [image, `${image}:latest`, hex.slice(0, 12), hex, id, theirs]) {
     const named = await build("evil", { "convox.yml": `services:\n  web:\n    image: "${name}"\n` });
     expect([name, named.code]).toEqual([name, 1]);
     const from = await build("evil", web(`FROM ${name}\nRUN rev /word\n`));

@@ -1,13 +1,15 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { BUILD_LOG, putBuild } from "../../src/bundle/record.ts";
-import { encode } from "../../src/bytes.ts";
+import { collect, decode, encode, streamOf } from "../../src/bytes.ts";
 import { copy } from "../../src/oci/copy.ts";
 import { type Descriptor, describe } from "../../src/oci/descriptor.ts";
+import { digestHex } from "../../src/oci/digest.ts";
 import { makeManifest } from "../../src/oci/manifest.ts";
 import { mediaTypes } from "../../src/oci/media-types.ts";
 import { MemoryStore } from "../../src/oci/memory-store.ts";
 import { contentOf } from "../../src/oci/store.ts";
 import { readManifest } from "../../src/oci/walk.ts";
+import { type NewEntry, writeTar } from "../../src/tar/write.ts";
 import { LOG, MANIFEST, RECORD } from "../support/bundles.ts";
 import { type Answer, commit, type Key, MARK, startTwoKeys, type TwoKeys } from "../support/two-keys.ts";
 
@@ -115,6 +117,35 @@ const REFUSED: Record<string, Attack> = {
     );
     return await evil.post(`/apps/evil/builds/${made.id}`, { status: "complete" }, "PUT");
   },
+  "an external build of an image whose config nobody pushed": async ({ evil }) => {
+    const { descriptor, bytes } = await ownImage(evil);
+    const made = JSON.parse((await evil.post("/apps/evil/builds", { external: "true" })).text);
+    await evil.post(`/apps/evil/builds/${made.id}`, { manifest: MANIFEST }, "PUT");
+    const config = describe(mediaTypes.ociConfig, encode(`{"of":"${made.id}"}`));
+    const image = { ...JSON.parse(decode(bytes)), config };
+    await putManifest(evil, `web.${made.id}`, makeManifest(descriptor.mediaType, image));
+    return await evil.post(`/apps/evil/builds/${made.id}`, { status: "complete" }, "PUT");
+  },
+  "an archive that leaves out another app's layers": async ({ evil, has }) => {
+    const layout = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [has.image] };
+    const body = await archive({
+      "oci-layout": encode('{"imageLayoutVersion":"1.0.0"}'),
+      "index.json": encode(JSON.stringify(layout)),
+      [`blobs/sha256/${digestHex(has.image.digest)}`]: has.bytes,
+    });
+    return await evil.ask("/apps/evil/builds/import", { method: "POST", body });
+  },
+  "a thin archive that says another app's layers are here": async ({ evil, has }) => {
+    const layout = { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [has.image] };
+    const { config, layers } = has.manifest;
+    const body = await archive({
+      "oci-layout": encode('{"imageLayoutVersion":"1.0.0"}'),
+      "index.json": encode(JSON.stringify(layout)),
+      "omitted.json": encode(JSON.stringify({ omitted: [config, ...layers] })),
+      [`blobs/sha256/${digestHex(has.image.digest)}`]: has.bytes,
+    });
+    return await evil.ask("/apps/evil/builds/import", { method: "POST", body });
+  },
   "a build with a service that is no name": async ({ evil }) => {
     const image = await ownImage(evil);
     await putManifest(evil, image.descriptor.digest, image);
@@ -189,6 +220,18 @@ test("after all of it shop has what it had, and evil nothing of it", async () =>
   for (const { id } of JSON.parse((await evil.ask("/apps/evil/builds")).text))
     expect((await evil.ask(`/apps/evil/builds/${id}.tgz`)).text).not.toContain(MARK);
 });
+
+async function archive(files: Record<string, Uint8Array<ArrayBuffer>>): Promise<Uint8Array<ArrayBuffer>> {
+  const entries = Object.entries(files).map(
+    ([name, bytes]): NewEntry => ({
+      name,
+      type: "file",
+      size: bytes.byteLength,
+      body: () => streamOf(bytes),
+    }),
+  );
+  return await collect(writeTar(entries), 1e6, "the archive");
+}
 
 interface Made {
   descriptor: Descriptor;
