@@ -12,7 +12,7 @@ import { Hold } from "./hold.ts";
 import type { Promotion } from "./promotion-ledger.ts";
 import type { PromoteOptions } from "./rack.ts";
 import { AppResources } from "./resources.ts";
-import { routerSettings } from "./routing.ts";
+import { replaceOldRouter, routerSettings } from "./routing.ts";
 import { forgetImages, imagesToRun } from "./run-images.ts";
 import { scaled } from "./scaling.ts";
 
@@ -36,6 +36,7 @@ export async function startPromotion(
   const runtime = await requireRuntime(parts);
   await settleApp(parts, app);
   await admit(parts, app, id, { facts });
+  await replaceOldRouter(parts, runtime);
   const promotion = await parts.ledger.promotions.begin(app, id, facts);
   const done = carryOver(parts, runtime, promotion, options);
   done.catch(() => undefined);

@@ -27,6 +27,11 @@ export function routerSettingsOf(params: Record<string, string>): RouterSettings
   return { domain, image, tls, http, https, ...(tls === "given" ? { given: { certificate, key } } : {}) };
 }
 
+/** Before the first app leaves the network that all had, the router is one that finds it afterwards. */
+export async function replaceOldRouter(parts: EmbeddedParts, runtime: Runtime): Promise<void> {
+  if (await runtime.hasOldRouter()) await publishRoutes(parts, runtime);
+}
+
 /**
  * Tells the router what all apps' active releases let the world in to; without a domain there is
  * none. What cannot be routed keeps nobody else's out: it is left out, and is its app's problem.

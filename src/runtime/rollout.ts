@@ -3,7 +3,7 @@ import type { EngineSwarm, SwarmService, SwarmTask } from "../docker-api/swarm.t
 import { DavitError, hasCode } from "../errors.ts";
 import { insideService } from "./inside/service.ts";
 import type { ApplyEvents, RunningApp, RunningService } from "./runtime.ts";
-import { APP, type Place, RACK, RELEASE, SERVICE, serviceSpec } from "./service-spec.ts";
+import { APP, type Place, RACK, RELEASE, SERVICE, SPEC, serviceSpec } from "./service-spec.ts";
 import { sick } from "./sick.ts";
 import { labelsOf, processOf, serviceOf } from "./tasks.ts";
 
@@ -28,6 +28,8 @@ export class Rollout {
   readonly #place: Place;
   /** Tasks that had ended before: what became of them says nothing about now. */
   readonly #past = new Set<string>();
+  /** What tasks of each service are to be made as, by its name. */
+  readonly #wanted = new Map<string, string | undefined>();
 
   constructor(engine: { swarm: EngineSwarm; images: EngineImages }, app: RunningApp, place: Place) {
     this.#swarm = engine.swarm;
@@ -67,6 +69,7 @@ export class Rollout {
 
   async #put(service: RunningService, before: SwarmService | undefined, events: ApplyEvents): Promise<void> {
     const spec = serviceSpec(this.#place, this.#app, await this.#withEntrypoint(service));
+    this.#wanted.set(service.service.name, spec.TaskTemplate.ContainerSpec.Labels[SPEC]);
     let known = before;
     await events.beforeChange?.();
     // Swarm does not turn one on each node into so many, nor back.
@@ -129,10 +132,11 @@ export class Rollout {
     }
   }
 
-  /** Of this release, or of what lasts. */
+  /** Of this release or of what lasts, and as it is to be now: a release may run already, and otherwise. */
   #isOfNow(task: SwarmTask): boolean {
-    const { [RELEASE]: release = "" } = labelsOf(task);
-    return (release === "" || release === this.#app.release) && !this.#past.has(task.ID);
+    const { [RELEASE]: release = "", [SPEC]: spec } = labelsOf(task);
+    if (this.#past.has(task.ID) || spec !== this.#wanted.get(serviceOf(task))) return false;
+    return release === "" || release === this.#app.release;
   }
 
   async #unwell(service: string, why: string, tasks: SwarmTask[]): Promise<DavitError> {

@@ -14,6 +14,8 @@ export const RACK = "davit.rack";
 export const APP = "davit.app";
 export const SERVICE = "davit.service";
 export const RELEASE = "davit.release";
+/** On tasks: what they were made as, by which those of an older spec are told from those of a newer one. */
+export const SPEC = "davit.spec";
 /** On containers that run one command. */
 export const ONE_OFF = "davit.one-off";
 
@@ -55,7 +57,11 @@ export function serviceName(...parts: string[]): string {
 }
 
 /** A service as Swarm is told of it: https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Service/operation/ServiceCreate */
-export function serviceSpec(place: Place, { app, id, ...of }: RunningApp, running: RunningService): object {
+export function serviceSpec(
+  place: Place,
+  { app, id, ...of }: RunningApp,
+  running: RunningService,
+): ServiceSpec {
   const { service } = running;
   // What is to last must not change with each release.
   const release = running.lasting ? "" : of.release;
@@ -66,7 +72,7 @@ export function serviceSpec(place: Place, { app, id, ...of }: RunningApp, runnin
   return {
     Name: serviceName(place.name, app, service.name),
     Labels: { ...labels, [RELEASE]: release },
-    TaskTemplate: {
+    TaskTemplate: marked({
       ContainerSpec: containerSpec(place, id, { ...labels, [RELEASE]: release }, running),
       Resources: {
         Limits: {
@@ -79,7 +85,7 @@ export function serviceSpec(place: Place, { app, id, ...of }: RunningApp, runnin
       ...(logs ? { LogDriver: { Name: logs.driver, Options: logs.options } } : {}),
       ...(isHere(running) ? { Placement: { Constraints: [`node.id==${place.node}`] } } : {}),
       Networks: [{ Target: place.network, Aliases: aliasesOf(app, service) }],
-    },
+    }),
     Mode: agent ? { Global: {} } : { Replicated: { Replicas: scale.min } },
     UpdateConfig: {
       Parallelism: parallelism(running),
@@ -90,6 +96,23 @@ export function serviceSpec(place: Place, { app, id, ...of }: RunningApp, runnin
     },
     EndpointSpec: { Mode: "dnsrr", Ports: hostPorts(running) },
   };
+}
+
+/** What is read of a service's spec again. */
+export interface ServiceSpec {
+  TaskTemplate: TaskTemplate;
+  [field: string]: unknown;
+}
+
+interface TaskTemplate {
+  ContainerSpec: { Labels: Record<string, string>; [field: string]: unknown };
+  [field: string]: unknown;
+}
+
+function marked(template: TaskTemplate): TaskTemplate {
+  const { ContainerSpec: spec } = template;
+  const mark = createHash("sha256").update(JSON.stringify(template)).digest("hex").slice(0, 16);
+  return { ...template, ContainerSpec: { ...spec, Labels: { ...spec.Labels, [SPEC]: mark } } };
 }
 
 /** The last is what routers of earlier davits look for: they have it until they know of this release. */
@@ -109,7 +132,7 @@ function containerSpec(
   id: string,
   labels: Record<string, string>,
   { service, image, env, before }: RunningService,
-): object {
+): TaskTemplate["ContainerSpec"] {
   const { running, command, entrypoint, port } = service;
   const health = place.inside === undefined ? undefined : healthOf(port, running.health);
   return {

@@ -61,8 +61,9 @@ export class SwarmRouter {
 
   /** Brings it into an app's network, where it runs: before that app's processes start, so that it finds them at once. */
   async join(network: string): Promise<void> {
-    for (const { Id, State } of await this.#containers.list(this.#labels))
-      if (State === "running") await this.#joinAll(Id, [network]);
+    // A task of Swarm's must not: it would get an address that Swarm gives to others, too.
+    for (const { Id, State, Labels } of await this.#containers.list(this.#labels))
+      if (State === "running" && Labels[MARK] !== undefined) await this.#joinAll(Id, [network]);
   }
 
   /** The network can be removed then. */
@@ -84,6 +85,11 @@ export class SwarmRouter {
     const refused = await this.#reload(container, known, settings);
     if (old.size === 0) await this.#forgetShared();
     return refused;
+  }
+
+  /** Whether an earlier davit has started it, as a service. */
+  async isService(): Promise<boolean> {
+    return (await this.#swarm.services(this.#labels)).length > 0;
   }
 
   /** Services that an earlier davit has put into a network of all apps, by app. */
@@ -125,12 +131,10 @@ export class SwarmRouter {
     const known = all.find(({ Labels }) => Labels[MARK] === mark);
     const id =
       known?.Id ?? (await this.#create({ ...spec, Labels: { ...this.#labels, [MARK]: mark } }, settings));
+    const others = all.filter(({ Id }) => Id !== id);
+    if (known?.State !== "running") await this.#takeOver(id, others);
+    // Only now, for it starts sooner without them: requests wait until it finds whom they are for.
     await this.#joinAll(id, networks);
-    if (known?.State !== "running")
-      await this.#takeOver(
-        id,
-        all.filter(({ Id }) => Id !== id),
-      );
     return id;
   }
 
@@ -246,6 +250,9 @@ export class SwarmRouter {
         })),
         PortBindings: Object.fromEntries(bound),
         RestartPolicy: { Name: "always" },
+        // A name that no process has for a moment is not asked for elsewhere: Caddy would hold all
+        // requests until somebody answers. Only whoever gives certificates is in the world.
+        ...(tls === "acme" ? {} : { Dns: ["127.0.0.1"] }),
         // It stands in all apps' networks: nothing may go through it that it does not carry itself.
         Sysctls: { "net.ipv4.ip_forward": "0" },
         ...(logs ? { LogConfig: { Type: logs.driver, Config: logs.options } } : {}),

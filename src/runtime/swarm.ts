@@ -137,6 +137,10 @@ export class SwarmRuntime implements Runtime {
     return [];
   }
 
+  async hasOldRouter(): Promise<boolean> {
+    return await this.#router.isService();
+  }
+
   async appsToMove(): Promise<string[]> {
     return await this.#router.appsToMove();
   }

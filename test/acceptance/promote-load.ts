@@ -50,6 +50,10 @@ let failed = 0;
 for (let n = 1; n <= PROMOTES; n++) {
   await webProject(dir, String(n), SHOP.replace("scale: {", "scale: {count: 2, "));
   if ((await box.run(["deploy"], { cwd: dir, env })).code !== 0) failed++;
+  // A new app changes what the router is told, and joins it to one more network.
+  if (n !== Math.ceil(PROMOTES / 2)) continue;
+  const other = await webProject(box.join("blog"), "blog");
+  if ((await box.run(["deploy"], { cwd: other, env })).code !== 0) failed++;
 }
 const seconds = (performance.now() - began) / 1000;
 clearInterval(timer);
@@ -59,7 +63,7 @@ const sorted = waits.toSorted((a, b) => a - b);
 const at = (part: number): string => `${(sorted[Math.floor(sorted.length * part)] ?? 0).toFixed(0)} ms`;
 verdict(
   failed === 0,
-  `${PROMOTES} releases replace each other`,
+  `${PROMOTES} releases replace each other, and an app is new`,
   `${failed} failed, in ${seconds.toFixed(0)} s`,
 );
 verdict(

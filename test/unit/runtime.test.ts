@@ -227,7 +227,7 @@ test("a resource is the same service in every release, and tells its parts in va
     const app = { app: "shop", id: "ASHOP", release, build: "B1", services: [], routed: true };
     return serviceSpec(PLACE, app, { ...resourceService(database, "pw"), image: "sha256:1", lasting: true });
   });
-  expect(specs[0]).toEqual(specs[1] ?? {});
+  expect(specs[0]).toEqual(specs[1]);
   expect(specs[0]).toMatchObject({
     Name: "east_shop_resource-main-db",
     UpdateConfig: { Order: "stop-first" },
