@@ -250,9 +250,6 @@ export class SwarmRouter {
         })),
         PortBindings: Object.fromEntries(bound),
         RestartPolicy: { Name: "always" },
-        // A name that no process has for a moment is not asked for elsewhere: Caddy would hold all
-        // requests until somebody answers. Only whoever gives certificates is in the world.
-        ...(tls === "acme" ? {} : { Dns: ["127.0.0.1"] }),
         // It stands in all apps' networks: nothing may go through it that it does not carry itself.
         Sysctls: { "net.ipv4.ip_forward": "0" },
         ...(logs ? { LogConfig: { Type: logs.driver, Config: logs.options } } : {}),
