@@ -135,21 +135,21 @@ async function sendAll(target: Target): Promise<void> {
       await target.ask("GET", "/apps/shop", undefined, { [header]: `a${fill(piece, 7000)}a` });
 }
 
-/** The machine may be busy: what an idle server is slow by is not counted, and one more try is given. */
-function isCalm({ slowest, control, failures }: Seen): boolean {
-  return failures === 0 && slowest - control < 250;
+/** The machine may be busy: one more try is given. */
+function isCalm({ held, failures }: Seen): boolean {
+  return failures === 0 && held < 250;
 }
 
 test("whatever a deploy key sends, others are answered within 250 ms", async () => {
   let seen: Seen | undefined;
   for (let tries = 0; tries < 2 && !(seen && isCalm(seen)); tries++) {
     await using target = await startTarget();
-    const watcher = watch(target.url, target.control);
+    const watcher = watch(target);
     await sendAll(target);
     seen = await watcher.stop();
     const peak = await peakMemory(target.pid);
     process.stdout.write(
-      `slowest ${seen.slowest.toFixed(0)} ms, idle server ${seen.control.toFixed(0)} ms, peak ${peak.toFixed(0)} MiB\n`,
+      `slowest ${seen.slowest.toFixed(0)} ms, without waiting for a processor ${seen.held.toFixed(0)} ms, idle server ${seen.control.toFixed(0)} ms, peak ${peak.toFixed(0)} MiB\n`,
     );
     expect(peak).toBeLessThan(192);
   }
