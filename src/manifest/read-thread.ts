@@ -15,7 +15,7 @@ const PATIENCE = 3000;
 /** How long a thread that has nothing to do is kept, in milliseconds. */
 const IDLE = 2000;
 /** What such a text leaves behind, in characters, is given back with its thread. */
-const LARGE = 16 * 1024;
+const LARGE = 8 * 1024;
 
 let last: Promise<unknown> = Promise.resolve();
 let worker: Worker | undefined;

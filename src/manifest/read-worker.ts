@@ -5,8 +5,12 @@ import type { ReadAnswer, ReadTask } from "./read-thread.ts";
 
 declare const self: DedicatedWorkerGlobalScope;
 
+// A broken text gives thousands of errors, and nobody asks where in the library they were made.
+Error.stackTraceLimit = 0;
+
 self.onmessage = async ({ data }: MessageEvent<ReadTask>) => {
   self.postMessage(await answer(data));
+  Bun.gc(true);
 };
 
 async function answer({ text, file }: ReadTask): Promise<ReadAnswer> {
