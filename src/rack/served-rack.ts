@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { BuildStep } from "../bundle/record.ts";
 import type { ByteStream } from "../bytes.ts";
 import { DavitError, hasCode, reasonOf, systemError } from "../errors.ts";
+import { Garbage } from "../garbage.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { digestOf, parseDigest } from "../oci/digest.ts";
 import { removeScratch } from "../scratch.ts";
@@ -53,6 +54,10 @@ export interface BuildUpdate {
   /** What its engine did; for the record, with `complete`. */
   steps?: BuildStep[];
 }
+
+/** About what a build leaves to the collector, in bytes: files that were read, archives, requests. */
+const LEFT_BEHIND = 4 * 1024 * 1024;
+const garbage = new Garbage();
 
 /** What a rack does for clients that reach it through its server: it keeps their uploads, and runs their builds. */
 export class ServedRack {
@@ -292,6 +297,7 @@ export class ServedRack {
       // Most failures have marked the build already; it must not stay open after any.
       await this.#parts.ledger.builds.fail(row.id, reasonOf(error)).catch(() => undefined);
     } finally {
+      garbage.made(LEFT_BEHIND);
       held[Symbol.dispose]();
       await removeScratch(dir);
       await this.#parts.upkeep.run();
