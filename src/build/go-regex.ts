@@ -27,7 +27,8 @@ export class BadRegex extends Error {}
 export function compileRegex(source: string): (text: string) => boolean {
   if (source.length > MAX_LENGTH) throw new BadRegex();
   const states = new Compiler(source).compile();
-  return (text) => runs(states, text);
+  const anchored = source.startsWith("^") && !source.includes("|");
+  return (text) => runs(states, text, anchored);
 }
 
 /** Emits states that go on at `next`, and gives the first of them. */
@@ -232,15 +233,16 @@ function isWordPoint(point: number): boolean {
 
 const NONE = -1;
 
-/** Whether a run from anywhere comes to the end state. */
-function runs(states: readonly State[], text: string): boolean {
+/** Whether a run from anywhere, or from the beginning only, comes to the end state. */
+function runs(states: readonly State[], text: string, anchored: boolean): boolean {
   const points = Array.from(text, (char) => char.codePointAt(0) ?? NONE);
   const seen = new Int32Array(states.length).fill(NONE);
   let now: number[] = [];
   for (let at = 0; at <= points.length; at++) {
     const [before, after] = [points[at - 1] ?? NONE, points[at] ?? NONE];
     const waiting: number[] = [];
-    const open = [...now, states.length - 1];
+    const open = anchored && at > 0 ? now : [...now, states.length - 1];
+    if (open.length === 0) return false;
     for (let state = open.pop(); state !== undefined; state = open.pop()) {
       Scanner.steps++;
       const one = states[state];
