@@ -5,14 +5,14 @@ import { type Bytes, concat } from "./bytes.ts";
 import { isOpenDatabase } from "./databases.ts";
 import { DavitError, systemCode, systemError } from "./errors.ts";
 
-/** Neither waits for a pipe's other end nor follows a link. */
+/** Opens without waiting for a pipe's other end and without following a link. */
 const READ = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0) | (constants.O_NOFOLLOW ?? 0);
 
 const PIECE = 64 * 1024;
 
 /** A file that is about to be opened. */
 export interface PlainFile {
-  /** Its last name is no link. */
+  /** Its last name may be no link. */
   path: string;
   /** How messages call it. */
   name: string;
@@ -24,7 +24,7 @@ export interface PlainFile {
 export async function openPlain(file: PlainFile): Promise<FileHandle> {
   requirePlain(file);
   const handle = await open(file.path, READ).catch((error: unknown) => {
-    throw unreadable(file, error);
+    throw unreadable(file.name, error);
   });
   try {
     checkOpened(file, handle.fd);
@@ -35,14 +35,14 @@ export async function openPlain(file: PlainFile): Promise<FileHandle> {
   }
 }
 
-/** The same without another thread, which takes longer than opening does. Returns the descriptor. */
+/** The same, synchronously: for many small files, another thread takes longer than opening does. Returns the descriptor. */
 export function openPlainSync(file: PlainFile): number {
   requirePlain(file);
   let fd: number;
   try {
     fd = openSync(file.path, READ);
   } catch (error) {
-    throw unreadable(file, error);
+    throw unreadable(file.name, error);
   }
   try {
     checkOpened(file, fd);
@@ -53,7 +53,7 @@ export function openPlainSync(file: PlainFile): number {
   }
 }
 
-/** Opens for reading what the user named, be it a pipe or a device; not a database in use. */
+/** Opens for reading what the user named on the command line, also a pipe or a device; throws `invalid` for a database in use. */
 export async function openNamed(path: string): Promise<FileHandle> {
   refuseDatabase(path);
   return await open(path, "r").catch((error: unknown) => {
@@ -61,7 +61,7 @@ export async function openNamed(path: string): Promise<FileHandle> {
   });
 }
 
-/** Reads what the user named, of `limit` bytes at most. */
+/** Reads what the user named; throws `invalid` where that has more than `limit` bytes. */
 export async function readNamed(path: string, limit: number): Promise<Bytes> {
   const file = await openNamed(path);
   try {
@@ -81,7 +81,7 @@ export async function readNamed(path: string, limit: number): Promise<Bytes> {
   }
 }
 
-/** Refuses a path that a user named, through links or not, when it is a database in use; anything else may be opened. */
+/** Throws `invalid` where a path that the user named leads, through links or not, to a database in use. */
 export function refuseDatabase(path: string): void {
   try {
     const real = realpathSync(path);
@@ -92,19 +92,19 @@ export function refuseDatabase(path: string): void {
   throw inUse(path);
 }
 
-/** Before it is opened: opening a device may do something, and closing a database drops its locks. */
+/** Looks at a file before it is opened: opening a device may do something, and closing a database drops its locks. */
 function requirePlain({ path, name }: PlainFile): void {
   let info: ReturnType<typeof lstatSync>;
   try {
     info = lstatSync(path);
   } catch (error) {
-    throw unreadable({ path, name }, error);
+    throw unreadable(name, error);
   }
   if (!info.isFile()) throw notPlain(name, info.isDirectory() ? "a directory" : "not a plain file");
   if (isOpenDatabase(path, info)) throw inUse(name);
 }
 
-/** What was opened may be another file than the one that was looked at. */
+/** Looks again at what was opened: that may be another file than the one that was looked at. */
 function checkOpened({ name, within }: PlainFile, fd: number): void {
   if (!fstatSync(fd).isFile()) throw notPlain(name, "not a plain file");
   const place = within === undefined ? undefined : placeOf(fd);
@@ -124,16 +124,15 @@ function placeOf(fd: number): string | undefined {
   }
 }
 
-function unreadable({ name }: PlainFile, error: unknown): DavitError {
-  const code = systemCode(error);
+/** The error for a file that the system does not open, without the system's own words: they hold the whole path, which a server's clients may not learn. */
+export function unreadable(name: string, cause: unknown): DavitError {
+  const code = systemCode(cause);
+  if (code === undefined) return systemError(`Cannot read ${name}`, cause);
   if (code === "ENOENT" || code === "ENOTDIR")
-    return new DavitError("not-found", `Cannot read ${name}: it is not there`, { cause: error });
+    return new DavitError("not-found", `Cannot read ${name}: it is not there`, { cause });
+  if (code === "ENAMETOOLONG")
+    return new DavitError("invalid", `Cannot read ${name}: its path is too long`, { cause });
   if (code === "ELOOP") return notPlain(name, "a link");
-  // The system's own words hold the whole path.
-  return code === undefined ? systemError(`Cannot read ${name}`, error) : refused(name, code, error);
-}
-
-function refused(name: string, code: string, cause: unknown): DavitError {
   return new DavitError("io", `Cannot read ${name}: the system refuses it (${code})`, { cause });
 }
 

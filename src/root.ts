@@ -1,15 +1,15 @@
 import type { Stats } from "node:fs";
 import { type FileHandle, lstat, readlink, realpath } from "node:fs/promises";
 import { join, resolve, sep } from "node:path";
-import { DavitError, hasCode, systemCode, systemError } from "./errors.ts";
-import { openPlain, openPlainSync } from "./plain-file.ts";
+import { DavitError, hasCode, systemError } from "./errors.ts";
+import { openPlain, openPlainSync, unreadable } from "./plain-file.ts";
 
 /** The largest convox.yml, Dockerfile or ignore file that is read, in bytes. */
 export const MAX_TEXT = 1024 * 1024;
 
-/** Names and links' targets may be so long, in bytes, as in the kernel. */
+/** The longest name and the longest target of a link, in bytes, as in the kernel. */
 const LONGEST = 4096;
-/** One name may lead through so many links, as in the kernel, and through so many names in all. */
+/** How many links one name may lead through, as in the kernel, and how many names in all. */
 const MOST_LINKS = 40;
 const MOST_STEPS = 4096;
 
@@ -23,18 +23,18 @@ interface Found {
 }
 
 /**
- * A directory, and the one way to read what others name in it. A name may lead through links
- * as long as none leads out of the directory, and ends at a plain file or a directory: no pipe, no
- * device. Nothing outside is even looked at. Only `open` and `directory` make one.
- * Errors: `not-found` where nothing is there, `invalid` where a name leads out, loops, or
- * ends at something else; they name files from the first root on.
+ * A directory, and the one way to read files in it that others name: every path in a project, an
+ * archive or a request. A name may lead through links that stay inside the directory, and must end
+ * at a plain file or a directory: no pipe, no device. Nothing outside is looked at. Only `open` and
+ * `directory` make a root. Errors: `not-found` where nothing is there, `invalid` where a name leads
+ * out, loops, or ends at something else; they name files by their path below the first root.
  */
 export class Root {
-  /** Real, and absolute. */
+  /** Its absolute path, without links. */
   readonly path: string;
   /** How the user named it; absolute links may begin with it, too. */
   readonly #given: string;
-  /** Where it lies below the first root; "" is the first root itself. */
+  /** Its path below the root that `open` made; "" is that root itself. */
   readonly #below: string;
 
   private constructor(path: string, given: string, below: string) {
@@ -94,7 +94,7 @@ export class Root {
     );
   }
 
-  /** The links that a name leads through, and what it ends at; just the name where that is nowhere. */
+  /** The paths of the links that a name leads through, and of what it ends at; only the name itself where it leads nowhere. */
   async trail(name: string): Promise<string[]> {
     return await this.#find(name).then(
       ({ links, path }) => [...links, path],
@@ -127,7 +127,7 @@ export class Root {
     return /^[\x20-\x7e]{1,200}$/.test(path) ? path : JSON.stringify(path.slice(0, 200));
   }
 
-  /** Goes name by name, as the kernel does, and never looks beyond the root. */
+  /** Follows a name step by step, as the kernel does, and never looks beyond the root. */
   async #find(name: string): Promise<Found> {
     if (name.includes("\0")) throw this.#error("invalid", name, "it holds a NUL byte");
     const at: string[] = [];
@@ -156,7 +156,7 @@ export class Root {
     return { path: at.join("/"), links, info };
   }
 
-  /** The names of a path, the last one first. One that is absolute begins at the root anew, if it does lie there. */
+  /** The names of a path, the last one first. An absolute path must lie in the root, and begins there. */
   #names(name: string, path: string, at: string[]): string[] {
     if (Buffer.byteLength(path) > LONGEST) throw this.#error("invalid", name, "its path is too long");
     if (sep === "\\" && /[\\:]/.test(path)) throw this.#leadsOut(name);
@@ -169,21 +169,14 @@ export class Root {
 
   async #look(name: string, path: string): Promise<Stats> {
     return await lstat(join(this.path, path)).catch((error: unknown) => {
-      throw this.#unreadable(name, error);
+      throw unreadable(this.show(name), error);
     });
   }
 
   async #target(name: string, path: string): Promise<string> {
     return await readlink(join(this.path, path)).catch((error: unknown) => {
-      throw this.#unreadable(name, error);
+      throw unreadable(this.show(name), error);
     });
-  }
-
-  #unreadable(name: string, cause: unknown): DavitError {
-    const code = systemCode(cause) ?? "";
-    if (code === "ENOENT" || code === "ENOTDIR") return this.#error("not-found", name, "it is not there");
-    if (code === "ENAMETOOLONG") return this.#error("invalid", name, "its path is too long");
-    return new DavitError("io", `Cannot read ${this.show(name)}: the system refuses it (${code})`, { cause });
   }
 
   #leadsOut(name: string): DavitError {

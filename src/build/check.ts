@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { DavitError, hasCode, reasonOf } from "../errors.ts";
-import { parseConvoxYml, type Service } from "../manifest/convox-yml.ts";
+import { parseConvoxYml, type Service, variablesIn } from "../manifest/convox-yml.ts";
 import { faultsOf } from "../manifest/rules.ts";
 import type { Mistake } from "../manifest/yaml-reader.ts";
 import type { Root } from "../root.ts";
@@ -33,7 +33,8 @@ export async function checkProject(dir: string, file: string, buildArgs: string[
     given.flatMap(({ name, value }) => (value === undefined ? [] : [[name, value]])),
   );
   const { manifest, mistakes } = await parseConvoxYml(text, file, env);
-  if (isWhole(text, env)) for (const fault of faultsOf(manifest)) mistakes.push({ file, ...fault });
+  if (variablesIn(text).every((name) => Object.hasOwn(env, name)))
+    for (const fault of faultsOf(manifest)) mistakes.push({ file, ...fault });
   const declared = new Set<string>();
   const context = { files: 0, bytes: 0 };
   const seen = new Set<string>();
@@ -48,13 +49,6 @@ export async function checkProject(dir: string, file: string, buildArgs: string[
           message: `build arg ${name} has no effect: no Dockerfile declares ARG ${name}`,
         });
   return { services: manifest.services.map(plain), context, errors: mistakes };
-}
-
-/** Whether all variables that a manifest names have values here. */
-function isWhole(text: string, env: Record<string, string>): boolean {
-  return [...text.matchAll(/\$\{([A-Za-z_][A-Za-z0-9_]*)\}/g)].every(([, name = ""]) =>
-    Object.hasOwn(env, name),
-  );
 }
 
 interface Findings {

@@ -3,10 +3,11 @@ import { readdir, readlink } from "node:fs/promises";
 import { join } from "node:path";
 import type { ByteStream, Bytes } from "../bytes.ts";
 import { isOpenDatabase } from "../databases.ts";
-import { DavitError, systemCode, systemError } from "../errors.ts";
+import { DavitError, systemCode } from "../errors.ts";
+import { unreadable } from "../plain-file.ts";
 import type { Root } from "../root.ts";
+import { Slices } from "../slices.ts";
 import { type NewEntry, writeTar } from "../tar/write.ts";
-import { Turns } from "../turns.ts";
 import { cleanPath, IgnoreRules, type ParentMatches } from "./dockerignore.ts";
 
 /** A build context on disk: what of it is sent, and how much that is. */
@@ -15,7 +16,7 @@ export interface Context {
   /** The Dockerfile's path inside it. */
   dockerfile: string;
   rules: IgnoreRules;
-  /** What a tar holds whatever is ignored: the Dockerfile, ignore files, and links to them with what they lead to. */
+  /** Paths that a tar holds even where they are ignored: the Dockerfile, the ignore files, and links to them with their targets. */
   forced: ReadonlySet<string>;
 }
 
@@ -87,9 +88,9 @@ async function* walk(
   forced: ReadonlySet<string>,
   unsent: ContextItem[],
 ): AsyncGenerator<ContextItem> {
-  const turns = new Turns();
+  const slices = new Slices();
   for (const name of await names(context.root, dir)) {
-    if (turns.over) await turns.next();
+    if (slices.over) await slices.next();
     const path = dir === "" ? name : `${dir}/${name}`;
     const verdict = context.rules.judge(path, matches);
     const wanted = !verdict.ignored || forced.has(path);
@@ -110,26 +111,19 @@ async function* walk(
 
 async function names(root: Root, dir: string): Promise<string[]> {
   const entries = await readdir(join(root.path, dir)).catch((error: unknown) => {
-    throw unreadable(root, dir, error);
+    throw unreadable(root.show(dir), error);
   });
   return entries.sort((a, b) => (a < b ? -1 : 1));
 }
 
-/** Of a hundred thousand files each is asked for by itself, and at once: handing it to another thread takes five times as long. */
+/** Synchronous: in a context of 100,000 files, handing each call to another thread takes five times as long. */
 function lookAt(root: Root, path: string): BigIntStats | undefined {
   try {
     return lstatSync(join(root.path, path), { bigint: true });
   } catch (error) {
     if (systemCode(error) === "ENOENT") return undefined;
-    throw unreadable(root, path, error);
+    throw unreadable(root.show(path), error);
   }
-}
-
-/** The system's own words hold the whole path, which on a server is nobody's to know. */
-function unreadable(root: Root, path: string, cause: unknown): DavitError {
-  const code = systemCode(cause);
-  if (code === undefined) return systemError(`Cannot read ${root.show(path)}`, cause);
-  return new DavitError("io", `Cannot read ${root.show(path)}: the system refuses it (${code})`, { cause });
 }
 
 /** Sockets, devices and databases that this davit has open are not sent. */

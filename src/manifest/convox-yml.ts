@@ -96,14 +96,21 @@ export function throwMistakes(mistakes: Mistake[]): void {
   });
 }
 
-/** Ends where the result is too long: a short text can name a long value many times. */
+const VARIABLE = /\$\{([A-Za-z_][A-Za-z0-9_]*)\}/g;
+
+/** The names of all variables, `${NAME}`, in a manifest's text. */
+export function variablesIn(text: string): string[] {
+  return [...text.matchAll(VARIABLE)].map(([, name = ""]) => name);
+}
+
+/** Replaces `${NAME}`; stops replacing where the result is too long to be read: a short text can name a long value many times. */
 export function interpolate(text: string, env: Record<string, string>): string {
   let room = 2 * MAX_LENGTH - text.length;
-  return text.replace(/\$\{([A-Za-z_][A-Za-z0-9_]*)\}/g, (_, name: string) => {
+  return text.replace(VARIABLE, (_, name: string) => {
     const value = Object.hasOwn(env, name) ? (env[name] ?? "") : "";
-    const said = room < 0 ? "" : value;
+    const shown = room < 0 ? "" : value;
     room -= value.length;
-    return said;
+    return shown;
   });
 }
 

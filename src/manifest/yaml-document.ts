@@ -3,12 +3,12 @@ import type { Alias, Document, Node, YAMLMap } from "yaml";
 type Yaml = typeof import("yaml");
 
 /**
- * A parsed document with what the library finds anew at each question: where aliases lead, and a
- * mapping's values by their keys. Made in one pass, without recursion.
+ * A parsed document with an index of its aliases' targets and its mappings' values, which the
+ * library would search for anew at each question. Made in one pass, without recursion.
  */
 export class YamlDocument {
   readonly contents: Node | null;
-  /** The second of two equal keys of a mapping, each time. */
+  /** Every key that its mapping has already. */
   readonly doubled: Node[] = [];
   readonly #yaml: Yaml;
   readonly #targets = new Map<Alias, Node>();
@@ -21,7 +21,7 @@ export class YamlDocument {
     this.#walk(document.contents);
   }
 
-  /** What an alias means, as anything else means itself. */
+  /** The node that an alias stands for; any other node stands for itself. */
   resolve(value: unknown): Node | undefined {
     if (this.#yaml.isAlias(value)) return this.#targets.get(value);
     return this.#yaml.isNode(value) ? value : undefined;
@@ -32,7 +32,7 @@ export class YamlDocument {
     return this.resolve(this.#values.get(map)?.get(key));
   }
 
-  /** A mapping, and those it merges, in the order in which their values count; each once. */
+  /** A mapping and all that it merges, each once; values of the first count before those of later ones. */
   *withMerged(map: YAMLMap): Generator<YAMLMap> {
     const seen = new Set<YAMLMap>();
     const left: unknown[] = [map];
@@ -70,8 +70,7 @@ export class YamlDocument {
     const merged: unknown[] = [];
     for (const { key, value } of map.items) {
       if (!this.#yaml.isScalar(key)) continue;
-      // The library reads `<<` as a symbol of its own.
-      if (key.value === "<<" || typeof key.value === "symbol") merged.push(value);
+      if (isMergeKey(key.value)) merged.push(value);
       else if (values.has(key.value)) this.doubled.push(key);
       else values.set(key.value, value);
     }
@@ -80,5 +79,10 @@ export class YamlDocument {
   }
 }
 
-/** More mappings than these are not merged into one at a time. */
+/** How many mappings one `<<` may merge; those after them are left out. */
 const MAX_SOURCES = 100;
+
+/** Whether a key is `<<`, which the library reads as a symbol of its own. */
+export function isMergeKey(key: unknown): boolean {
+  return key === "<<" || typeof key === "symbol";
+}

@@ -1,7 +1,7 @@
 import type { Document, LineCounter, Node, YAMLMap } from "yaml";
 import { DavitError } from "../errors.ts";
 import { shellQuote } from "../shell-words.ts";
-import { YamlDocument } from "./yaml-document.ts";
+import { isMergeKey, YamlDocument } from "./yaml-document.ts";
 
 /** One mistake in a project's files. */
 export interface Mistake {
@@ -15,7 +15,7 @@ const COMMANDS = ["command", "entrypoint"];
 
 type Yaml = typeof import("yaml");
 
-/** Characters that may be read in all: a text is read a few times, and aliases may repeat parts of it. */
+/** How many characters of values are read from one document: aliases may repeat parts of its text many times. */
 const MAX_READ = 2 * 1024 * 1024;
 /** Mistakes that are kept. */
 const MAX_MISTAKES = 1000;
@@ -139,7 +139,7 @@ export class YamlReader {
     for (const one of this.#document.withMerged(map))
       for (const pair of one.items) {
         const key = this.key(pair.key);
-        if (found.has(key) || isMergeKey(this.#yaml, pair.key)) continue;
+        if (found.has(key) || (this.#yaml.isScalar(pair.key) && isMergeKey(pair.key.value))) continue;
         found.set(key, this.#plain(key, pair.value));
       }
     return [...found];
@@ -163,14 +163,10 @@ export class YamlReader {
     return text;
   }
 
-  /** Aliases and merges say the same many times: a short text could become one that fills the memory. */
+  /** Throws where too much was read: with aliases and merges a short text could fill the memory. */
   #spend(characters: number): void {
     this.#left -= characters;
     if (this.#left < 0)
       throw new DavitError("invalid", `Cannot use ${this.#file}: its aliases and merges repeat too much`);
   }
-}
-
-function isMergeKey(yaml: Yaml, key: unknown): boolean {
-  return yaml.isScalar(key) && (key.value === "<<" || typeof key.value === "symbol");
 }

@@ -1,15 +1,13 @@
 import { type Bytes, collect } from "../bytes.ts";
 import { DavitError } from "../errors.ts";
+import { Slices } from "../slices.ts";
 import type { Descriptor } from "./descriptor.ts";
 import { children, MAX_MANIFEST, type Manifest, parseManifest } from "./manifest.ts";
 import { isManifestType } from "./media-types.ts";
 import type { ReadStore } from "./store.ts";
 
-/** What one walk may meet: manifests below manifests, manifests, their bytes, and nodes of any kind. */
+/** Limits of one walk: how deep manifests may be nested, how many manifests and bytes of them it reads, and how many nodes of any kind it visits. */
 export const LIMITS = { depth: 8, manifests: 10_000, bytes: 256 * 1024 * 1024, nodes: 200_000 } as const;
-
-/** How long a walk keeps others waiting, in milliseconds. */
-const SLICE = 10;
 
 /** A manifest as it was read, and what it names. */
 export interface ReadManifest {
@@ -19,28 +17,29 @@ export interface ReadManifest {
 }
 
 export interface Visits {
-  /** Before a node is read. False leaves the node out, and all that only it names. */
+  /** Called before a node is read. False leaves out the node and all that only it names. */
   enter?(node: Descriptor): Promise<boolean>;
-  /** A manifest was read; what it names comes next. */
+  /** Called when a manifest was read, before what it names is visited. */
   read?(node: Descriptor, read: ReadManifest): void;
-  /** After everything below: `read` is undefined for what is no manifest. */
+  /** Called after everything below the node; `read` is undefined where the node is no manifest. */
   leave?(node: Descriptor, read: ReadManifest | undefined): Promise<void>;
   /** Children of one manifest that are visited at once; 1 when left out. */
   width?: number;
 }
 
 /**
- * Walks graphs of manifests: each node once, however many name it, what a manifest names
- * before the manifest, and no further than {@link LIMITS}: others made these graphs. The
- * limits are for all roots together.
+ * Walks graphs of manifests: visits each node once, however many manifests name it, and what
+ * a manifest names before the manifest itself. Others made these graphs: a walk beyond
+ * {@link LIMITS}, which count for all of its roots together, is an error of code `invalid`.
  */
 export class Walk {
   readonly #source: ReadStore;
   readonly #visits: Visits;
+  /** Stores that answer from memory would hold the event loop until the walk ends. */
+  readonly #slices = new Slices();
   readonly #nodes = new Map<string, Promise<void>>();
   #manifests = 0;
   #bytes = 0;
-  #breath = performance.now();
 
   constructor(source: ReadStore, visits: Visits) {
     this.#source = source;
@@ -65,7 +64,7 @@ export class Walk {
   }
 
   async #visitFirst(node: Descriptor, depth: number): Promise<void> {
-    await this.#breathe();
+    await this.#slices.next();
     if ((await this.#visits.enter?.(node)) === false) return;
     if (!isManifestType(node.mediaType)) return await this.#visits.leave?.(node, undefined);
     const read = await this.#read(node, depth);
@@ -81,13 +80,6 @@ export class Walk {
     if (this.#bytes > LIMITS.bytes) throw tooLarge(node, `${LIMITS.bytes} bytes of manifests`);
     const { bytes, manifest } = await readManifest(this.#source, node);
     return { bytes, manifest, below: children(manifest) };
-  }
-
-  /** What answers from memory would never let anybody else have a turn. */
-  async #breathe(): Promise<void> {
-    if (performance.now() - this.#breath < SLICE) return;
-    await new Promise((resolve) => setImmediate(resolve));
-    this.#breath = performance.now();
   }
 }
 

@@ -4,8 +4,8 @@ import { join } from "node:path";
 import { type Unpackable, unpackEntries } from "../build/unpack.ts";
 import type { ByteStream } from "../bytes.ts";
 import { DavitError, systemCode, systemError } from "../errors.ts";
+import { Slices } from "../slices.ts";
 import { readTar, type TarEntry } from "../tar/read.ts";
-import { Turns } from "../turns.ts";
 import { Bits } from "./bits.ts";
 import { type Change, changes, Listings, outdated } from "./changes.ts";
 import { type Lacking, LISTINGS } from "./delta.ts";
@@ -50,9 +50,9 @@ export class Mirror {
     /** Where each content is first named, among all the files that the document lists. */
     const wanted = new Map<Hash, number>();
     let count = 0;
-    const turns = new Turns();
+    const slices = new Slices();
     for (const { hash, listing } of document) {
-      await turns.next();
+      await slices.next();
       const known = before?.find(hash) !== undefined;
       if (listing === undefined && !known) listings.add(hash);
       for (const entry of parseListing(listing ?? "")) {
@@ -158,9 +158,9 @@ export class Mirror {
   /** Makes sure of all content before anything is touched; says how often each is needed. */
   async #gather(listings: Listings, root: Hash): Promise<Map<Hash, number>> {
     const uses = new Map<Hash, number>();
-    const turns = new Turns();
+    const slices = new Slices();
     for (const change of changes(listings, root)) {
-      if (turns.over) await turns.next();
+      if (slices.over) await slices.next();
       if (change.kind === "put" && change.entry.type === "file")
         uses.set(change.entry.hash, (uses.get(change.entry.hash) ?? 0) + 1);
     }

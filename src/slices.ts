@@ -1,16 +1,16 @@
 /** How long work may hold the event loop before others get it, in milliseconds. */
-const TURN = 10;
+const SLICE = 10;
 
-/** Long work on one thread, cut into turns: in between others are served. */
-export class Turns {
+/** Cuts long work on one thread into slices: in between others have the event loop. */
+export class Slices {
   #began = performance.now();
 
-  /** Whether it is time to let others have the event loop. */
+  /** Whether this slice has lasted long enough. */
   get over(): boolean {
-    return performance.now() - this.#began > TURN;
+    return performance.now() - this.#began > SLICE;
   }
 
-  /** Ends the turn if it is over, and waits for the next one. */
+  /** Ends the slice if it is over, and waits for the next one. */
   async next(): Promise<void> {
     if (!this.over) return;
     await new Promise<void>((resolve) => setImmediate(resolve));
