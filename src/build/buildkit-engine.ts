@@ -27,7 +27,7 @@ import { LoopbackRegistry } from "./loopback-registry.ts";
 import { CACHE_NAMESPACE, NOWHERE, tenantHost } from "./tenant.ts";
 import { decodeTrace } from "./trace.ts";
 
-/** How long a buildkitd that did not reach us is not asked again, in milliseconds. */
+/** How long to wait before a buildkitd that did not reach us is tried again, in milliseconds. */
 const AGAIN = 60_000;
 const FRONTEND = "dockerfile.v0";
 const DIGEST = "containerimage.digest";
@@ -37,7 +37,7 @@ export class BuildkitEngine implements Engine {
   readonly #address: string;
   readonly #env: Env;
   readonly #reaches = new Once<true>();
-  /** When it was found not to reach us. */
+  /** When it last failed to reach us. */
   #unreached = Number.NEGATIVE_INFINITY;
 
   constructor(address: string, env: Env) {
@@ -69,9 +69,9 @@ export class BuildkitEngine implements Engine {
     if (!isHere(this.#address)) return false;
     if (performance.now() - this.#unreached < AGAIN) return false;
     return await this.#reaches
-      .get(async () => await reached(daemon, build))
+      .get(() => requireReach(daemon, build))
       .catch(() => {
-        // That a build ended says nothing of its buildkitd.
+        // A build that was stopped shows nothing about its buildkitd.
         if (!build.signal.aborted) this.#unreached = performance.now();
         return false;
       });
@@ -205,13 +205,13 @@ async function show(messages: AsyncIterable<Bytes>, { onTrace }: EngineBuild): P
   }
 }
 
-/** Has buildkitd ask for an image that only we could have. */
-/** Throws where it does not reach us: that may have a reason that passes, and is not remembered as this is. */
-async function reached(daemon: Buildkitd, build: EngineBuild): Promise<true> {
+/** Resolves where the buildkitd reaches this machine. Throws where it does not, so that `Once` does not remember it. */
+async function requireReach(daemon: Buildkitd, build: EngineBuild): Promise<true> {
   if (await probe(daemon, build)) return true;
   throw new DavitError("unavailable", "the buildkitd does not reach this machine");
 }
 
+/** Has the buildkitd ask for an image that only we could have. */
 async function probe(daemon: Buildkitd, build: EngineBuild): Promise<boolean> {
   await using registry = new LoopbackRegistry(async () => new Response(null, { status: 404 }));
   const dir = await mkdtemp(join(tmpdir(), "davit-probe-"));

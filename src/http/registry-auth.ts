@@ -1,11 +1,10 @@
-import { lookup } from "node:dns/promises";
 import { DavitError } from "../errors.ts";
-import { isAddress, isLoopback, isPrivateAddress } from "../hosts.ts";
+import { isLoopback, isPrivateAddress } from "../hosts.ts";
 import { readStart, readText } from "../response-body.ts";
 import { checkJson, Type } from "../schema.ts";
 import { type Challenge, parseChallenges } from "./challenge.ts";
 import type { Credentials } from "./docker-auth.ts";
-import type { Reach } from "./reach.ts";
+import { addressesOf, type Reach } from "./reach.ts";
 import { MAX_ANSWER, request, type Trust } from "./request.ts";
 import { isPassing, retryAfter } from "./retry.ts";
 
@@ -183,8 +182,6 @@ function said(text: string): string {
 
 /** Whether a host is, or resolves to, an address outside the public Internet. */
 async function isPrivate(hostname: string): Promise<boolean> {
-  if (isLoopback(hostname) || isPrivateAddress(hostname)) return true;
-  if (isAddress(hostname)) return false;
-  const addresses = await lookup(hostname, { all: true }).catch(() => []);
-  return addresses.some(({ address }) => isPrivateAddress(address));
+  if (isLoopback(hostname)) return true;
+  return (await addressesOf(hostname)).some(({ address }) => isPrivateAddress(address));
 }

@@ -1,8 +1,8 @@
-/** A directory inside of a service's containers, and where its content lies. */
+/** A directory in a service's containers, and where its content lies. */
 export interface Volume {
   /** A directory of the node, or a volume of the service's own. */
   kind: "host" | "own";
-  /** The directory of the node, or the volume's name below that of its service. */
+  /** The path of the node's directory, or the name of the volume among those of its service. */
   source: string;
   /** The directory in the container. */
   target: string;
@@ -44,9 +44,9 @@ export function volumeFault(text: string): string | undefined {
 /** Where our own programs lie in containers. */
 const OURS = "/.davit";
 
-/** Whether a path is absolute, and names what it seems to: no `.`, no `..`, nothing empty, no control characters. */
+/** Whether a path is absolute and in its shortest form: without `.`, `..`, `//` and control characters. */
 export function isPlainPath(path: string): boolean {
-  if (!path.startsWith("/") || hasControls(path)) return false;
+  if (!path.startsWith("/") || /\p{Cc}/u.test(path)) return false;
   const inner = trimSlash(path);
   return (
     inner === "/" ||
@@ -55,14 +55,6 @@ export function isPlainPath(path: string): boolean {
       .split("/")
       .some((part) => ["", ".", ".."].includes(part))
   );
-}
-
-function hasControls(text: string): boolean {
-  for (let at = 0; at < text.length; at++) {
-    const code = text.charCodeAt(at);
-    if (code < 0x20 || (code >= 0x7f && code < 0xa0)) return true;
-  }
-  return false;
 }
 
 export function trimSlash(path: string): string {

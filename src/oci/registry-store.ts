@@ -31,11 +31,10 @@ const MAX_KEPT = 64;
 /** One repository of a registry: https://github.com/opencontainers/distribution-spec/blob/main/spec.md */
 export class RegistryStore implements Store, Referrers, Unverified {
   readonly #repository: RegistryRepository;
-  /** What the registry has just said it lacks. */
-  /** What the registry misses, whatever it says of it. */
+  /** Blobs for whose absence the registry refused a manifest, even where it answers that it has them. */
   readonly #missing = new Set<Digest>();
-  /** What it has just said it lacks: a push need not ask again, but whoever comes later must. */
-  readonly #lacking = new Set<Digest>();
+  /** Blobs that the registry has just answered it lacks: the push that follows need not ask again. */
+  readonly #absent = new Set<Digest>();
   readonly #kept = new Map<Digest, Bytes>();
   readonly #probing = new Once<void>();
 
@@ -71,8 +70,8 @@ export class RegistryStore implements Store, Referrers, Unverified {
   async exists(descriptor: Descriptor): Promise<"yes" | "no" | "unknown"> {
     if (this.#missing.has(descriptor.digest)) return "no";
     const status = await this.#head(descriptor);
-    if (status === 404) this.#lacking.add(descriptor.digest);
-    else this.#lacking.delete(descriptor.digest);
+    if (status === 404) this.#absent.add(descriptor.digest);
+    else this.#absent.delete(descriptor.digest);
     return status === 200 ? "yes" : status === 404 ? "no" : "unknown";
   }
 
@@ -112,12 +111,12 @@ export class RegistryStore implements Store, Referrers, Unverified {
 
   async push(descriptor: Descriptor, content: Content): Promise<void> {
     const { digest, mediaType } = descriptor;
-    const isLacking = this.#lacking.delete(digest);
+    const isAbsent = this.#absent.delete(digest);
     if (isManifestType(mediaType)) await this.#pushManifest(descriptor, content);
-    else if (!isLacking && (await this.exists(descriptor)) === "yes") return;
+    else if (!isAbsent && (await this.exists(descriptor)) === "yes") return;
     else if (content.replayable) await this.#pushBlob(descriptor, content);
     else await pushThrough(await this.writer(descriptor), descriptor, content);
-    this.#lacking.delete(digest);
+    this.#absent.delete(digest);
     this.#missing.delete(digest);
   }
 

@@ -10,9 +10,10 @@ import { type Lack, lackingConsent } from "./lacking.ts";
 import { scaled } from "./scaling.ts";
 
 /**
- * Refuses a release that may not run here, with all that speaks against it: mistakes in its
- * manifest, what it wants of the nodes without the rack's consent, and domains of others. It
- * is asked before anything changes, and its domains are its app's from then on. What an earlier davit has promoted runs on, and may be gone back to.
+ * Throws where a release may not run here: `invalid` with all mistakes in its manifest, `denied`
+ * with all that it wants of the nodes without the rack's consent, `conflict` with domains of other
+ * apps. To be called before anything changes; it claims the release's domains for its app. Nobody
+ * asks again for a release that runs already, or that an app goes back to. `facts` are about to be set.
  */
 export async function admit(
   parts: EmbeddedParts,

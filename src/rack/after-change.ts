@@ -1,12 +1,15 @@
 import type { EmbeddedParts } from "./embedded-parts.ts";
 
 /**
- * After a change of the rack: does what commits owe, and what processes that are gone have
- * left of deletions, and of this app. Servers come to that by themselves. Never throws.
+ * To be called after each change of the rack, of `app` where the change was one app's. Does what
+ * commits owe, and goes on with deletions, and with a promotion of this app, whose process is gone.
+ * Where a server runs, that does the latter by itself. Never throws.
  */
 export async function afterChange(parts: EmbeddedParts, app?: string): Promise<void> {
   if (!parts.upkeep.hasServer)
-    await parts.after.attempt("Cannot see what stopped processes have left", () => settleLeft(parts, app));
+    await parts.after.attempt("Cannot look for what stopped processes have left", () =>
+      settleLeft(parts, app),
+    );
   await parts.upkeep.run();
 }
 

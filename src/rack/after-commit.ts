@@ -2,13 +2,13 @@ import { reasonOf } from "../errors.ts";
 import type { Ledger } from "./ledger.ts";
 
 /**
- * Does what follows a commit. What is done stays done: where the work fails, that is a
- * warning, for whoever runs the command and in the rack's events, and never an error.
+ * Does work that follows a commit. The commit stands whatever becomes of the work: a failure is
+ * a warning to the user and in the rack's events, never an error.
  */
 export class AfterCommit {
   readonly #ledger: Ledger;
   readonly #onWarning: (text: string) => void;
-  /** The last warning about each kind of work: what goes on failing is told once. */
+  /** The last warning about each kind of work: the same one is not repeated. */
   readonly #told = new Map<string, string>();
 
   constructor(ledger: Ledger, onWarning: (text: string) => void = () => undefined) {
@@ -16,7 +16,7 @@ export class AfterCommit {
     this.#onWarning = onWarning;
   }
 
-  /** Returns the warning where the work failed: `what: why`, in one line. */
+  /** Does the work. Returns the warning, `what: why` in one line, where it failed; `what` says what is not done then. */
   async attempt(what: string, work: () => Promise<unknown>): Promise<string | undefined> {
     try {
       await work();
@@ -33,7 +33,7 @@ export class AfterCommit {
     }
   }
 
-  /** `what` is the kind of work. */
+  /** Warns of `text`, unless it was the last warning about this kind of work. */
   async warn(what: string, text: string): Promise<void> {
     if (this.#told.get(what) === text) return;
     this.#told.set(what, text);

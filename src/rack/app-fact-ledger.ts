@@ -3,20 +3,25 @@ import { findApp } from "./app-ledger.ts";
 import type { LedgerDatabase } from "./database.ts";
 import { all, first, run, type Steps } from "./steps.ts";
 
-/** What is known of an app beside its row, by name. */
+/** Names of facts about an app that are not in its row. */
 export type AppFact =
   | "unpromoted" // why its last promotion failed
   | "unrouted" // what the router does not do for it, and why
   | `scale ${string}` // what was set of a service, as JSON
   | `cache ${string}`; // when the layer cache of this tag was used last
 
-/** Facts that are to be set. */
+/** New values of facts. */
 export type FactChange = Partial<Record<AppFact, string>>;
+
+/** Whether a name is an `AppFact`. */
+export function isAppFact(name: string): name is AppFact {
+  return name === "unpromoted" || name === "unrouted" || /^(scale|cache) /.test(name);
+}
 
 const FactRow = Type.Object({ app: Type.String(), name: Type.String(), value: Type.String() });
 export type AppFactRow = Static<typeof FactRow>;
 
-/** Facts about apps. Each goes with its app. */
+/** Facts about apps; they are deleted with their app. */
 export class AppFactLedger {
   readonly #db: LedgerDatabase;
 
@@ -32,7 +37,7 @@ export class AppFactLedger {
     await this.#db.write(() => setAppFact(app, name, value));
   }
 
-  /** Sets a fact of an app that is still there, where it differs; "" drops it. */
+  /** Sets a fact, or drops it where the value is "". Does nothing where the fact has that value already, or the app is gone. */
   async put(app: string, name: AppFact, value: string): Promise<void> {
     if (((await this.known(app, name)) ?? "") === value) return;
     await this.#db.write(function* () {
@@ -41,7 +46,7 @@ export class AppFactLedger {
     });
   }
 
-  /** Every app's facts whose names begin so. */
+  /** The facts of all apps whose names begin with a prefix. */
   async beginning(prefix: string): Promise<AppFactRow[]> {
     const rows = await this.#db.read(() =>
       all("SELECT * FROM app_facts WHERE substr(name, 1, length(?1)) = ?1 ORDER BY app, name", prefix),

@@ -1,9 +1,10 @@
 import { DavitError } from "../errors.ts";
 import { isPlainPath, trimSlash } from "../manifest/volume.ts";
+import { isName } from "./ids.ts";
 
 /**
- * What apps may have of the nodes they run on, as the rack's parameters say. Each holds
- * entries, joined with commas, for all apps or for the one they name: `[APP:]WHAT`.
+ * What apps may have of the nodes they run on. Three parameters of the rack hold it, as entries
+ * joined with commas, each for all apps or for the app that it names: `[APP:]WHAT`.
  */
 export interface Consent {
   paths: readonly PathConsent[];
@@ -12,7 +13,7 @@ export interface Consent {
   unlimited: readonly string[];
 }
 
-/** A directory or file of the node, itself: whoever may write it could put links in the place of what lies in it. */
+/** Consent to one directory or file of the node, not to what lies in it: an app that may write there could put links in the place of that. */
 export interface PathConsent {
   /** "" for all. */
   app: string;
@@ -49,7 +50,7 @@ export function isConsent(name: string): boolean {
   return Object.hasOwn(LISTS, name);
 }
 
-/** Refuses a value that cannot be read, and one that could be got around. */
+/** Refuses a value of one of the three parameters that cannot be read, and paths that lie in each other. */
 export function checkConsent(name: string, value: string): void {
   const list = LISTS[name];
   if (!list) return;
@@ -62,7 +63,7 @@ export function checkConsent(name: string, value: string): void {
   if (name === HOST_PATHS) refuseNested(readAll(value, readPath));
 }
 
-/** `+ENTRY,…` adds to what is there. */
+/** The value to set: `+ENTRY,…` adds to the entries that are there, anything else replaces them. */
 export function withAdditions(before: string, value: string): string {
   if (!value.startsWith("+")) return value;
   return [...new Set([...entriesOf(before), ...entriesOf(value.slice(1))])].join(",");
@@ -101,10 +102,10 @@ function readPort(entry: string): PortConsent | undefined {
 
 function readApp(entry: string): string | undefined {
   if (entry === "*") return "";
-  return /^[a-z][a-z0-9-]{0,62}$/.test(entry) ? entry : undefined;
+  return isName(entry) ? entry : undefined;
 }
 
-/** Whoever may write a directory could put a link in the place of one that lies in it, and so get any other. */
+/** Refuses paths in a directory that apps may write: they could put a link in the place of one, and so reach any other. */
 function refuseNested(paths: readonly PathConsent[]): void {
   for (const outer of paths)
     for (const inner of paths)
@@ -116,7 +117,7 @@ function refuseNested(paths: readonly PathConsent[]): void {
         );
 }
 
-/** What rules the node, or holds what all apps have there: who has a directory above it has it too. */
+/** Paths that give control of the node or of all apps. Consent to a directory above one of them does not include it. */
 export const GUARDED = [
   "/run/docker.sock",
   "/run/containerd/containerd.sock",

@@ -7,23 +7,23 @@ import { all, run, type Steps } from "./steps.ts";
 
 const BlobRow = Type.Object({ digest: Type.String(), size: Type.Integer() });
 
-/** What belongs to processes, servers and databases of now. Pins go with their leases. */
-const OF_NOW = ["leases", "uploads", "leaders", "strays", "grants"];
+/** Tables of what running processes hold. Pins are deleted with their leases. */
+const HELD = ["leases", "uploads", "leaders", "strays", "grants"];
 
 /**
- * Takes out of a copy of a ledger what belongs to processes and places of now, and lists
- * its blobs: all of them are the rack's own from here on, wherever they came from.
+ * Makes a copy of a ledger fit for another place: removes what running processes held, and moves
+ * all blobs to the rack's own store. Returns the blobs.
  */
 export async function settleCopy(ledger: Ledger): Promise<{ digest: Digest; size: number }[]> {
   return await ledger.db.write(function* () {
-    for (const table of OF_NOW) yield* run(`DELETE FROM ${table}`);
+    for (const table of HELD) yield* run(`DELETE FROM ${table}`);
     for (const table of ["members", "builds"]) yield* run(`UPDATE ${table} SET store = ?`, OWN);
     yield* run(
       `UPDATE builds SET status = 'failed', reason = 'it was running when the backup was made', owner = '', lease_until = 0
        WHERE status IN ('created', 'running')`,
     );
     yield* settlePromotions();
-    // Which rack a database is for, and what is still to be moved, is said of where it was.
+    // These facts are about the place that the copy was made of.
     yield* run("DELETE FROM meta WHERE key IN ('rack', 'moving', 'published')");
     yield* run("DELETE FROM blobs WHERE state <> 'present'");
     yield* owe("directory", "collect");
@@ -34,7 +34,7 @@ export async function settleCopy(ledger: Ledger): Promise<{ digest: Digest; size
   });
 }
 
-/** What was on its way when the copy was made has stopped: a deletion goes on with whoever changes the rack first. */
+/** Ends promotions that were on their way when the copy was made. A deletion stays: the next process that changes the rack goes on with it. */
 function* settlePromotions(): Steps<void> {
   yield* run("DELETE FROM promotions WHERE phase <> 'deleting'");
   yield* run("UPDATE promotions SET owner = '', until = 0");

@@ -5,13 +5,13 @@ import { Hold } from "./hold.ts";
 import type { Promotion } from "./promotion-ledger.ts";
 import { forgetImages } from "./run-images.ts";
 
-/** Deletes an app: marked first, then what runs of it, then its records. Whoever changes the rack next goes on with it. */
+/** Deletes an app: marks it as deleting, removes what runs of it, then its records. After a stop the next process that changes the rack goes on with it. */
 export async function deleteApp(parts: EmbeddedParts, app: string): Promise<void> {
   await parts.ledger.builds.failAbandoned();
   await finishDeletion(parts, await parts.ledger.promotions.beginRemoval(app));
 }
 
-/** Where that fails, the app stays as deleting, and the next that changes the rack tries again. */
+/** Removes what runs of an app, and its records. Where that fails, the app stays `deleting`, and the next process that changes the rack tries again. */
 export async function finishDeletion(parts: EmbeddedParts, deletion: Promotion): Promise<void> {
   const { promotions } = parts.ledger;
   using hold = new Hold(promotions, deletion);

@@ -2,16 +2,16 @@ import { check, type Static, Type } from "../schema.ts";
 import type { LedgerDatabase } from "./database.ts";
 import { all, run, type Steps } from "./steps.ts";
 
-/** A name that the router answers to, beside those it makes up of services' and apps' own. */
+/** A host name of a service, beside the one that the router makes of the service's and the app's names. */
 export interface Domain {
   /** In lower case; `*.` may stand for its first part. */
   name: string;
   service: string;
-  /** Whether davit made it of the service's name: other names may lie below it then, and come before it. */
+  /** Whether davit made it of the service's name. Then other apps may have names below it, which come before it. */
   generated: boolean;
 }
 
-/** A name that an app wants, and another has. */
+/** A name that an app wants and another app, `owner`, has. */
 export interface Taken extends Domain {
   owner: string;
 }
@@ -19,10 +19,10 @@ export interface Taken extends Domain {
 const DomainRow = Type.Object({ name: Type.String(), app: Type.String() });
 type DomainRow = Static<typeof DomainRow>;
 
-/** How long a claim counts whose release has not begun yet, in milliseconds. */
+/** How long a claim is kept before its promotion is on record, in milliseconds. */
 const BEGINNING = 5000;
 
-/** Who has which name: whoever came first. A name goes with its app, and when the app's releases name it no more. */
+/** Which app has which host name: the first that claims it. An app loses a name when it is deleted, or when none of its releases names it any more. */
 export class DomainLedger {
   readonly #db: LedgerDatabase;
   readonly #now: () => number;
@@ -32,17 +32,17 @@ export class DomainLedger {
     this.#now = now;
   }
 
-  /** Every name, and whose it is. */
+  /** Every name with its app. */
   async list(): Promise<DomainRow[]> {
     return (await this.#db.read(() => all("SELECT name, app FROM domains ORDER BY name"))).map(rowOf);
   }
 
-  /** Those names that another app has, or has a wildcard for, or that are wildcards for another's. */
+  /** The wanted names that another app has, that another's wildcard includes, or that are wildcards which include another's. */
   async taken(app: string, wanted: readonly Domain[]): Promise<Taken[]> {
     return await this.#db.read(() => takenBy(app, wanted));
   }
 
-  /** Claims names: all of them, or, where another app has one, none. Returns what is taken. */
+  /** Claims all names, or none where another app has one. Returns those that are taken. */
   async claim(app: string, wanted: readonly Domain[]): Promise<Taken[]> {
     if (wanted.length === 0) return [];
     const claimed = this.#now();
@@ -59,12 +59,12 @@ export class DomainLedger {
     });
   }
 
-  /** The releases whose names are an app's: the one that runs, and the one on its way. */
+  /** The releases of an app that keep names: the one that runs, and the one on its way; sorted. */
   async releases(app: string): Promise<string[]> {
     return await this.#db.read(() => releasesOf(app));
   }
 
-  /** Gives up an app's names but these, which its releases have, unless it has others meanwhile. */
+  /** Frees all of an app's names but `names`, unless its releases are not `releases` any more. */
   async keep(app: string, releases: readonly string[], names: readonly string[]): Promise<void> {
     const before = this.#now() - BEGINNING;
     await this.#db.write(function* () {

@@ -7,10 +7,10 @@ import type { EmbeddedParts } from "./embedded-parts.ts";
 import { parseEnv } from "./env-text.ts";
 import { routerDomain } from "./params.ts";
 
-/** A release, as far as names go. */
+/** What of a release decides its host names. */
 export interface NamedRelease {
   manifest: ConvoxYml;
-  /** What services' own names end in; "" where there is no router. */
+  /** The domain below which services have names of their own; "" where there is no router. */
   router: string;
   /** Whether it was built with a wildcard for each service. */
   wildcard: boolean;
@@ -27,7 +27,7 @@ export async function namedRelease(parts: EmbeddedParts, app: string, id: string
   };
 }
 
-/** The names of a release that may be others', each once. */
+/** The names of a release that another app could have too, each once. */
 export function domainsOf(app: string, { manifest, router, wildcard }: NamedRelease): Domain[] {
   const found = manifest.services
     .filter(isRouted)
@@ -42,7 +42,7 @@ export function domainsOf(app: string, { manifest, router, wildcard }: NamedRele
   return [...new Map(found.map((domain) => [domain.name, domain])).values()];
 }
 
-/** Claims a release's names for its app; refuses all of them where one is another's, and tells whose. */
+/** Claims a release's names for its app. Claims none and throws `conflict`, naming the owner, where one belongs to another app. */
 export async function claimDomains(
   parts: EmbeddedParts,
   app: string,
@@ -52,25 +52,25 @@ export async function claimDomains(
   const wanted = domainsOf(app, release);
   const { domains } = parts.ledger;
   const faults = wanted.flatMap((domain) => {
-    const fault = foreign(app, domain, release.router);
-    return fault === undefined ? [] : [told(domain, fault)];
+    const fault = reservedFault(app, domain, release.router);
+    return fault === undefined ? [] : [problemOf(domain, fault)];
   });
   for (const owner of new Set((await domains.taken(app, wanted)).map((one) => one.owner)))
-    await giveUp(parts, owner);
+    await freeUnused(parts, owner);
   const taken = faults.length > 0 ? await domains.taken(app, wanted) : await domains.claim(app, wanted);
-  faults.push(...taken.map((domain) => told(domain, `it is app ${domain.owner}'s`)));
+  faults.push(...taken.map((domain) => problemOf(domain, `it is app ${domain.owner}'s`)));
   if (faults.length > 0)
     throw new DavitError("conflict", `Cannot promote ${id}: ${faults.join("; ")}`, {
       hint: "name others; a name is free again once the app that has it runs a release without it",
     });
 }
 
-function told({ name, service }: Domain, fault: string): string {
+function problemOf({ name, service }: Domain, fault: string): string {
   return `service ${service}: domain ${JSON.stringify(name)}: ${fault}`;
 }
 
-/** Names below the router's domain are of the app that stands before it. */
-function foreign(app: string, { name, generated }: Domain, router: string): string | undefined {
+/** Why an app may not have a name at or below the router's domain, or undefined: `*.APP.DOMAIN` is APP's. */
+function reservedFault(app: string, { name, generated }: Domain, router: string): string | undefined {
   if (router === "" || generated) return undefined;
   if (covers(name, router)) return "it is the rack's own";
   if (!name.endsWith(`.${router}`)) return undefined;
@@ -83,33 +83,33 @@ function foreign(app: string, { name, generated }: Domain, router: string): stri
   return owner === "*" ? "it is the rack's own" : `it is app ${owner}'s`;
 }
 
-/** Frees what an app has claimed and no release of it that runs, or is about to, names. */
-async function giveUp(parts: EmbeddedParts, app: string): Promise<void> {
+/** Frees the names that an app has claimed, but that no release of it names which runs or is on its way. */
+async function freeUnused(parts: EmbeddedParts, app: string): Promise<void> {
   const releases = await parts.ledger.domains.releases(app);
   const named = await Promise.all(releases.map((id) => namedRelease(parts, app, id)));
   const names = named.flatMap((release) => domainsOf(app, release)).map(({ name }) => name);
   await parts.ledger.domains.keep(app, releases, names);
 }
 
-/** An app's routes, and what of its names is left out of them, with the reason. */
+/** An app's routes, and why some of its names are left out of them. */
 export interface AppRoutes {
   routes: Route[];
   problems: string[];
 }
 
 /**
- * The routes of a release that runs. Releases of an earlier davit have claimed no names: they
- * do so here, as far as those are free, and what breaks a rule is left out.
+ * The routes of a release that runs. A release that an earlier davit promoted has claimed no names:
+ * it claims them here, as far as they are free. Names that break a rule are left out.
  */
 export async function routesOf(parts: EmbeddedParts, app: string, id: string): Promise<AppRoutes> {
   const release = await namedRelease(parts, app, id);
   const problems: string[] = [];
   const names: Domain[] = [];
   for (const domain of domainsOf(app, release)) {
-    const fault = hostNameFault(domain.name) ?? foreign(app, domain, release.router);
+    const fault = hostNameFault(domain.name) ?? reservedFault(app, domain, release.router);
     const [taken] = fault === undefined ? await parts.ledger.domains.taken(app, [domain]) : [];
     if (fault === undefined && !taken) names.push(domain);
-    else problems.push(told(domain, fault ?? `it is app ${taken?.owner}'s`));
+    else problems.push(problemOf(domain, fault ?? `it is app ${taken?.owner}'s`));
   }
   const known = new Set(
     (await parts.ledger.domains.list()).filter((one) => one.app === app).map(({ name }) => name),

@@ -4,9 +4,9 @@ import { all, first, run, type Steps } from "./steps.ts";
 
 /** Work outside of the ledger that follows a commit. */
 export const Duty = Type.Union([
-  /** Promote apps again that the router would not find, or that share a network. */
+  /** Promote apps again that an earlier davit started where the router does not find them, or in a shared network. */
   Type.Literal("reroute"),
-  /** Tell the router what all apps' active releases let the world in to. */
+  /** Tell the router the routes of all apps' active releases. */
   Type.Literal("routes"),
   /** Bring `index.json` and the notes up to date. */
   Type.Literal("directory"),
@@ -17,17 +17,17 @@ export type Duty = Static<typeof Duty>;
 
 const DutyRow = Type.Object({
   name: Duty,
-  /** Changes with every commit that owes it. */
+  /** A new one with every commit that owes the duty. */
   mark: Type.String(),
-  /** The mark of the last time it was tried, and why that failed; "" where it was not. */
+  /** The mark it had when it was last tried, and why that failed; "" where it was not tried. */
   tried: Type.String(),
   problem: Type.String(),
 });
 export type DutyRow = Static<typeof DutyRow>;
 
 /**
- * What commits have left to be done. Each is written down in the transaction that it
- * follows, so that whoever changes the rack next does what a process left undone.
+ * Duties: work that commits have left to be done. Each is recorded in the transaction that owes it,
+ * so that the next process that changes the rack does what a stopped one left undone.
  */
 export class DutyLedger {
   readonly #db: LedgerDatabase;
@@ -50,7 +50,7 @@ export class DutyLedger {
     await this.#db.write(() => owe(name));
   }
 
-  /** Strikes a duty off, unless another commit owes it again. */
+  /** Removes a duty, unless another commit has owed it since it was found. */
   async done({ name, mark }: DutyRow): Promise<void> {
     await this.#db.write(() => run("DELETE FROM duties WHERE name = ? AND mark = ?", name, mark));
   }
@@ -63,7 +63,7 @@ export class DutyLedger {
   }
 }
 
-/** Part of a transaction that leaves something to be done outside of the ledger. */
+/** Records duties, as a part of the transaction that owes them. */
 export function* owe(...duties: Duty[]): Steps<void> {
   for (const name of duties)
     yield* run(

@@ -1,10 +1,10 @@
 import { DavitError } from "../errors.ts";
 import { type Promotion, type PromotionLedger, takenOver } from "./promotion-ledger.ts";
 
-/** Between signs of life of a promotion, in milliseconds: so long a cancel waits at most. */
+/** Time between signs of life of a promotion, in milliseconds; a cancel waits this long at most. */
 const BEAT = 2000;
 
-/** A promotion that is this process's to carry out, as long as it gives signs of life. */
+/** A promotion or deletion that this process carries out. It renews the lease until it is disposed of. */
 export class Hold implements Disposable {
   readonly promotion: Promotion;
   readonly #promotions: PromotionLedger;
@@ -20,19 +20,19 @@ export class Hold implements Disposable {
     this.#beat = setInterval(() => void this.#renew().catch(() => undefined), every);
   }
 
-  /** Aborts when somebody asks to go back, or when another has taken over. */
+  /** Aborts when somebody asks to go back, or when another process has taken over. */
   get cancelled(): AbortSignal {
     return AbortSignal.any([this.#cancelled.signal, this.#lost.signal]);
   }
 
-  /** Aborts when another has taken over: from then on nothing of this is ours to change. */
+  /** Aborts when another process has taken over: from then on this one may change nothing. */
   get lost(): AbortSignal {
     return this.#lost.signal;
   }
 
   /**
-   * Before each change of what runs. A process that stood still for long asks whether it
-   * is still its turn, and throws where it is not, or where nobody answers.
+   * To be called before each change of what runs. After a long pause of this process it asks
+   * the ledger. Throws where another process has taken over, or the ledger does not answer.
    */
   readonly check = async (): Promise<void> => {
     if (Date.now() - this.#renewed > this.#promotions.lease / 2) await this.#renew();

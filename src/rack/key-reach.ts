@@ -5,9 +5,9 @@ import type { EmbeddedParts } from "./embedded-parts.ts";
 import { IMPORT_FROM, REGISTRY } from "./params.ts";
 import { hostOf } from "./registry-logins.ts";
 
-/** From where the rack fetches what a deploy key names: it must not be the key's way into the rack's network. */
+/** Where the rack may fetch from what a deploy key names: the key must not reach into the rack's network this way. */
 export interface KeyReach extends Reach {
-  /** Refuses what other apps keep in the rack's own registry. */
+  /** Throws `denied` for images of other apps in the registry that the rack keeps its content in. */
   requireOwn(reference: Reference): void;
 }
 
@@ -29,8 +29,8 @@ export async function keyReach(
 }
 
 /**
- * One error for all that went wrong with what a key named: whether somebody listens there,
- * and what is there, is not for it to find out.
+ * One error in place of all that can go wrong with a fetch for a deploy key: it must not find out
+ * whether somebody listens there, and what is there. Errors of this machine stay as they are.
  */
 export function withheld(what: string, error: unknown): unknown {
   if (hasCode(error, "interrupted", "no-space", "io")) return error;

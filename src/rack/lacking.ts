@@ -24,13 +24,13 @@ export interface Lack {
 
 export interface Asking {
   app: string;
-  /** As they are to run: with the scale that somebody has set. */
+  /** With the scale that somebody has set, as they are to run. */
   services: readonly Service[];
   /** Directories of this node that hold secrets of the rack. */
   secret: readonly string[];
 }
 
-/** All that an app's services want of the nodes without the rack's consent. */
+/** Lists all that an app's services want of the nodes without the rack's consent. */
 export async function lackingConsent({ app, services, secret }: Asking, consent: Consent): Promise<Lack[]> {
   const paths = consent.paths.filter((one) => one.app === "" || one.app === app);
   const guarded = await Promise.all([...GUARDED.filter(isHere), ...secret].map(realPath));
@@ -44,7 +44,7 @@ export async function lackingConsent({ app, services, secret }: Asking, consent:
   return found.flat();
 }
 
-/** The engine may be another machine's: its socket is always looked for. */
+/** The engine may be on another machine: its socket is guarded even where this machine has none. */
 function isHere(path: string): boolean {
   return path === GUARDED[0] || existsSync(path);
 }

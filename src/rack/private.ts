@@ -1,12 +1,12 @@
 import { chmod, lstat, readdir } from "node:fs/promises";
 import { join } from "node:path";
 
-/** What others may do, of a file's mode. */
+/** The bits of a file's mode that let other users do something. */
 const OTHERS = 0o077;
 
 /**
- * Takes from other users what an earlier davit gave them: a rack's directory is its owner's alone,
- * and so is all that lies right in it. Windows keeps permissions elsewhere.
+ * Takes all permissions of other users from a rack's directory and from what lies directly in it:
+ * an earlier davit let them read. Does nothing on Windows, which has no such modes.
  */
 export async function keepPrivate(dir: string): Promise<void> {
   if (process.platform === "win32") return;

@@ -100,7 +100,7 @@ export async function settleApp(parts: EmbeddedParts, app: string): Promise<void
   await goBack(parts, await requireRuntime(parts), hold, stopped(left));
 }
 
-/** The same for every app, each by itself: for servers, which come back to what fails. Returns whether none failed. */
+/** Does the same for every app, each by itself. For servers, which try again what fails. Returns whether none failed. */
 export async function settleAll(parts: EmbeddedParts): Promise<boolean> {
   let isWell = true;
   for (const { app } of await parts.ledger.promotions.abandoned()) {
@@ -110,7 +110,7 @@ export async function settleAll(parts: EmbeddedParts): Promise<boolean> {
   return isWell;
 }
 
-/** What is said of a promotion whose process is gone. */
+/** The problem of an app whose promotion or deletion was stopped, and what ends it. */
 export function stopped({ app, before, release, phase }: Promotion): string {
   const next = `the next command that changes it, or \`davit apps cancel ${app}\``;
   if (phase === "deleting") return `the davit that deleted it was stopped: ${next}, goes on with that`;
@@ -124,7 +124,7 @@ async function requireRuntime(parts: EmbeddedParts): Promise<Runtime> {
   return runtime;
 }
 
-/** Where even that fails, the next that changes the app tries again. */
+/** Brings an app back to the release before. Where that fails too, the next process that changes the app tries again. */
 async function goBack(parts: EmbeddedParts, runtime: Runtime, hold: Hold, why: string): Promise<void> {
   const { promotion } = hold;
   const { app, before } = promotion;

@@ -1,27 +1,27 @@
 import { DavitError } from "../errors.ts";
 import { isAbandoned, ownerText, thisProcess } from "../owner.ts";
 import { check, checkJson, type Static, Type } from "../schema.ts";
-import { type AppFact, appFact, dropAppFact, type FactChange, setAppFact } from "./app-fact-ledger.ts";
+import { appFact, dropAppFact, type FactChange, isAppFact, setAppFact } from "./app-fact-ledger.ts";
 import { findApp, findLiveApp, removeApp, requireRemovable } from "./app-ledger.ts";
 import type { LedgerDatabase } from "./database.ts";
 import { owe } from "./duty-ledger.ts";
 import { requirePromotable } from "./release-ledger.ts";
 import { all, first, run, type Steps } from "./steps.ts";
 
-/** How long a promotion outlives its last sign of life, in milliseconds, where nobody said otherwise. */
+/** How long a promotion outlives its last sign of life by default, in milliseconds. */
 const LEASE = 60_000;
 
 const PromotionRow = Type.Object({
   app: Type.String(),
   /** The release that ran before, or "". */
   before: Type.String(),
-  /** "" of a deletion. */
+  /** "" for a deletion. */
   release: Type.String(),
   /** `applying`; `cancelled` by somebody; `reverting` to the one before; or `deleting` the app. */
   phase: Type.String(),
   owner: Type.String(),
   until: Type.Integer(),
-  /** What the app's facts were before, by name, as JSON: a way back brings them back. */
+  /** The values of the app's facts from before, by name, as JSON: they are set back on the way back. */
   undo: Type.String(),
 });
 export type Promotion = Static<typeof PromotionRow>;
@@ -29,8 +29,8 @@ export type Promotion = Static<typeof PromotionRow>;
 const Undo = Type.Record(Type.String(), Type.String());
 
 /**
- * Promotions and deletions of apps on their way: what runs of an app is in between while it
- * has a row. A row that its process has left is taken over by whoever changes the app next.
+ * Promotions and deletions of apps that are on their way. While an app has a row here, what runs of
+ * it is in between. Where the row's process is gone, the next process that changes the app takes over.
  */
 export class PromotionLedger {
   /** How long a row outlives its owner's last sign of life, in milliseconds. */
@@ -44,7 +44,7 @@ export class PromotionLedger {
     this.lease = lease;
   }
 
-  /** One at a time for each app. `facts` change with it, and change back with it. */
+  /** Begins a promotion; each app has one at a time. `facts` are set with it, and set back where it goes back. */
   async begin(app: string, release: string, facts: FactChange = {}): Promise<Promotion> {
     const mine = this.#mine();
     return await this.#db.write(function* () {
@@ -67,7 +67,7 @@ export class PromotionLedger {
     const isLeft = (row: Promotion) => isAbandoned(row.owner, row.until, now, this.#db.shared);
     return await this.#db.write(function* () {
       const known = yield* findRow(app);
-      // What runs of an app that goes need not be brought to any release first.
+      // An app that is deleted need not be brought back to any release first.
       if (known && isLeft(known)) yield* run("DELETE FROM promotions WHERE app = ?", app);
       yield* requireRemovable(app);
       const row = { app, before: "", release: "", phase: "deleting", ...mine, undo: "{}" };
@@ -87,7 +87,7 @@ export class PromotionLedger {
     });
   }
 
-  /** Says that it is alive, and hears whether it is to go on; `lost` when another has taken over. */
+  /** Prolongs the lease. Returns `cancelled` where somebody asked to go back, and `lost` where another process has taken over. */
   async renew({ app, owner }: Promotion): Promise<"on" | "cancelled" | "lost"> {
     const until = this.#now() + this.lease;
     const row = await this.#db.write(function* () {
@@ -111,8 +111,8 @@ export class PromotionLedger {
   }
 
   /**
-   * Begins the way back, and says why. The app is updating until it runs one release again,
-   * even if that is the old one. Throws where another has taken over.
+   * Begins the way back to the release before, and records why. The app stays `updating` until it
+   * runs one release again. Throws `outdated` where another process has taken over.
    */
   async revert({ app, owner }: Promotion, why: string): Promise<void> {
     await this.#db.write(function* () {
@@ -123,12 +123,12 @@ export class PromotionLedger {
       );
       requireOwn(mine, app);
       yield* undoFacts(app);
-      // Said before the app is running again: who waits for that looks for the reason next.
+      // Before the app is running again: clients that wait for that ask for the reason next.
       yield* setAppFact(app, "unpromoted", why);
     });
   }
 
-  /** Gives it up as it is, for another to take over, and says why. */
+  /** Gives the promotion up as it is, for another process to take over, and records why. */
   async leave({ app, owner }: Promotion, why: string): Promise<void> {
     await this.#db.write(function* () {
       const left = yield* run(
@@ -149,13 +149,13 @@ export class PromotionLedger {
     });
   }
 
-  /** What a process has left of an app, or of any; nothing is changed by this. */
+  /** Promotions and deletions, of one app or of all, whose process is gone. Changes nothing. */
   async abandoned(app?: string): Promise<Promotion[]> {
     const rows = await this.#db.read(() => all("SELECT * FROM promotions ORDER BY app"));
     return rows.map(promotionOf).filter((row) => this.#isLeft(row) && (app === undefined || row.app === app));
   }
 
-  /** Takes over what a process has left of an app; undefined where there is no such thing. One alone gets it. */
+  /** Takes over the promotion or deletion of an app whose process is gone; undefined where there is none, or another process was quicker. */
   async take(app: string): Promise<Promotion | undefined> {
     const [left] = await this.abandoned(app);
     if (!left) return undefined;
@@ -176,7 +176,7 @@ export class PromotionLedger {
     return isAbandoned(owner, until, this.#now(), this.#db.shared);
   }
 
-  /** A name that no other promotion of this process has either. */
+  /** An owner that is this promotion's alone, also among those of this process, and its lease. */
   #mine(): Pick<Promotion, "owner" | "until"> {
     return {
       owner: `${ownerText(thisProcess())}.${crypto.randomUUID()}`,
@@ -197,30 +197,26 @@ function* insert({ app, before, release, phase, owner, until, undo }: Promotion)
   );
 }
 
-/** Sets facts, and returns what they were; "" for those that were not there. */
+/** Sets facts. Returns their values from before; "" for those that were not there. */
 function* changeFacts(app: string, facts: FactChange): Steps<Record<string, string>> {
   const before: Record<string, string> = {};
   for (const [name, value] of Object.entries(facts)) {
-    if (!isFact(name) || value === undefined) continue;
+    if (!isAppFact(name) || value === undefined) continue;
     before[name] = (yield* appFact(app, name)) ?? "";
     yield* setAppFact(app, name, value);
   }
   return before;
 }
 
-/** Brings back the facts that changed with a promotion; once. */
+/** Sets back the facts that a promotion has set; a second call does nothing. */
 function* undoFacts(app: string): Steps<void> {
   const undo = checkJson(Undo, (yield* findRow(app))?.undo ?? "{}", "the ledger's promotions");
   for (const [name, value] of Object.entries(undo)) {
-    if (!isFact(name)) continue;
+    if (!isAppFact(name)) continue;
     if (value === "") yield* dropAppFact(app, name);
     else yield* setAppFact(app, name, value);
   }
   yield* run("UPDATE promotions SET undo = '{}' WHERE app = ?", app);
-}
-
-function isFact(name: string): name is AppFact {
-  return name === "unpromoted" || /^(scale|cache) /.test(name);
 }
 
 function requireOwn(rows: number, app: string): void {

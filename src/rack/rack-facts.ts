@@ -1,12 +1,12 @@
 import { check, Type } from "../schema.ts";
 import { first, run, type Steps } from "./steps.ts";
 
-/** What is known of the rack as a whole. What is known of an app is an `AppFact`, and goes with it. */
+/** Names of facts about the rack as a whole. Facts about an app are of type `AppFact`. */
 export type RackFact =
   | "id" // unguessable, for the rack's whole life
   | "rack" // its name, in a database
   | "key" // the id of the key that its secrets are sealed with
-  | "moving" // anything while content has yet to move; another with each change of where to
+  | "moving" // set while content has yet to move; a new value each time the destination changes
   | "published" // the digest of the index.json that was written last
   | "password-shown" // who has shown the shared password
   | "older-tokens"; // "revoked" where tokens without an id are refused

@@ -4,8 +4,8 @@ import { sealedWith } from "./seal.ts";
 import type { Steps } from "./steps.ts";
 
 /**
- * Part of every write of a secret: it must be sealed with the key that the rack has now. A
- * process that opened the rack before its key was changed has the old one.
+ * Throws `conflict` unless a secret is sealed with the key that the rack has now: a process that
+ * opened the rack before its key was changed has the old one. Part of every write of a secret.
  */
 export function* requireKeyOf(sealed: string): Steps<void> {
   const key = yield* rackFact("key");

@@ -18,12 +18,12 @@ export class RegistryLogins {
     this.#env = env;
   }
 
-  /** For what the rack does for itself. */
+  /** The login for what the rack does for itself, whichever apps it is for. */
   async forRack(host: string, signal?: AbortSignal): Promise<Credentials | undefined> {
     return await this.#find(await this.all(), host, signal);
   }
 
-  /** For what an app wants: a login that is for other apps stays away. */
+  /** The login for what an app fetches: never one that is for other apps only. */
   async forApp(app: string, host: string, signal?: AbortSignal): Promise<Credentials | undefined> {
     const logins = await this.ofApp(app);
     const known = logins.some(({ server }) => hostOf(server) === host);
@@ -46,13 +46,13 @@ export class RegistryLogins {
     return await registryCredentials(host, { env: this.#env, signal });
   }
 
-  /** The rack's own, whoever they are for. */
+  /** All logins of the rack, whichever apps they are for. */
   async all(): Promise<RegistryLogin[]> {
     const [logins, params] = await Promise.all([this.#settings.registries(), this.#settings.params()]);
     return withHub(logins, params);
   }
 
-  /** The rack's own that may reach an app's builds and images. */
+  /** The logins of the rack that an app's builds and fetches may use. */
   async ofApp(app: string): Promise<RegistryLogin[]> {
     const [logins, home] = await Promise.all([this.all(), this.#home()]);
     return logins.filter(({ server, apps }) =>

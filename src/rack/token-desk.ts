@@ -15,12 +15,12 @@ import {
 
 /** The name of the key that signs. */
 const KEY = "jwt";
-/** Between notes of a token's use, in milliseconds. */
+/** How often the use of a token is noted at most, in milliseconds. */
 const USE = 60_000;
-/** Who makes tokens on the rack's own machine. */
+/** The maker of tokens that are made on the rack's own machine. */
 const HERE: TokenMaker = { name: "this machine" };
 
-/** Whoever shows a token. */
+/** The holder of a good token. */
 export interface Bearer {
   /** For the audit log. */
   name: string;
@@ -73,7 +73,7 @@ export class TokenDesk {
     };
   }
 
-  /** A token without an id names its apps by what their ids were when there were no ids: their names. */
+  /** Reads a token of a davit that gave tokens no ids. It names its apps, and is good for those that were there then: their ids are their names. */
   async #readOlder({ user, role, apps, expiresAt }: Claims): Promise<Bearer> {
     const { ledger } = this.#parts;
     if ((await ledger.known("older-tokens")) !== undefined)
@@ -82,7 +82,7 @@ export class TokenDesk {
     return apps === undefined ? bearer : { ...bearer, apps: await ledger.apps.oldAmong(apps) };
   }
 
-  /** In the background: nobody waits for it, and it may be lost. */
+  /** Notes a use in the background: nobody waits for it, and it may be lost. */
   #noteUse(id: string): void {
     const now = performance.now();
     if (now - (this.#noted.get(id) ?? -USE) < USE) return;

@@ -17,13 +17,13 @@ const TokenRow = Type.Object({
   used: Type.Integer(),
 });
 const AppRow = Type.Object({ token: Type.String(), app: Type.String() });
-/** A token on record; a deploy key's apps are those of its apps that still are. */
+/** A token on record. Deleted apps are no longer among a deploy key's `apps`. */
 export type StoredToken = Static<typeof TokenRow> & { apps: string[] };
 
-/** Tokens that may be good at once. */
+/** The most tokens that may be good at once. */
 const MOST = 10_000;
 
-/** The tokens that are good. What is not here is refused. */
+/** The tokens that are good: one that has no row here is refused. */
 export class TokenLedger {
   readonly #db: LedgerDatabase;
   readonly #now: () => number;
@@ -33,7 +33,7 @@ export class TokenLedger {
     this.#now = now;
   }
 
-  /** Forgets expired tokens on the way. */
+  /** Records a token, and removes expired ones. Throws `conflict` where there are too many. */
   async add({ apps, ...token }: Omit<StoredToken, "created" | "used">): Promise<void> {
     const now = this.#now();
     await this.#db.write(function* () {
@@ -51,7 +51,7 @@ export class TokenLedger {
     });
   }
 
-  /** Undefined where it is not good any more. */
+  /** Undefined where the token is not good any more. */
   async find(id: string): Promise<StoredToken | undefined> {
     return await this.#db.read(function* () {
       const row = yield* first("SELECT * FROM tokens WHERE id = ?", id);
@@ -79,7 +79,7 @@ export class TokenLedger {
     });
   }
 
-  /** Takes a token away, and those that were made with it. */
+  /** Removes a token, and all tokens that were made with it. Throws `not-found`. */
   async revoke(id: string): Promise<void> {
     const revoked = await this.#db.write(() =>
       run(
@@ -99,7 +99,7 @@ export class TokenLedger {
   }
 }
 
-/** A deploy key without apps is the rest of one: its apps were deleted. */
+/** A deploy key whose apps were all deleted is good for nothing. */
 function isGood({ role, apps }: StoredToken): boolean {
   return role !== "deploy" || apps.length > 0;
 }

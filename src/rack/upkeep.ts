@@ -5,10 +5,10 @@ import type { Duty, DutyRow } from "./duty-ledger.ts";
 import type { Ledger } from "./ledger.ts";
 import { takeTurn } from "./turn.ts";
 
-/** How to do what is owed. */
+/** The work of each duty; the collector does `collect`. */
 export type DutyWork = Record<Exclude<Duty, "collect">, () => Promise<void>>;
 
-/** In the order that they are done in, with what is said of each that cannot be done. */
+/** The duties in the order in which they are done, each with the words of its warning. */
 const UNDONE: readonly [Duty, string][] = [
   ["reroute", "not every app has been brought to the router's network"],
   ["routes", "the router does not know of what runs now"],
@@ -17,12 +17,12 @@ const UNDONE: readonly [Duty, string][] = [
 ];
 
 /**
- * Does what commits owe, and what processes that are gone have left: after whatever
- * changes the rack, never where it is only read. Nothing here is an error of what went
- * before; what cannot be done stays on record, and the next that changes the rack tries again.
+ * Does what commits owe, and ends what processes that are gone have left. It runs after whatever
+ * changes the rack, never where the rack is only read. A failure is a warning: the duty stays on
+ * record, and the next process that changes the rack tries again.
  */
 export class Upkeep {
-  /** Whether a server comes back to what failed, so that nobody else need. */
+  /** Whether a server of this process tries again what failed; then `run` leaves that to it. */
   hasServer = false;
   readonly #ledger: Ledger;
   readonly #collector: Collector;
@@ -48,7 +48,7 @@ export class Upkeep {
     this.#work = work;
   }
 
-  /** Begins after the call: those who ask while it is at work share the next. Never throws. */
+  /** Runs once, beginning after the call: callers that come while one run is at work share the next. Never throws. */
   run(): Promise<void> {
     this.#next ??= this.#running.then(() => {
       this.#next = undefined;
@@ -58,7 +58,7 @@ export class Upkeep {
     return this.#next;
   }
 
-  /** For the server: comes back to what has failed, too. */
+  /** For the server: does what has failed before, too. */
   async sweep(): Promise<void> {
     await this.#all(true);
   }
@@ -68,7 +68,7 @@ export class Upkeep {
     await this.#after.attempt("Cannot mark builds that were stopped", () => builds.failAbandoned());
     await this.#after.attempt("Cannot end what stopped processes held", () => this.#collector.recover());
     for (const [name, undone] of UNDONE)
-      await this.#after.attempt("Cannot see what is left to do", async () => {
+      await this.#after.attempt("Cannot look for what is left to do", async () => {
         const duty = await this.#ledger.duties.find(name);
         if (duty && (again || duty.tried !== duty.mark)) await this.#fulfil(duty, undone);
       });
@@ -79,7 +79,7 @@ export class Upkeep {
     if (problem !== undefined) await this.#ledger.duties.failed(duty, problem);
   }
 
-  /** The ledger is read in the turn, so that no older state comes after a newer one. */
+  /** Does a duty while no other process does. The ledger is read meanwhile, so that no older state overwrites a newer one. */
   async #inTurn(name: Duty): Promise<void> {
     if (name === "collect") return await this.#collector.run();
     const duty = await this.#ledger.duties.find(name);

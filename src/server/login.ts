@@ -1,7 +1,7 @@
 import { hasCode, reasonOf } from "../errors.ts";
 import type { EmbeddedRack } from "../rack/embedded.ts";
 import type { ServedRack } from "../rack/served-rack.ts";
-import type { TokenRole } from "../rack/tokens.ts";
+import type { TokenMaker, TokenRole } from "../rack/tokens.ts";
 import { problem } from "./answer.ts";
 import { type Basic, basicOf, PasswordGate } from "./password.ts";
 
@@ -16,8 +16,8 @@ export interface Visitor {
   apps?: readonly string[] | undefined;
   /** Only this build's images. */
   build?: string | undefined;
-  /** The token that was shown, if one was. */
-  token?: { id: string; role: TokenRole; until: number } | undefined;
+  /** The token that the visitor showed, if any. */
+  token?: TokenMaker["token"];
 }
 
 export interface LoginOptions {
@@ -73,7 +73,7 @@ export class Login {
   }
 }
 
-/** The holder of the rack's password may say who it is; that is what it says, and no more. */
+/** The name of a visitor with the rack's password, who may claim another: the claim is marked as one. */
 function actorOf(request: Request): string {
   const header = request.headers.get("convox-actor") ?? request.headers.get("x-convox-actor") ?? "";
   const said = header.replace(/[^\w.@+:/ -]/g, "").slice(0, 100);

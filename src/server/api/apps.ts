@@ -16,7 +16,7 @@ export const apps: readonly Route[] = [
   route(
     "POST /apps",
     async ({ rack, form, visitor }) => {
-      // A former app's data is another's until an administrator says whose it is now.
+      // Data of a deleted app may be anybody's: only an administrator gives it to a new one.
       const former = form.text("data-of") || undefined;
       if (former !== undefined && !visitor.role.includes("a"))
         throw new DavitError("denied", "you are unauthorized to access this");

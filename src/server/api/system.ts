@@ -2,15 +2,15 @@ import type { Bytes } from "../../bytes.ts";
 import { DavitError } from "../../errors.ts";
 import type { TokenRequest } from "../../rack/rack.ts";
 import { json, ok, problem } from "../answer.ts";
+import { clientEvent } from "../client-event.ts";
 import { Quota } from "../quota.ts";
 import { type RackCall, type Route, route, telling } from "../route.ts";
-import { saidEvent } from "../said-event.ts";
 
 /** The version of davit's own part of the API, by which two davits know each other. */
 const API = "1";
 
-/** What clients may have noted in a minute, each of them. */
-const said = new Quota(60, 60_000);
+/** Events that one login may have noted in a minute. */
+const noted = new Quota(60, 60_000);
 
 export const system: readonly Route[] = [
   route("GET /system", describe, { deploy: true }),
@@ -75,8 +75,8 @@ export const system: readonly Route[] = [
   route(
     "POST /events",
     async ({ rack, form, visitor }) => {
-      const event = saidEvent(form, visitor);
-      if (said.isOver(visitor.name)) return problem(429, "too many events", { "retry-after": "60" });
+      const event = clientEvent(form, visitor);
+      if (noted.isOver(visitor.name)) return problem(429, "too many events", { "retry-after": "60" });
       await rack.note(event);
       return ok();
     },
@@ -107,7 +107,7 @@ async function describe({ rack, url, visitor }: RackCall): Promise<Response> {
   return json({ ...found, ...more, outputs, parameters });
 }
 
-/** Names that came joined with commas; undefined where the field was left out. */
+/** The names in a field, which are joined with commas; undefined where the field was left out. */
 function namesIn(text: string | undefined): string[] | undefined {
   return text?.split(",").filter((name) => name !== "");
 }

@@ -6,12 +6,12 @@ import type { Visitor } from "./login.ts";
 const ACTION = /^[a-z][a-z-]{0,30}:[a-z][a-z-]{0,30}$/;
 const NAME = /^[a-z][a-z_-]{0,30}$/;
 const MOST_DATA = 10;
-/** What clients note of a build that they made themselves; a deploy key may note nothing else. */
+/** The event that clients note of a build that they made themselves; a deploy key may note no other. */
 const BUILD = "build:create";
 const BUILD_DATA: Record<string, RegExp> = { app: /./, id: /^B[A-Z]{10}$/, release_id: /^R[A-Z]{10}$/ };
 
-/** An event that a client asks to be noted: what it says, and who said it. */
-export function saidEvent(form: Form, visitor: Visitor): Omit<Event, "at"> {
+/** Reads an event that a client asks the rack to note. Its actor is the login, and its source the client. Errors: `invalid`; `denied` where a deploy key notes anything but builds of its apps. */
+export function clientEvent(form: Form, visitor: Visitor): Omit<Event, "at"> {
   const [action, error] = [form.text("action") ?? "", form.text("error") ?? ""];
   const data = form.map("data") ?? {};
   const names = Object.keys(data);
