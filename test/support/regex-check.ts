@@ -71,7 +71,8 @@ class Reader {
     if (char === "[") return this.#class();
     if (char === ".") return this.#one(char);
     if (char !== "\\") return this.#one(char.replace(/[\]{}/]/, "\\$&"));
-    const escaped = /^(?:x[0-9a-f]{2}|u[0-9a-f]{4}|p\{\w+\}|.)/is.exec(this.#source.slice(this.#at))?.[0] ?? "";
+    const escaped =
+      /^(?:x[0-9a-f]{2}|u[0-9a-f]{4}|p\{\w+\}|.)/is.exec(this.#source.slice(this.#at))?.[0] ?? "";
     this.#at += escaped.length;
     return /^b$/i.test(escaped) ? NOTHING : this.#one(`\\${escaped}`);
   }
