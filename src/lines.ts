@@ -3,41 +3,44 @@ export const MAX_LOG_LINE = 256 * 1024;
 
 /**
  * Lines of a text that comes in pieces, without their line ends. Each character is looked at once,
- * and a line longer than the limit is broken: text without line ends may not fill the memory.
+ * and of a line longer than the limit only the beginning is kept: text without line ends may not fill
+ * the memory.
  */
 export class LineSplitter {
   readonly #limit: number;
-  #rest: string[] = [];
+  #kept: string[] = [];
   #length = 0;
 
   constructor(limit = MAX_LOG_LINE) {
     this.#limit = limit;
   }
 
-  /** The lines that are whole now. */
+  /** Returns the lines that are whole now. */
   push(text: string): string[] {
     const [first = "", ...others] = text.split("\n");
-    if (others.length === 0) return this.#keep(first);
-    const lines = [...this.#keep(first), this.#flush()];
-    const last = others.pop() ?? "";
-    for (const line of others) lines.push(line);
-    return [...lines, ...this.#keep(last)];
+    this.#keep(first);
+    return others.map((next) => {
+      const line = this.#flush();
+      this.#keep(next);
+      return line;
+    });
   }
 
-  /** What is left, where anything is. */
+  /** Returns what is left, where anything is. */
   end(): string[] {
     return this.#length > 0 ? [this.#flush()] : [];
   }
 
-  #keep(text: string): string[] {
-    this.#rest.push(text);
-    this.#length += text.length;
-    return this.#length > this.#limit ? [this.#flush()] : [];
+  #keep(text: string): void {
+    const kept = text.slice(0, this.#limit - this.#length);
+    if (kept === "") return;
+    this.#kept.push(kept);
+    this.#length += kept.length;
   }
 
   #flush(): string {
-    const line = this.#rest.join("");
-    this.#rest = [];
+    const line = this.#kept.join("");
+    this.#kept = [];
     this.#length = 0;
     return line;
   }

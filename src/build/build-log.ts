@@ -1,7 +1,13 @@
+import { MAX_LOG_LINE } from "../lines.ts";
 import { Redactor } from "./redact.ts";
 
 /** How long text may wait to be written together with what follows, in milliseconds. */
 const DELAY = 100;
+/**
+ * How much of a line is shown, in characters. Builders' lines end at `MAX_LOG_LINE`, in the middle of a
+ * secret perhaps: what is shown ends so much earlier that the secret is seen whole, and masked.
+ */
+const LONGEST_SHOWN = MAX_LOG_LINE - 64 * 1024;
 
 /**
  * A build's log: whole lines, redacted before anyone sees them. What is shown is
@@ -20,9 +26,11 @@ export class BuildLog {
     this.#show = show;
   }
 
-  /** One line, without its line end; ANSI colours and other control codes are dropped. */
+  /** One line, without its line end; ANSI colours and other control codes are dropped. Of a long line the beginning is kept, with a note. */
   line(text: string): void {
-    const clean = `${this.redactor.redact(withoutControls(text))}\n`;
+    const plain = withoutControls(text);
+    const rest = plain.length > LONGEST_SHOWN ? " [the line goes on]" : "";
+    const clean = `${this.redactor.redact(plain, LONGEST_SHOWN)}${rest}\n`;
     this.#waiting += clean;
     this.#show(clean);
     this.#timer ??= setTimeout(() => void this.flush().catch(() => undefined), DELAY);

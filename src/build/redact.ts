@@ -21,15 +21,16 @@ export class Redactor {
     if (looksSecret(name) && value.trim().length >= SHORTEST_GUESSED) this.add(value);
   }
 
-  redact(text: string): string {
-    const places = this.#values.find(text);
+  /** Masks what is known in a text, of which the first `shown` characters are returned: what a cut would leave of a secret is masked too. */
+  redact(text: string, shown = text.length): string {
     let clean = "";
     let at = 0;
-    for (const [from, to] of places) {
+    for (const [from, to] of this.#values.find(text)) {
+      if (from >= shown) break;
       clean += text.slice(at, from) + MASK;
       at = to;
     }
-    return withoutLogins(clean + text.slice(at));
+    return withoutLogins(clean + text.slice(at, Math.max(at, shown)));
   }
 }
 
