@@ -15,6 +15,9 @@ test("podman's Docker-compatible socket builds and stores the same project", asy
     "vfs",
     "--cgroup-manager",
     "cgroupfs",
+    // crun refuses machines with both versions of cgroups.
+    "--runtime",
+    "runc",
   ];
   const podman = Bun.spawn(["podman", ...state, "system", "service", "--time", "0", `unix://${socket}`], {
     stdout: "ignore",
