@@ -1,17 +1,20 @@
 import { type Bytes, collect, decode } from "../bytes.ts";
-import { hasCode } from "../errors.ts";
+import { DavitError, hasCode } from "../errors.ts";
 import { discard } from "../http/request.ts";
 import { bodyOf } from "../response-body.ts";
 import { anyOf, Scanner } from "../scanner.ts";
 import { checkJson, Type } from "../schema.ts";
 import type { Descriptor } from "./descriptor.ts";
 import { type Digest, digestAlgorithm, digestHex } from "./digest.ts";
-import { MAX_MANIFEST, parseManifest } from "./manifest.ts";
+import { parseManifest } from "./manifest.ts";
 import { mediaTypes } from "./media-types.ts";
 import type { RegistryRepository } from "./registry-repository.ts";
 
 const TagList = Type.Object({ tags: Type.Optional(Type.Union([Type.Array(Type.String()), Type.Null()])) });
 const MAX_LIST = 64 * 1024 * 1024;
+/** The largest page of referrers, in bytes, and how many are read of them. */
+const MAX_PAGE = 16 * 1024 * 1024;
+const MAX_REFERRERS = 1000;
 
 /** Tags of a repository, page after page by the registry's own links. */
 export async function* tagsOf(repository: RegistryRepository): AsyncGenerator<string> {
@@ -65,9 +68,28 @@ export async function referrersOf(repository: RegistryRepository, subject: Diges
   const type = response.headers.get("content-type") ?? "";
   const isApi = response.status === 200 && type.startsWith(mediaTypes.ociIndex);
   await (await repository.client()).profile.learn({ referrers: isApi ? "api" : "tags" });
-  if (isApi) return manifestsOf(await collect(bodyOf(response, what), MAX_MANIFEST, what), subject);
+  if (isApi) return await pagesFrom(repository, response, subject);
   await discard(response);
   return await taggedReferrers(repository, subject);
+}
+
+async function pagesFrom(
+  repository: RegistryRepository,
+  first: Response,
+  subject: Digest,
+): Promise<Descriptor[]> {
+  const client = await repository.client();
+  const what = `Cannot list what refers to ${subject}`;
+  const found: Descriptor[] = [];
+  const seen = new Set<string>();
+  for (let response = first; ; ) {
+    found.push(...manifestsOf(await collect(bodyOf(response, what), MAX_PAGE, what), subject));
+    if (found.length > MAX_REFERRERS) throw new DavitError("invalid", `${what}: there are too many`);
+    const path = nextPage(response.headers.get("link"), client.origin);
+    if (path === undefined || seen.has(path)) return found;
+    seen.add(path);
+    response = await client.expect({ method: "GET", path, scope: repository.scope, what }, 200);
+  }
 }
 
 /** Registries without that list have it in a tag, which clients keep. */

@@ -10,7 +10,7 @@ import { dropLog, LogLedger } from "./log-ledger.ts";
 import { OWN, storeOf } from "./place-ledger.ts";
 import { expectNewest, findRelease, putRelease, type SealedRelease } from "./release-ledger.ts";
 import { type BuildRow, buildRow } from "./rows.ts";
-import { all, first, run, type Steps } from "./steps.ts";
+import { all, first, page, run, type Steps } from "./steps.ts";
 
 /** How long an owner may be silent before its work counts as abandoned, in milliseconds. */
 export const OWNER_LEASE = 60_000;
@@ -245,13 +245,13 @@ export class BuildLedger {
     return open && isAbandoned(owner, lease_until, this.#now().getTime(), this.#db.shared);
   }
 
-  /** Newest first. */
+  /** Newest first; fewer than `limit` where their texts are long. */
   async list(app: string, limit: number): Promise<BuildRow[]> {
     const rows = await this.#db.read(function* () {
       yield* findApp(app);
-      return yield* all("SELECT * FROM builds WHERE app = ? ORDER BY seq DESC LIMIT ?", app, limit);
+      return yield* page(limit, (last: BuildRow | undefined, count) => buildsBefore(app, last, count));
     });
-    return rows.map((row) => this.#seen(buildRow(row)));
+    return rows.map((row) => this.#seen(row));
   }
 
   async find(app: string, id: string): Promise<BuildRow> {
@@ -284,6 +284,17 @@ export class BuildLedger {
   #lease(): number {
     return this.#now().getTime() + OWNER_LEASE;
   }
+}
+
+function* buildsBefore(app: string, last: BuildRow | undefined, count: number): Steps<BuildRow[]> {
+  const rows =
+    last === undefined
+      ? yield* all("SELECT * FROM builds WHERE app = ? ORDER BY seq DESC LIMIT ?", app, count)
+      : yield* all(
+          "SELECT * FROM builds WHERE app = ? AND seq < (SELECT seq FROM builds WHERE id = ?) ORDER BY seq DESC LIMIT ?",
+          ...[app, last.id, count],
+        );
+  return rows.map(buildRow);
 }
 
 function* findBuild(app: string, id: string): Steps<BuildRow> {

@@ -11,7 +11,7 @@ interface Job {
 export interface QueueLimits {
   /** Builds at once. */
   running: number;
-  /** Builds that may wait. */
+  /** Builds of one app that may wait: no app takes the places of others. */
   waiting: number;
 }
 
@@ -20,25 +20,37 @@ export class BuildQueue {
   readonly #limits: QueueLimits;
   readonly #waiting: Job[] = [];
   readonly #running = new Map<Job, Promise<void>>();
-  #reserved = 0;
+  /** Places that are kept, by app. */
+  readonly #reserved = new Map<string, number>();
   #closed = false;
 
   constructor(limits: QueueLimits) {
     this.#limits = limits;
   }
 
-  /** Keeps a place for a build that is about to be added; throws where too many wait already. */
-  reserve(): Disposable {
+  /** Keeps a place for a build that is about to be added; throws where too many of its app wait already. */
+  reserve(app: string): Disposable {
     if (this.#closed)
       throw new DavitError("unavailable", "the rack is stopping: it takes no more builds", {
         hint: "try again in a moment",
       });
-    if (this.#waiting.length + this.#reserved >= this.#limits.waiting)
-      throw new DavitError("unavailable", `${this.#waiting.length} builds are waiting already`, {
+    const waiting = this.#waiting.filter((job) => job.app === app).length;
+    if (waiting + this.#reservedFor(app) >= this.#limits.waiting)
+      throw new DavitError("unavailable", `${waiting} builds of app ${app} are waiting already`, {
         hint: "try again when some are done",
       });
-    this.#reserved++;
-    return { [Symbol.dispose]: () => void this.#reserved-- };
+    this.#reserve(app, 1);
+    return { [Symbol.dispose]: () => this.#reserve(app, -1) };
+  }
+
+  #reservedFor(app: string): number {
+    return this.#reserved.get(app) ?? 0;
+  }
+
+  #reserve(app: string, more: 1 | -1): void {
+    const left = this.#reservedFor(app) + more;
+    if (left > 0) this.#reserved.set(app, left);
+    else this.#reserved.delete(app);
   }
 
   add(app: string, id: string, run: Job["run"]): void {

@@ -1,15 +1,17 @@
 import { DavitError } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { type Digest, parseDigest } from "../oci/digest.ts";
-import { check, checkJson, Type } from "../schema.ts";
+import { check, checkJson, type Static, Type } from "../schema.ts";
 import type { LedgerDatabase } from "./database.ts";
 import { LeaseLedger } from "./lease-ledger.ts";
 import { addMember, expectMember, isLeaving, isOwn, OWN } from "./place-ledger.ts";
 import { ContentRow } from "./rows.ts";
-import { all, first, run, type Steps } from "./steps.ts";
+import { all, first, page, run, type Steps } from "./steps.ts";
 
 /** Blobs that hold one layer, each compressed in another way, that are looked at. */
 const MOST_FORMS = 16;
+/** Referrers in one page. */
+const MOST_REFERRERS = 1000;
 const BlobRow = Type.Object({ size: Type.Integer(), state: Type.String() });
 
 /** A manifest as it is recorded. */
@@ -137,17 +139,14 @@ export class ContentLedger {
     return row === undefined ? undefined : check(ContentRow, row, "the ledger's content");
   }
 
-  /** What in the app refers to a digest, by its own. */
-  async referrers(app: string, subject: Digest): Promise<Descriptor[]> {
+  /** What in the app refers to a digest, by its own and those after `after`: so many as fit in a page. */
+  async referrers(app: string, subject: Digest, after = ""): Promise<Descriptor[]> {
     const rows = await this.#db.read(() =>
-      all(
-        "SELECT digest, media_type, size, entry FROM manifests WHERE app = ? AND subject = ? ORDER BY digest",
-        app,
-        subject,
+      page(MOST_REFERRERS, (last: EntryRow | undefined, count) =>
+        referrersAfter(app, subject, last?.digest ?? after, count),
       ),
     );
-    return rows.map((row) => {
-      const { digest, media_type, size, entry } = check(EntryRow, row, "the ledger's manifests");
+    return rows.map(({ digest, media_type, size, entry }) => {
       const { artifactType, annotations } = checkJson(Entry, entry || "{}", "the ledger's manifests");
       return {
         ...{ mediaType: media_type, digest: parseDigest(digest), size },
@@ -297,6 +296,7 @@ function* pin(lease: string, digest: Digest): Steps<void> {
 }
 
 const EntryRow = Type.Composite([ContentRow, Type.Object({ entry: Type.String() })]);
+type EntryRow = Static<typeof EntryRow>;
 const Entry = Type.Object({
   artifactType: Type.Optional(Type.String()),
   annotations: Type.Optional(Type.Record(Type.String(), Type.String())),
@@ -308,4 +308,13 @@ const DigestRow = Type.Object({ digest: Type.String() });
 
 export function digestRow(row: unknown): Digest {
   return parseDigest(check(DigestRow, row, "the ledger's digests").digest);
+}
+
+function* referrersAfter(app: string, subject: Digest, after: string, count: number): Steps<EntryRow[]> {
+  const rows = yield* all(
+    `SELECT digest, media_type, size, entry FROM manifests
+     WHERE app = ? AND subject = ? AND digest > ? ORDER BY digest LIMIT ?`,
+    ...[app, subject, after, count],
+  );
+  return rows.map((row) => check(EntryRow, row, "the ledger's manifests"));
 }

@@ -142,8 +142,13 @@ export class RackStore implements Store, Referrers {
     await this.#leased((lease) => this.#carrier.move(member, place, lease));
   }
 
+  /** All of them: more than one page of them is refused. */
   async referrers(subject: Digest): Promise<Descriptor[]> {
-    return await this.#ledger.referrers(this.#app, subject);
+    const found = await this.#ledger.referrers(this.#app, subject);
+    const last = found.at(-1)?.digest;
+    if (last !== undefined && (await this.#ledger.referrers(this.#app, subject, last)).length > 0)
+      throw new DavitError("invalid", `Cannot read what refers to ${subject}: it is too much`);
+    return found;
   }
 
   async writer(wanted?: Descriptor): Promise<BlobWriter> {

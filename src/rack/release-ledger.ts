@@ -4,7 +4,7 @@ import { findApp, findLiveApp } from "./app-ledger.ts";
 import type { LedgerDatabase } from "./database.ts";
 import { requireKeyOf } from "./rack-key-fence.ts";
 import { ReleaseRow } from "./rows.ts";
-import { all, first, run, type Steps } from "./steps.ts";
+import { all, first, page, run, type Steps } from "./steps.ts";
 
 export interface SealedRelease {
   id: string;
@@ -25,7 +25,7 @@ export class ReleaseLedger {
     this.#now = now;
   }
 
-  /** Newest first. */
+  /** Newest first; fewer than `limit` where their texts are long. */
   async list(app: string, limit: number): Promise<ReleaseRow[]> {
     return await this.#db.read(() => listReleases(app, limit));
   }
@@ -69,7 +69,17 @@ export function* requirePromotable(app: string, id: string, active: string): Ste
 
 function* listReleases(app: string, limit: number): Steps<ReleaseRow[]> {
   yield* findApp(app);
-  const rows = yield* all("SELECT * FROM releases WHERE app = ? ORDER BY seq DESC LIMIT ?", app, limit);
+  return yield* page(limit, (last, count) => releasesBefore(app, last, count));
+}
+
+function* releasesBefore(app: string, last: ReleaseRow | undefined, count: number): Steps<ReleaseRow[]> {
+  const rows =
+    last === undefined
+      ? yield* all("SELECT * FROM releases WHERE app = ? ORDER BY seq DESC LIMIT ?", app, count)
+      : yield* all(
+          "SELECT * FROM releases WHERE app = ? AND seq < (SELECT seq FROM releases WHERE id = ?) ORDER BY seq DESC LIMIT ?",
+          ...[app, last.id, count],
+        );
   return rows.map(releaseRow);
 }
 

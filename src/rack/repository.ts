@@ -104,8 +104,9 @@ export class Repository {
     return await this.#ledger.tags(this.name, after, limit);
   }
 
-  async referrers(digest: Digest): Promise<Descriptor[]> {
-    return await this.#registry.parts.ledger.content.referrers(this.name, digest);
+  /** A page of what refers to a digest: what comes after `after`. */
+  async referrers(digest: Digest, after: string): Promise<Descriptor[]> {
+    return await this.#registry.parts.ledger.content.referrers(this.name, digest, after);
   }
 
   async deleteTag(tag: string): Promise<boolean> {

@@ -33,7 +33,7 @@ const LOOK = 500;
 /** Between tries of what commits owe, where one has failed, in milliseconds. */
 const AGAIN = 60_000;
 const OBJECT = "application/octet-stream";
-/** Images that may be copied in at once, for all apps together. */
+/** Images that may be copied in at once for one app: slow registries of one keep nobody else waiting. */
 const MOST_IMPORTS = 4;
 
 /** A build that a client asks for. */
@@ -65,7 +65,8 @@ export class ServedRack {
   readonly queue: BuildQueue;
   /** The directories that clients build from, as they were last. */
   readonly mirrors: SourceMirrors;
-  readonly #imports = new Map<string, Promise<void>>();
+  /** By build. */
+  readonly #imports = new Map<string, { app: string; done: Promise<void> }>();
   readonly #promotions = new Set<Promise<void>>();
   readonly #stopping = new AbortController();
   #moving: Promise<void> | undefined;
@@ -166,7 +167,8 @@ export class ServedRack {
     await this.queue.close();
     for (const id of waiting)
       await this.#parts.ledger.builds.fail(id, "the rack was stopped before it began");
-    await Promise.allSettled([...this.#imports.values(), ...this.#promotions, this.#moving, this.#tending]);
+    const imports = [...this.#imports.values()].map(({ done }) => done);
+    await Promise.allSettled([...imports, ...this.#promotions, this.#moving, this.#tending]);
   }
 
   #work(): string {
@@ -246,7 +248,7 @@ export class ServedRack {
 
   /** Records a build, and has it run when its turn comes. */
   async createBuild(app: string, request: BuildRequest, onEnd: (build: Build) => void): Promise<Build> {
-    using _ = this.queue.reserve();
+    using _ = this.queue.reserve(app);
     const source = await findSource(this.#parts, this, app, request.url);
     try {
       const row = await this.#parts.ledger.builds.create(this.#newBuild(app, request));
@@ -332,11 +334,12 @@ export class ServedRack {
   /** Begins to copy images that are in registries already; the build's row says when that is done. */
   async importImage(app: string, id: string, source: ImageSource): Promise<void> {
     if (this.#imports.has(id)) throw begun(id);
-    if (this.#imports.size >= MOST_IMPORTS)
+    const running = [...this.#imports.values()].filter((one) => one.app === app).length;
+    if (running >= MOST_IMPORTS)
       throw new DavitError("conflict", "too many imports are running: try again when some are done");
     const { promise, resolve } = Promise.withResolvers<void>();
     // Its place is taken before anything is waited for: others that come meanwhile find it so.
-    this.#imports.set(id, promise);
+    this.#imports.set(id, { app, done: promise });
     const end = (): void => {
       this.#imports.delete(id);
       resolve();

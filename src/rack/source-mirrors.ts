@@ -16,8 +16,9 @@ const LOOSE = "loose";
 const PATIENCE = 10 * 60 * 1000;
 /** How long an app's mirror is kept unused, in milliseconds. */
 const KEPT = 7 * 24 * 60 * 60 * 1000;
-/** The largest list of directories that is read, in bytes. */
+/** The largest list of directories that is read, in bytes, and how many it may name. */
 const MAX_ASKED = 64 * 1024 * 1024;
+const MOST_DIRECTORIES = 100_000;
 
 /** What a client is told to send. */
 export interface Wanted {
@@ -48,6 +49,8 @@ export class SourceMirrors {
   /** Mirrors that are being changed. */
   readonly #changing = new Set<string>();
   readonly #held = new Map<string, Held>();
+  /** The end of the question that was asked last, by app: each is read into memory. */
+  readonly #asked = new Map<string, Promise<unknown>>();
 
   constructor(dir: string) {
     this.#dir = dir;
@@ -55,8 +58,23 @@ export class SourceMirrors {
 
   /** What of a document a mirror lacks: the one that was said before, or the one that holds most of it. */
   async ask(app: string, before: string, body: ByteStream): Promise<Wanted> {
+    const turn = (this.#asked.get(app) ?? Promise.resolve()).then(() => this.#ask(app, before, body));
+    const end = turn
+      .catch(() => undefined)
+      .then(() => {
+        if (this.#asked.get(app) === end) this.#asked.delete(app);
+      });
+    this.#asked.set(app, end);
+    return await turn;
+  }
+
+  async #ask(app: string, before: string, body: ByteStream): Promise<Wanted> {
     const document: Spoken[] = [];
-    for await (const spoken of readDocument(decompressed(body), MAX_ASKED)) document.push(spoken);
+    for await (const spoken of readDocument(decompressed(body), MAX_ASKED)) {
+      if (document.length >= MOST_DIRECTORIES)
+        throw new DavitError("unsupported", `the source has more than ${MOST_DIRECTORIES} directories`);
+      document.push(spoken);
+    }
     const slot =
       before ||
       this.#best(

@@ -28,6 +28,35 @@ export function* first(sql: string, ...values: Value[]): Steps<unknown> {
   return (yield { sql, values }).rows[0];
 }
 
+/** How many rows of a list are read at a time, and how much text of one is given, in characters. */
+const BATCH = 10;
+const MOST_TEXT = 4 * 1024 * 1024;
+
+/**
+ * The first rows of a list, `limit` of them at most: fewer where their texts are long, and one
+ * whatever its length. `batch` gives so many of those that follow a row.
+ */
+export function* page<T extends object>(
+  limit: number,
+  batch: (last: T | undefined, count: number) => Steps<T[]>,
+): Steps<T[]> {
+  const found: T[] = [];
+  for (let size = 0; found.length < limit; ) {
+    const rows = yield* batch(found.at(-1), Math.min(BATCH, limit - found.length));
+    if (rows.length === 0) break;
+    for (const row of rows) {
+      size += textOf(row);
+      if (size > MOST_TEXT && found.length > 0) return found;
+      found.push(row);
+    }
+  }
+  return found;
+}
+
+function textOf(row: object): number {
+  return Object.values(row).reduce((sum, one) => sum + (typeof one === "string" ? one.length : 0), 0);
+}
+
 /** Returns how many rows changed. */
 export function* run(sql: string, ...values: Value[]): Steps<number> {
   return (yield { sql, values }).changes;

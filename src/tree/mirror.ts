@@ -1,4 +1,4 @@
-import { rmSync } from "node:fs";
+import { rmSync, statSync } from "node:fs";
 import { copyFile, mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { type Unpackable, unpackEntries } from "../build/unpack.ts";
@@ -158,11 +158,15 @@ export class Mirror {
   /** Makes sure of all content before anything is touched; says how often each is needed. */
   async #gather(listings: Listings, root: Hash): Promise<Map<Hash, number>> {
     const uses = new Map<Hash, number>();
+    const sizes = new Map<Hash, number>();
     const slices = new Slices();
     for (const change of changes(listings, root)) {
       if (slices.over) await slices.next();
-      if (change.kind === "put" && change.entry.type === "file")
-        uses.set(change.entry.hash, (uses.get(change.entry.hash) ?? 0) + 1);
+      if (change.kind !== "put" || change.entry.type !== "file") continue;
+      const { hash, size } = change.entry;
+      uses.set(hash, (uses.get(hash) ?? 0) + 1);
+      if ((sizes.get(hash) ?? size) !== size) throw wrongSize();
+      sizes.set(hash, size);
     }
     const missing = new Set(uses.keys());
     for (const name of await this.#atHand()) missing.delete(name);
@@ -171,6 +175,13 @@ export class Mirror {
       await this.#whole(hash, (part) => copyFile(join(this.tree, path), part));
     }
     if (missing.size > 0) throw outdated();
+    for (const [hash, size] of sizes) {
+      if (slices.over) await slices.next();
+      const file = statSync(join(this.#loose, hash), { throwIfNoEntry: false });
+      // Another mirror has taken it.
+      if (!file) throw outdated();
+      if (file.size !== size) throw wrongSize();
+    }
     return uses;
   }
 
@@ -208,6 +219,11 @@ export class Mirror {
       });
     };
   }
+}
+
+/** How much a tree takes of the disk is judged by the sizes that it lists. */
+function wrongSize(): DavitError {
+  return new DavitError("invalid", "Cannot keep the source: a file is not as long as its listing says");
 }
 
 /** Files of a tree that have a wanted content. */

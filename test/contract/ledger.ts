@@ -290,6 +290,42 @@ export function testLedger(name: string, makeBox: () => Promise<LedgerBox>): voi
     expect(await ledger.registry.deleteTag("shop", "a")).toBe(false);
   });
 
+  sentence("a list ends where its texts are long, and goes on where it ended", async (ledger) => {
+    const long = "x".repeat(1_500_000);
+    for (let i = 0; i < 4; i++)
+      await ledger.builds.start({
+        ...blank,
+        id: newId("B"),
+        app: "shop",
+        description: i === 3 ? long + long + long : long,
+      });
+    for (let i = 0; i < 25; i++)
+      await ledger.builds.start({ ...blank, id: newId("B"), app: "shop", description: `${i}` });
+    const named = (await ledger.builds.list("shop", 1000)).map(({ description }) => description.slice(0, 2));
+    expect(named).toEqual([...Array.from({ length: 25 }, (_, i) => `${24 - i}`)]);
+    expect(await ledger.builds.list("shop", 12)).toHaveLength(12);
+    await ledger.builds.start({ ...blank, id: newId("B"), app: "shop", description: long + long + long });
+    expect(await ledger.builds.list("shop", 1000)).toHaveLength(1);
+
+    const subject = describe("subject");
+    const pushed = Array.from({ length: 5 }, (_, i) => ({
+      ...describe(`${i}`),
+      mediaType: mediaTypes.ociManifest,
+    }));
+    for (const descriptor of pushed)
+      await lease(ledger, async (id) => {
+        const entry = { ...descriptor, annotations: { long } };
+        await ledger.content.addManifest("shop", { descriptor, children: [], subject, entry }, id);
+      });
+    const found: string[] = [];
+    for (let pages = 0; pages < 3; pages++) {
+      const page = await ledger.content.referrers("shop", subject.digest, found.at(-1));
+      expect(page.length).toBeLessThan(3);
+      found.push(...page.map(({ digest }) => digest));
+    }
+    expect(found).toEqual(pushed.map(({ digest }) => digest).sort());
+  });
+
   sentence(
     "what a tag, a build, a pin, an object or a subject reaches is no garbage, the rest is",
     async (ledger) => {

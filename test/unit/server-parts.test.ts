@@ -63,7 +63,7 @@ test("a token makes none that may more than itself, or that outlives it", () => 
   expect([made("rwa", "r", 2), made("rwa", "r", 3)]).toEqual([true, false]);
 });
 
-test("the app with the fewest running builds goes next, and only so many wait", async () => {
+test("the app with the fewest running builds goes next, and only so many of one app wait", async () => {
   const order: string[] = [];
   const ends = new Map<string, () => void>();
   const queue = new BuildQueue({ running: 2, waiting: 3 });
@@ -83,7 +83,11 @@ test("the app with the fewest running builds goes next, and only so many wait", 
   ] as const)
     add(app, id);
   expect(order).toEqual(["a1", "a2"]);
-  expect(() => queue.reserve()).toThrow("3 builds are waiting already");
+  {
+    using _ = queue.reserve("a");
+    expect(() => queue.reserve("a")).toThrow("2 builds of app a are waiting already");
+    using _b = queue.reserve("b");
+  }
   const end = async (id: string): Promise<void> => {
     ends.get(id)?.();
     await Bun.sleep(1);
@@ -93,7 +97,7 @@ test("the app with the fewest running builds goes next, and only so many wait", 
   expect(order).toEqual(["a1", "a2", "b1", "a3"]);
   await end("b1");
   expect(order).toEqual(["a1", "a2", "b1", "a3", "a4"]);
-  queue.reserve();
+  queue.reserve("a");
 });
 
 test("a certificate of our own is one that others read, for its names and its years", async () => {

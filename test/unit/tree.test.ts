@@ -261,6 +261,8 @@ const bad: Record<string, [TreeEntry[], string, Record<string, string>?]> = {
     "lists a name twice",
   ],
   "content that is not what its name says": [[entry({})], "changed meanwhile", { [hashOf("x")]: "y" }],
+  "a file that is longer than its listing says": [[entry({ size: 0 })], "not as long"],
+  "content of two sizes": [[entry({}), entry({ name: "g", size: 2 })], "not as long"],
   "content that is not there": [[entry({})], "changed meanwhile", {}],
   "a member that is not called by a hash": [[entry({})], "named by its hash", { "../evil": "x" }],
 };

@@ -111,9 +111,19 @@ export async function referrers(call: Call): Promise<Response> {
   if (!isDigest(call.name)) return badDigest(call);
   const wanted = call.url.searchParams.get("artifactType");
   const repository = await call.registry.repository(call.repository);
-  const all = (await repository?.referrers(call.name)) ?? [];
+  const all = (await repository?.referrers(call.name, call.url.searchParams.get("last") ?? "")) ?? [];
   const manifests = wanted === null ? all : all.filter(({ artifactType }) => artifactType === wanted);
   const filtered: Record<string, string> = wanted === null ? {} : { "oci-filters-applied": "artifactType" };
   const index = renderManifest({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests });
-  return new Response(index, { headers: { "content-type": mediaTypes.ociIndex, ...filtered } });
+  const next: Record<string, string> = {};
+  const last = all.at(-1)?.digest;
+  if (last !== undefined && ((await repository?.referrers(call.name, last)) ?? []).length > 0)
+    next["link"] = `<${nextPage(call.url, last)}>; rel="next"`;
+  return new Response(index, { headers: { "content-type": mediaTypes.ociIndex, ...filtered, ...next } });
+}
+
+function nextPage({ pathname, search }: URL, last: string): string {
+  const query = new URLSearchParams(search);
+  query.set("last", last);
+  return `${pathname}?${query}`;
 }
