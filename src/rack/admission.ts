@@ -32,6 +32,8 @@ export async function admit(
     {
       app,
       services: await Promise.all(manifest.services.map((service) => scaled(parts, app, service, facts))),
+      // Whoever promotes on the rack's own machine may use its engine.
+      resources: parts.upkeep.hasServer ? manifest.resources : [],
       secret: [dirname(dirname(parts.dir))],
     },
     readConsent(await parts.settings.params()),

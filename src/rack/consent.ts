@@ -1,9 +1,10 @@
 import { DavitError } from "../errors.ts";
 import { isPlainPath, trimSlash } from "../manifest/volume.ts";
+import { fullName, parseReference } from "../oci/reference.ts";
 import { isName } from "./ids.ts";
 
 /**
- * What apps may have of the nodes they run on. Three parameters of the rack hold it, as entries
+ * What apps may have of the nodes they run on. Four parameters of the rack hold it, as entries
  * joined with commas, each for all apps or for the app that it names: `[APP:]WHAT`.
  */
 export interface Consent {
@@ -11,6 +12,8 @@ export interface Consent {
   ports: readonly PortConsent[];
   /** Apps whose services may have no limit to their memory; "" for all. */
   unlimited: readonly string[];
+  /** Images that resources may run beside the stock ones, by their full names. */
+  images: readonly string[];
 }
 
 /** Consent to one directory or file of the node, not to what lies in it: an app that may write there could put links in the place of that. */
@@ -35,11 +38,14 @@ export const HOST_PATHS = "HostPaths";
 export const HOST_PORTS = "HostPorts";
 /** `shop`, or `*` */
 export const UNLIMITED_MEMORY = "UnlimitedMemory";
+/** `registry.example.com/team/postgres:16`, for all apps */
+export const RESOURCE_IMAGES = "ResourceImages";
 
 const LISTS: Record<string, { read: (entry: string) => unknown; words: string }> = {
   [HOST_PATHS]: { read: readPath, words: "entries like /srv/data, /var/log:ro and APP:/srv/app" },
   [HOST_PORTS]: { read: readPort, words: "entries like 8125/udp, 9000-9100 and APP:7000" },
   [UNLIMITED_MEMORY]: { read: readApp, words: "names of apps, or *" },
+  [RESOURCE_IMAGES]: { read: imageName, words: "names of images" },
 };
 const APP = "(?:([a-z][a-z0-9-]{0,62}):)?";
 const PORT = new RegExp(`^${APP}(\\d{1,5})(?:-(\\d{1,5}))?(?:/(tcp|udp))?$`);
@@ -50,7 +56,7 @@ export function isConsent(name: string): boolean {
   return Object.hasOwn(LISTS, name);
 }
 
-/** Refuses a value of one of the three parameters that cannot be read, and paths that lie in each other. */
+/** Refuses a value of one of the four parameters that cannot be read, and paths that lie in each other. */
 export function checkConsent(name: string, value: string): void {
   const list = LISTS[name];
   if (!list) return;
@@ -74,6 +80,7 @@ export function readConsent(params: Record<string, string>): Consent {
     paths: readAll(params[HOST_PATHS], readPath),
     ports: readAll(params[HOST_PORTS], readPort),
     unlimited: readAll(params[UNLIMITED_MEMORY], readApp),
+    images: readAll(params[RESOURCE_IMAGES], imageName),
   };
 }
 
@@ -98,6 +105,15 @@ function readPort(entry: string): PortConsent | undefined {
     (entry.length <= LONGEST_PORT && PORT.exec(entry)) || [];
   const [first, last] = [Number(from), Number(to)];
   return first >= 1 && first <= last && last <= 65_535 ? { app, first, last, protocol } : undefined;
+}
+
+/** Reads an image's full name. */
+function imageName(text: string): string | undefined {
+  try {
+    return fullName(parseReference(text));
+  } catch {
+    return undefined;
+  }
 }
 
 function readApp(entry: string): string | undefined {

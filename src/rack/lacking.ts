@@ -2,7 +2,9 @@ import { existsSync } from "node:fs";
 import { realpath } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Service } from "../manifest/convox-yml.ts";
+import type { Resource } from "../manifest/resources.ts";
 import { parseVolume } from "../manifest/volume.ts";
+import { fullName, parseReference } from "../oci/reference.ts";
 import {
   type Consent,
   GUARDED,
@@ -10,6 +12,7 @@ import {
   HOST_PORTS,
   isWithin,
   type PathConsent,
+  RESOURCE_IMAGES,
   UNLIMITED_MEMORY,
 } from "./consent.ts";
 
@@ -26,12 +29,17 @@ export interface Asking {
   app: string;
   /** With the scale that somebody has set, as they are to run. */
   services: readonly Service[];
+  /** Those whose images the engine is asked for. */
+  resources?: readonly Resource[];
   /** Directories of this node that hold secrets of the rack. */
   secret: readonly string[];
 }
 
 /** Lists all that an app's services want of the nodes without the rack's consent. */
-export async function lackingConsent({ app, services, secret }: Asking, consent: Consent): Promise<Lack[]> {
+export async function lackingConsent(
+  { app, services, resources = [], secret }: Asking,
+  consent: Consent,
+): Promise<Lack[]> {
   const paths = consent.paths.filter((one) => one.app === "" || one.app === app);
   const guarded = await Promise.all([...GUARDED.filter(isHere), ...secret].map(realPath));
   const found = await Promise.all(
@@ -41,7 +49,14 @@ export async function lackingConsent({ app, services, secret }: Asking, consent:
       ...lackingMemory(app, service, consent),
     ]),
   );
-  return found.flat();
+  return [...found.flat(), ...resources.flatMap((one) => lackingImage(one, consent))];
+}
+
+/** Looks at a resource's own image: the engine has the images of all apps, and gets others from wherever it can reach. */
+function lackingImage({ name, image }: Resource, { images }: Consent): Lack[] {
+  const entry = image === undefined ? undefined : fullName(parseReference(image));
+  if (entry === undefined || images.includes(entry)) return [];
+  return [{ message: `resource ${name} runs image ${entry}`, param: RESOURCE_IMAGES, entry }];
 }
 
 /** The engine may be on another machine: its socket is guarded even where this machine has none. */

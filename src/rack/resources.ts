@@ -2,7 +2,7 @@ import { DavitError, reasonOf } from "../errors.ts";
 import type { ConvoxYml } from "../manifest/convox-yml.ts";
 import { linkOf, type Resource, variableOf } from "../manifest/resources.ts";
 import type { Running as ServiceRunning } from "../manifest/running.ts";
-import { parseReference } from "../oci/reference.ts";
+import { fullName, parseReference } from "../oci/reference.ts";
 import { resourceImage, resourceService, resourceUrl, resourceVariables } from "../runtime/resources.ts";
 import type { RunningService, Runtime } from "../runtime/runtime.ts";
 import { resourceSecret } from "./app-secrets.ts";
@@ -47,9 +47,9 @@ export class AppResources {
     );
   }
 
-  /** The id of its image in the engine, which pulls it once. */
+  /** The id of its image in the engine, which pulls it once. By its full name: a short one may begin another image's id. */
   async #image(runtime: Runtime, resource: Resource): Promise<string> {
-    const name = resourceImage(resource);
+    const name = fullName(parseReference(resourceImage(resource)));
     const there = await runtime.findImage(name);
     if (there !== undefined) return there;
     const { host: serveraddress } = parseReference(name);

@@ -33,6 +33,30 @@ test("nothing of the node is given unless the rack says so, to all apps or to on
     expect(await lacks("scale: {memory: 0}", { UnlimitedMemory: given })).toEqual([]);
 });
 
+test("resources run stock images, and those that the rack names in whatever way", async () => {
+  const yml = (image: string) =>
+    `services:\n  web:\n    image: x\nresources:\n  db: {type: postgres${image}}\n`;
+  const asked = async (image: string, given = "") => {
+    const { services, resources } = await loadConvoxYml(yml(image), "convox.yml", {});
+    const asking = { app: "shop", services, resources, secret: [] };
+    return (await lackingConsent(asking, readConsent({ ResourceImages: given }))).map(({ entry }) => entry);
+  };
+  expect(await asked("")).toEqual([]);
+  expect(await asked(", options: {version: 15}")).toEqual([]);
+  for (const [image, name] of Object.entries({
+    ...{
+      "local/shop:web.BABCDEFGHIJ": "docker.io/local/shop:web.BABCDEFGHIJ",
+      "10.0.0.1:5000/x": "10.0.0.1:5000/x:latest",
+    },
+    ...{ "26": "docker.io/library/26:latest", "sha256:26": "docker.io/library/sha256:26" },
+  }))
+    expect(await asked(`, image: '${image}'`, "postgres:16,acme/pg")).toEqual([name]);
+  for (const image of ["A B", '"', "x,y", "../x"])
+    await expect(asked(`, image: '${image}'`)).rejects.toThrow("Cannot use image name");
+  for (const image of ["acme/pg", "docker.io/acme/pg:latest", "postgres:16", "library/postgres:16"])
+    expect(await asked(`, image: '${image}'`, "postgres:16,acme/pg")).toEqual([]);
+});
+
 test("what may be read may not be written", async () => {
   const params = { HostPaths: "/var/log:ro" };
   expect(await lacks("volumes: ['/var/log:/logs:ro']", params)).toEqual([]);
