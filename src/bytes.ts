@@ -127,7 +127,7 @@ export function toReadable(stream: ByteStream): ReadableStream<Bytes> {
   });
 }
 
-/** The longest line of a stream, in characters: what an engine says of a build is one line of JSON. */
+/** The longest line of a stream, in characters: engines send long lines of JSON. */
 const MAX_LINE = 16 * 1024 * 1024;
 
 /** Splits a stream into lines, without their line ends; the last may lack one. Longer lines than `MAX_LINE` are broken. */

@@ -1,9 +1,9 @@
 import { type ByteStream, concat, decode } from "./bytes.ts";
 
-/** A program that says more than this has said nothing we asked for, in bytes. */
+/** How much of a program's output is kept, in bytes. */
 const LIMIT = 1024 * 1024;
 
-/** What another program writes, read to its end, so that it never waits for us; of too much only the end is kept. */
+/** Reads a program's output to its end, so that the program never waits for us. Returns the last `limit` bytes of it as text. */
 export async function outputOf(stream: ByteStream, limit = LIMIT): Promise<string> {
   let kept: Uint8Array[] = [];
   let size = 0;

@@ -10,17 +10,17 @@ import { basename } from "node:path";
 /** What SQLite puts beside a database. */
 const COMPANIONS = ["", "-wal", "-shm", "-journal"];
 
-/** Real paths of the databases that this process has opened. */
+/** Real paths of the databases that this process has open, or had. */
 const opened = new Set<string>();
-/** The last names of those, with their companions. */
+/** File names of those databases and of their companions. */
 const names = new Set<string>();
 
-/** Makes an empty file that is its owner's alone, where there is none: SQLite gives what it makes to everybody. */
+/** Makes an empty file of mode 0600 where there is none: SQLite makes files that everybody may read. */
 export function makePrivate(path: string): void {
   try {
     closeSync(openSync(path, "wx", 0o600));
   } catch {
-    // It is there and was not opened, or SQLite will say what is wrong with the place.
+    // It is there already, or SQLite will report what is wrong.
   }
 }
 
@@ -31,7 +31,7 @@ export function noteDatabase(path: string): void {
   for (const companion of COMPANIONS) names.add(basename(real) + companion);
 }
 
-/** Whether a file, at a path whose last name is no link, is such a database or lies beside one as a part of it. */
+/** Whether a file is such a database or a companion of one. The last name of `path` is no link, and `info` is its status. */
 export function isOpenDatabase(path: string, info: Stats | BigIntStats): boolean {
   // A file with one name has just that name: most files need no further look.
   if (info.nlink < 2 && !names.has(basename(path))) return false;

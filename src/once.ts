@@ -1,4 +1,4 @@
-/** What is asked for once and then remembered. A failure is for whoever met it: the next asks anew. */
+/** Makes a value once and remembers it. A failure is not remembered: the next caller tries again. */
 export class Once<T> {
   #value: Promise<T> | undefined;
 

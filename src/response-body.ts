@@ -3,12 +3,12 @@ import { DavitError, reasonOf } from "./errors.ts";
 import { Garbage } from "./garbage.ts";
 import { idleTimeout, interrupted } from "./silence.ts";
 
-/** The slowest an answer may come in the whole, in bytes a millisecond, beside one idle timeout. */
+/** The slowest average rate of an answer, in bytes per millisecond; one idle timeout is added to its time. */
 const SLOWEST = 16;
-/** As much of an answer as is read when it says what went wrong, in bytes. */
+/** How much of an error's answer is read, in bytes. */
 const START = 64 * 1024;
 
-/** An answer as text: more than `limit` bytes, silence and a trickle without end are errors. */
+/** Reads an answer as text. Throws where it has more than `limit` bytes, falls silent, or comes too slowly to end in time. */
 export async function readText(
   response: Response,
   limit: number,
@@ -29,7 +29,7 @@ export async function readText(
   }
 }
 
-/** The start of an answer that only says what went wrong: a cut message is still the message. */
+/** Reads the start of an error's answer, as text. Never throws: a message that was cut is still useful. */
 export async function readStart(response: Response, signal?: AbortSignal): Promise<string> {
   let text = "";
   const decoder = new TextDecoder();
@@ -41,7 +41,7 @@ export async function readStart(response: Response, signal?: AbortSignal): Promi
       if (text.length >= START) break;
     }
   } catch {
-    // What has come says enough.
+    // What has arrived is enough.
   }
   return text.slice(0, START);
 }

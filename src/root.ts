@@ -78,7 +78,7 @@ export class Root {
     }
   }
 
-  /** The same; undefined where nothing is there. */
+  /** Reads a text like `readText`; undefined where nothing is there. */
   async readTextIfThere(name: string, limit: number = MAX_TEXT): Promise<string | undefined> {
     return await this.readText(name, limit).catch((error: unknown) => {
       if (hasCode(error, "not-found")) return undefined;
@@ -112,7 +112,7 @@ export class Root {
     return await openPlain(this.#file(path));
   }
 
-  /** The same without another thread. */
+  /** The same, synchronously. Returns the descriptor. */
   openFoundSync(path: string): number {
     return openPlainSync(this.#file(path));
   }

@@ -5,8 +5,8 @@ export const END = -1;
 export type CharacterSet = (code: number) => boolean;
 
 /**
- * Reads a text once, from left to right. Whatever reads untrusted text by hand reads it
- * through a scanner: one that never goes back takes time in proportion to its text.
+ * Reads a text once, from left to right. Parsers of untrusted text use it: a parser that never goes
+ * back takes time in proportion to its text.
  */
 export class Scanner {
   /** Characters looked at by all scanners since the process began: tests of linear time count them. */

@@ -76,7 +76,7 @@ function escapeOf(text: string): string {
   }
 }
 
-/** A line with those it goes on in. */
+/** A line joined with the lines that continue it. */
 function joined(first: string, lines: Lines, escapes: string): string {
   const parts: string[] = [];
   for (let line: string | undefined = first; line !== undefined; line = lines.next()) {

@@ -9,7 +9,7 @@ const PUSHES = "127.0.0.1:*/*/*";
 /** When a name that some other machine or container gave counts as left behind, in seconds. */
 const ABANDONED_AFTER = 24 * 60 * 60;
 
-/** A tag that says which process will take it away; nobody else can guess it. */
+/** A tag that names this process, which removes it; others cannot guess it. */
 export function ownTag(): string {
   return `${ownerText(thisProcess())}.${crypto.randomUUID()}`;
 }

@@ -24,9 +24,9 @@ export interface EngineBuild {
   /** Such as `linux/arm64`; none is the engine's own. */
   platforms: readonly string[];
   /**
-   * Where strangers share the engine: what is the app's alone, unguessable, and the same for
-   * the app's whole life. It keeps what engines share between builds apart: cache mounts, and
-   * the results of steps; and images come from registries, never from the engine by name.
+   * Set where strangers share the engine: a secret word of the app, the same for the app's whole
+   * life. Cache mounts and results of steps are kept apart by it, and images come from registries,
+   * never from the engine by name.
    */
   tenant: string | undefined;
   /** The tag under which the rack keeps what these steps made, for engines that have lost it. */

@@ -1,13 +1,13 @@
 import { DavitError } from "../errors.ts";
 
-/** Who reads Dockerfiles for BuildKit: docker's own image, of whatever version. */
+/** Images of docker's own frontend, in any version. */
 const DOCKERS_OWN = /^(docker\.io\/)?docker\/dockerfile(-upstream)?(:[\w.-]{1,128})?(@sha256:[0-9a-f]{64})?$/;
 /** The build arg that stands for a `# syntax=` line. */
 const SYNTAX_ARG = "BUILDKIT_SYNTAX";
 
 /**
- * Refuses a Dockerfile that another program than docker's would read. Such a frontend may tell
- * the engine anything: to use its images by name, or to believe a layer cache of its own.
+ * Throws `denied` for a Dockerfile that names another frontend than docker's own. Such a program may
+ * tell the engine anything: to use its images by name, or to believe a layer cache of its own.
  */
 export function requireOwnFrontend(text: string, args: readonly string[], where: string): void {
   if (args.includes(SYNTAX_ARG)) throw refused(where, `build arg ${SYNTAX_ARG}`);
@@ -22,7 +22,7 @@ export function requireOwnFrontend(text: string, args: readonly string[], where:
   }
 }
 
-/** What a line may be taken to name, wherever it stands: BuildKits differ in how long they look. */
+/** The frontend that a line names, wherever it stands: versions of BuildKit differ in how many lines they read for it. */
 function syntaxOf(line: string): string | undefined {
   const start = line.trimStart();
   const mark = start.startsWith("#") ? 1 : start.startsWith("//") ? 2 : 0;

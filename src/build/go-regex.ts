@@ -23,7 +23,7 @@ type State =
 
 export class BadRegex extends Error {}
 
-/** Whether the expression is found in a text. What it matches stands at the ends only where `^` and `$` say so. */
+/** Compiles an expression. The function that it returns tells whether the expression matches any part of a text. Throws `BadRegex`. */
 export function compileRegex(source: string): (text: string) => boolean {
   if (source.length > MAX_LENGTH) throw new BadRegex();
   const states = new Compiler(source).compile();
@@ -150,7 +150,7 @@ class Source {
     return true;
   }
 
-  /** How often what was read may stand, where that follows; the most is undefined where there is none. */
+  /** Reads a quantifier, if one follows. `most` is undefined where there is no upper limit. */
   quantifier(): [least: number, most: number | undefined] | undefined {
     if (this.eat("*")) return [0, undefined];
     if (this.eat("?")) return [0, 1];

@@ -61,8 +61,8 @@ export class ImageIntake {
   }
 
   /**
-   * The same manifest, unless its config may not be stored as it is. Which layers its blobs
-   * hold is not remembered: only the config says so, and nobody has hashed them.
+   * Returns another manifest where the config may not be stored as it is. The diff ids in the
+   * config are not remembered: davit has not hashed the layers itself.
    */
   async #image({ config, layers }: ImageManifest, bytes: Bytes): Promise<object | undefined> {
     const { store } = this.#target;

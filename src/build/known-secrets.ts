@@ -86,7 +86,7 @@ function find(json: Bytes, secrets: ReadonlyMap<string, string>): string | undef
   const finder = new WordFinder();
   for (const value of secrets.keys()) finder.add(value);
   for (const text of textsIn(parseJson(decode(json), "the image's config", "engine"))) {
-    // One pass says whether there is any; only then it matters which.
+    // One pass finds whether there is any secret; which one is searched only then.
     if (finder.find(text).length === 0) continue;
     for (const [value, name] of secrets) if (text.includes(value)) return name;
   }

@@ -49,10 +49,10 @@ export interface PipelineHost {
   signal: AbortSignal;
   /** Where the image of an `image:` service comes from. */
   registry(ref: string): Promise<{ store: ReadStore; tag: string }>;
-  /** What is told of a failure to fetch such an image. */
+  /** The error to show where such an image could not be fetched. */
   fetchFailure(ref: string, error: unknown): unknown;
   credentials(host: string): Promise<Credentials | undefined>;
-  /** The text of convox.yml, once it is known to be one. */
+  /** Called with the text of convox.yml once it was parsed. */
   onManifest(text: string): Promise<void>;
   onProgress(what: string, bytes: number): void;
   /** These layer caches of the rack are used now. */

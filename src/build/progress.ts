@@ -63,7 +63,7 @@ export class PlainProgress {
   }
 }
 
-/** What a terminal shows of a line that goes back to its beginning: what was written last. */
+/** The part of a line that a terminal shows: what follows its last carriage return. */
 function shownOf(line: string): string {
   const text = line.endsWith("\r") ? line.slice(0, -1) : line;
   return text.slice(text.lastIndexOf("\r") + 1);

@@ -8,7 +8,7 @@ export class Project {
   readonly root: Root;
   readonly #place: Root;
   readonly #name: string;
-  /** As the user named it, for messages; a server's directories are nobody's to know. */
+  /** The directory as the user named it, for messages; undefined on a server, which does not tell its paths. */
   readonly #dir: string | undefined;
 
   private constructor(root: Root, place: Root, name: string, dir?: string) {

@@ -34,7 +34,7 @@ export class Redactor {
   }
 }
 
-/** Passwords of addresses, and tokens, that nobody told us of. */
+/** Masks passwords in addresses, and bearer tokens, whether or not they are known. */
 function withoutLogins(text: string): string {
   return text
     .replace(/(:\/\/[^\s:/@]*:)[^\s/]+@/g, `$1${MASK}@`)

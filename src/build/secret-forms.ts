@@ -1,16 +1,16 @@
 import { anyOf, trimEnd } from "../scanner.ts";
-/** Shorter values cannot be looked for: they would mask half of every line. */
+/** The shortest value that is masked, in characters: shorter ones would mask half of every line. */
 export const SHORTEST = 3;
-/** Parts of an encoded value that are shorter say too little to be taken for it. */
+/** The shortest part of an encoded value that is masked: a shorter one may stand there by chance. */
 const SHORTEST_PART = 8;
-/** Longer values are looked for in fewer forms: each costs memory. */
+/** Values longer than this are masked in fewer forms: each form costs memory. */
 const LONG = 16 * 1024;
 /** Columns at which base64 and openssl break their lines. */
 const COLUMNS = [76, 64];
 
 /**
- * How a secret may stand in a line of a log: as it is, line by line, and as base64, JSON, shells and
- * addresses write it. Nothing shorter than `SHORTEST`.
+ * The forms in which a secret may stand in a line of a log: as it is, line by line, and as base64,
+ * JSON, shells and addresses write it. None is shorter than `SHORTEST`.
  */
 export function formsOf(secret: string): Set<string> {
   const forms = new Set<string>();
@@ -57,7 +57,7 @@ function* encoded(text: string): Generator<string> {
     }
 }
 
-/** Base64 of a longer text that holds this one, as `user:password` is sent: what does not depend on the rest. */
+/** Parts of base64 that are the same in any longer text that holds this one, such as `user:password`. */
 function* embedded(text: string): Generator<string> {
   const bytes = Buffer.from(text);
   for (const before of [0, 1, 2]) {

@@ -7,7 +7,7 @@ import { anyOf, trimEnd } from "../scanner.ts";
 import { bad, shown } from "../tar/header.ts";
 import { readTar, type TarEntry } from "../tar/read.ts";
 
-/** Links with `..` behind a name that an archive may hold: each is looked at again at its end. */
+/** How many links with `..` after a name an archive may hold: each is checked again at the end. */
 const MOST_WINDING = 10_000;
 
 /** What is put below a directory; a file's content is streamed, or put where it belongs by `place`. */
@@ -48,7 +48,7 @@ class Unpacker {
   readonly #known = new Set<string>([""]);
   /** A directory's mode and time come last: what is put in it would change them. */
   readonly #directories = new Map<string, Unpackable>();
-  /** Links that go up again after a name: where they lead is known when all is there. */
+  /** Links with `..` after a name: where they lead is known only when everything is unpacked. */
   readonly #winding = new Set<string>();
 
   constructor(root: string) {
@@ -107,7 +107,7 @@ class Unpacker {
     await symlink(entry.linkname, join(this.#root, path));
   }
 
-  /** After a name that is a link itself, `..` is not where the text says: only a directory may stand there. */
+  /** Throws unless every name before a `..` is a directory: after a link, `..` leads elsewhere than the text says. */
   async #checkWinding(path: string): Promise<void> {
     const linkname = await readlink(join(this.#root, path)).catch(() => "");
     const at = names(parentOf(path));
@@ -161,7 +161,7 @@ function names(path: string): string[] {
   return path.split("/").filter((name) => name !== "" && name !== ".");
 }
 
-/** Whether a link's target goes up after it has gone down. */
+/** Whether a link's target has a `..` after a name. */
 function isWinding(linkname: string): boolean {
   const all = names(linkname);
   const down = all.findIndex((name) => name !== "..");

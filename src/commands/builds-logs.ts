@@ -10,7 +10,7 @@ export const buildsLogs: Command = {
     const text = new TextDecoder();
     for await (const chunk of log) {
       context.signal.throwIfAborted();
-      // A build may have come from somebody else: its log is not our user's own.
+      // The build may be another user's: its log must not control this terminal.
       if (context.stdout.isTerminal) context.stdout.log(text.decode(chunk, { stream: true }));
       else await context.stdout.write(chunk);
     }

@@ -36,7 +36,7 @@ export interface Context {
   stderr: Output;
   progress: ProgressDisplay;
   signal: AbortSignal;
-  /** Says what went wrong without being a failure; the same text once. */
+  /** Writes a warning to stderr; each text only once. */
   warn(text: string): void;
   /** 0, unless another program's is to be ours. */
   exitCode: number;

@@ -43,7 +43,7 @@ export async function makeContext(
   return { context, close };
 }
 
-/** Says each thing once: it may be heard of in more than one way. */
+/** Writes each warning once: the same one may come from more than one place. */
 function warner(stderr: Output): (text: string) => void {
   const said = new Set<string>();
   return (text) => {

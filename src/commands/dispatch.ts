@@ -36,7 +36,7 @@ export function match(commands: readonly Command[], argv: string[]): Match {
   return { command, input };
 }
 
-/** What is ours of a command line: neither what follows `--`, nor another program's flags. */
+/** The words of a command line that are davit's own: not what follows `--`, and not another program's flags. */
 export function ownWords(commands: readonly Command[], argv: string[]): string[] {
   const { rest, command, used } = found(commands, argv);
   const words = command ? [...rest.slice(0, used), ...commandLast(command, rest.slice(used))] : argv;
@@ -52,8 +52,9 @@ function found(commands: readonly Command[], argv: string[]) {
 }
 
 /**
- * A command that runs another program: from that one's name on, `--help` and flags we do not know
- * are its own. Flags we know stay ours there, as the original takes them; `--` ends them.
+ * Puts the words of another program last, after `--`, for commands that run one. From that program's
+ * name on, `--help` and flags that davit does not know belong to it. Flags that davit knows are its
+ * own there too, as with the original, up to a `--`.
  */
 function commandLast(command: Command, argv: string[]): string[] {
   if (!command.args?.endsWith("<command...>")) return argv;

@@ -61,7 +61,7 @@ async function untilReady(
   });
 }
 
-/** Waits until the release is the active one. Returns what is not right all the same. */
+/** Waits until the release is the active one. Returns the problem that the app has nevertheless, if any. */
 async function settled(
   rack: Rack,
   app: string,

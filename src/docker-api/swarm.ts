@@ -104,7 +104,7 @@ export interface EngineInfo {
   isManager: boolean;
   /** Its node's id in the Swarm. */
   node: string;
-  /** Where containers' logs go unless something else is said, such as `json-file`. */
+  /** The default driver of containers' logs, such as `json-file`. */
   logDriver: string;
 }
 
@@ -196,7 +196,7 @@ export class EngineSwarm {
     return await this.#client.json(Type.Array(SwarmTask), "GET", "/tasks", { query });
   }
 
-  /** An overlay network of this name with these labels, made where there is none. Throws where it is somebody else's. */
+  /** The id of the overlay network of this name with these labels, which is made where there is none. Throws `exists` where a network of that name lacks the labels. */
   async network(name: string, labels: Labels): Promise<string> {
     const query = { filters: JSON.stringify({ name: [name] }) };
     const found = await this.#client.json(Type.Array(Network), "GET", "/networks", { query });

@@ -108,7 +108,7 @@ export async function runHelper(
   const helper = spawnHelper(program, action, input, env);
   const output = outputOf(helper.stdout);
   const code = await helper.exited;
-  // What it has started may still hold its output.
+  // The output is not waited for: programs that it started may hold it open.
   if (helper.signalCode === null) return { code, text: await output };
   throw new DavitError("denied", `Cannot use ${program}: it did not end within ${PATIENCE / 1000} s`, {
     hint: `see whether \`${program} ${action}\` asks for something`,

@@ -80,7 +80,7 @@ export class RegistryAuth {
     return grant.authorization;
   }
 
-  /** A failure is the request's own: whoever sends it tries again, and asks for a token again. */
+  /** Not tried again here: the request that needs the token is tried again, and asks for it again. */
   async #token(challenge: Challenge, scope: string, credentials: Credentials | undefined): Promise<Grant> {
     const realm = await this.#realm(challenge.params["realm"] ?? "");
     const service = challenge.params["service"];

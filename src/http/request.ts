@@ -97,7 +97,7 @@ export async function discard(response: Response): Promise<void> {
   await response.body?.cancel().catch(() => undefined);
 }
 
-/** The address, unless what is sent there could be read on the way and nobody has allowed that. */
+/** Parses an address. Throws for plain HTTP that is not on loopback, unless `trust` allows it. */
 export function checkedUrl(text: string, trust: Trust | undefined): URL {
   const url = new URL(text);
   if (url.protocol !== "https:" && url.protocol !== "http:")

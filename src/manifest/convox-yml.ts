@@ -31,7 +31,7 @@ export interface ConvoxYml {
   timers: Timer[];
 }
 
-/** What a manifest says, and what is wrong with it. */
+/** A parsed manifest, `said`, and the mistakes in it. */
 export interface Manifest {
   said: Omit<ConvoxYml, "text">;
   mistakes: Mistake[];
@@ -39,7 +39,7 @@ export interface Manifest {
 
 /** A longer manifest is refused, in characters, also after `${NAME}` is replaced. */
 const MAX_LENGTH = 64 * 1024;
-/** Longer ones are read in a thread of their own: what the library takes for these nobody notices. */
+/** The longest manifest that is read on this thread, in characters: reading it takes no noticeable time. */
 const SHORT = 2 * 1024;
 
 /**

@@ -3,8 +3,8 @@ const LONGEST = 253;
 const LABEL = /^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/;
 
 /**
- * Why a text is no name that a router could answer for, or undefined. The name is in lower
- * case; `*.` may stand for its first part, where two more follow.
+ * Why a text is no host name that a router can answer to; undefined where it is one. Names are in
+ * lower case; the first part may be `*` where two more follow.
  */
 export function hostNameFault(name: string): string | undefined {
   if (name.length > LONGEST) return "it is longer than 253 characters";
@@ -17,7 +17,7 @@ export function hostNameFault(name: string): string | undefined {
   return undefined;
 }
 
-/** Whether a wildcard's names include another name, or two names are the same. */
+/** Whether a name is another, or is a wildcard that includes it. */
 export function covers(name: string, other: string): boolean {
   return name === other || (name.startsWith("*.") && name.slice(2) === other.slice(other.indexOf(".") + 1));
 }

@@ -1,20 +1,20 @@
 import { DavitError } from "../errors.ts";
 import type { Manifest } from "./convox-yml.ts";
 
-/** What a thread is asked: the text, and what its file is called in messages. */
+/** The message to a thread: a manifest's text, and the name of its file for messages. */
 export interface ReadTask {
   text: string;
   file: string;
 }
 
-/** What it answers: the manifest, or why there is none. */
+/** The thread's answer: the manifest, or an error's message. */
 export type ReadAnswer = { manifest: Manifest } | { error: string };
 
-/** A manifest takes some hundred milliseconds at most; only one that is made to be slow takes this many. */
+/** How long reading may take, in milliseconds: honest manifests take some hundred at most. */
 const PATIENCE = 3000;
 /** How long a thread that has nothing to do is kept, in milliseconds. */
 const IDLE = 2000;
-/** What such a text leaves behind, in characters, is given back with its thread. */
+/** The thread is ended after a text longer than this, in characters, to give its memory back. */
 const LARGE = 8 * 1024;
 
 let last: Promise<unknown> = Promise.resolve();
@@ -64,7 +64,7 @@ function unreadable({ file }: ReadTask, why: string): DavitError {
   return new DavitError("invalid", `Cannot use ${file}: ${why}`);
 }
 
-/** In a compiled binary modules lie in bundled chunks at its root, and the worker, an entry point, below it. */
+/** In a compiled binary, modules lie in chunks at the root, and the worker, an entry point of its own, below it. */
 function workerUrl(): string {
   const compiled = /\$bunfs|~BUN/.test(import.meta.url);
   return new URL(compiled ? "./manifest/read-worker.js" : "./read-worker.ts", import.meta.url).href;

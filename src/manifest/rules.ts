@@ -4,7 +4,7 @@ import { resourceHost } from "./resources.ts";
 import { timerName } from "./timers.ts";
 import { parseVolume, trimSlash, volumeFault } from "./volume.ts";
 
-/** What a release may not say: the line of the service it is in, and what is wrong. */
+/** Something that a release may not contain: the line of its service, and what is wrong. */
 export interface Fault {
   line: number;
   message: string;
@@ -14,8 +14,8 @@ export interface Fault {
 const MOST_DOMAINS = 100;
 
 /**
- * All that keeps a manifest from being run, though it can be read. It is asked once the
- * values of all variables are known; releases that run already are not asked again.
+ * Lists all that keeps a manifest from being run, though it could be parsed. The values of all
+ * variables must be known by then. Releases that run already are not checked again.
  */
 export function faultsOf(manifest: ConvoxYml): Fault[] {
   const { services, resources, timers } = manifest;

@@ -54,7 +54,7 @@ export async function* backup(parts: EmbeddedParts, keyId: string): AsyncGenerat
     const head = { davit: "backup", schema: SCHEMA, rack: parts.name, key: keyId, blobs: blobs.length };
     yield* writeTar(entries(parts, encode(JSON.stringify(head)), file, blobs));
   } finally {
-    // The archive is whole by then; what stays is nobody's when this process is gone.
+    // The archive is whole by now. A lease that stays is ended by others when this process is gone.
     await removeScratch(file);
     await content.leases.close(lease).catch(() => undefined);
   }
@@ -135,7 +135,7 @@ export interface Restored {
 
 /**
  * Makes a rack's directory of a backup: under another name until every blob is there
- * and is what it says. `key` is the text of the key file that belongs to it.
+ * and matches its digest. `key` is the content of the key file that belongs to it.
  */
 export async function restore(archive: ByteStream, dir: string, key?: Bytes): Promise<Restored> {
   if (existsSync(dir)) throw new DavitError("exists", `Cannot restore into ${dir}: it is there already`);

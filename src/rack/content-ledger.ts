@@ -120,7 +120,7 @@ export class ContentLedger {
     );
   }
 
-  /** Blobs whose uncompressed bytes have this digest, of whatever app: {@link MOST_FORMS} at most. */
+  /** Blobs of any app whose uncompressed bytes have this digest: {@link MOST_FORMS} at most. */
   async layers(diffId: string): Promise<Descriptor[]> {
     const rows = await this.#db.read(() =>
       all(

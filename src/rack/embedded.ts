@@ -200,7 +200,7 @@ export class EmbeddedRack implements Rack {
     await this.#parts.ledger.events.add(event);
   }
 
-  /** The same of what is done already, and stays done. */
+  /** Notes an event of work that is done: a failure to note it is a warning. */
   async noteDone(event: Omit<Event, "at">): Promise<void> {
     await this.#parts.after.attempt("the log of events lacks what was done", () => this.note(event));
   }
@@ -306,12 +306,12 @@ export class EmbeddedRack implements Rack {
     return await this.#change(() => importEmbedded(this.#parts, app, archive, options), app);
   }
 
-  /** Work that owes nothing: a server need not do for others what it does by itself. */
+  /** Does work that owes nothing. Where a server runs, it does by itself what others have left. */
   async #smallChange<T>(work: () => Promise<T>, app?: string): Promise<T> {
     return this.#parts.upkeep.hasServer ? await work() : await this.#change(work, app);
   }
 
-  /** Work that changes the rack, or one of its apps. Whatever comes of it, what is owed is done after it. */
+  /** Does work that changes the rack, or `app`; then, also after a failure, what commits owe. */
   async #change<T>(work: () => Promise<T>, app?: string): Promise<T> {
     try {
       return await work();
@@ -364,7 +364,7 @@ export class EmbeddedRack implements Rack {
     return { done: Promise.resolve() };
   }
 
-  /** One that its process has left goes back now. */
+  /** Cancels a promotion; one whose process is gone is brought back at once. */
   async cancel(app: string): Promise<void> {
     if ((await this.#parts.ledger.promotions.abandoned(app)).length === 0)
       return await this.#parts.ledger.promotions.cancel(app);
@@ -377,7 +377,7 @@ export class EmbeddedRack implements Rack {
   }
 }
 
-/** What runs of an app is in between, and nobody is at it. */
+/** An app whose promotion or deletion was stopped, as it is shown. */
 function inBetween(app: App): App {
   return { ...app, status: app.status === "deleting" ? "deleting" : "rollback" };
 }

@@ -5,19 +5,19 @@ import { all, first, run, type Steps } from "./steps.ts";
 /** What somebody did, and how it ended. */
 export const Event = Type.Object({
   at: Type.String(),
-  /** Who: a token's name and id, or `rack-password`, with who its holder says to be. */
+  /** A token's name and id, or `rack-password` with the name that its holder claims. */
   actor: Type.String(),
   /** Such as `build:create`. */
   action: Type.String(),
   status: Type.String(),
   error: Type.String(),
   data: Type.Record(Type.String(), Type.String()),
-  /** `rack` is what the rack saw happen, `client` what a client says that it did. Older racks do not tell. */
+  /** `rack`: the rack itself did it; `client`: a client reported it. Older racks leave it out. */
   source: Type.Optional(Type.Union([Type.Literal("rack"), Type.Literal("client")])),
 });
 export type Event = Static<typeof Event>;
 
-/** Events that are kept: of one actor, so that nobody pushes out what others did; and of all. */
+/** How many events are kept: of one actor, so that nobody pushes out what others did, and of all. */
 const MOST_OF_ONE = 1000;
 const MOST = 50_000;
 /** Events between looks at how many there are. */
@@ -65,7 +65,7 @@ export class EventLedger {
   }
 }
 
-/** What is more than is kept goes, the oldest first. */
+/** Removes events beyond those that are kept, the oldest first. */
 function* forgetOldest(actor: string): Steps<void> {
   const own = yield* first(
     "SELECT seq FROM events WHERE actor = ? ORDER BY seq DESC LIMIT 1 OFFSET ?",

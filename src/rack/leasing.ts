@@ -12,7 +12,7 @@ export class Leasing {
     this.#leases = leases;
   }
 
-  /** Whatever comes of it, what is left unreferenced is on record for the collector. */
+  /** Does work under a lease. Also after a failure, what it leaves unreferenced is on record for the collector. */
   async run<T>(work: (lease: string) => Promise<T>): Promise<T> {
     return await this.#under(crypto.randomUUID(), work, (lease) => this.#leases.close(lease));
   }
@@ -49,7 +49,7 @@ export class Leasing {
     }
   }
 
-  /** The work is done, whatever becomes of its lease: one that stays is ended by others when this process is gone. */
+  /** Ends a lease. A failure is ignored, for the work is done: others end the lease when this process is gone. */
   async #end(lease: string, how: { failed?: boolean }): Promise<void> {
     await this.#leases.close(lease, how).catch(() => undefined);
   }

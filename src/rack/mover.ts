@@ -20,7 +20,7 @@ export interface MoveOptions {
 /**
  * Brings all content to where new content goes: each blob is copied, looked for, and
  * only then read from there. Whatever is done is done for good, so a move that was
- * stopped goes on where it was. What it leaves in the other places is the collector's.
+ * stopped goes on where it was. The collector deletes what it leaves in the other places.
  */
 export async function moveContent(parts: MovedParts, options: MoveOptions = {}): Promise<void> {
   const { places } = parts.ledger;
@@ -48,7 +48,7 @@ export async function moveContent(parts: MovedParts, options: MoveOptions = {}):
         hint: "what has moved stays moved; set Registry to the same value again to go on",
       },
     );
-  // Where content goes may have changed since: then it has yet to move.
+  // Where the destination has changed since, content has yet to move.
   if (moving) await parts.ledger.dropFact(MOVING, moving);
 }
 

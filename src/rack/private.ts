@@ -15,7 +15,7 @@ export async function keepPrivate(dir: string): Promise<void> {
   await Promise.all(["", ...names].map((name) => tighten(join(dir, name)).catch(() => undefined)));
 }
 
-/** What has gone meanwhile, or belongs to somebody else, is left as it is. */
+/** Leaves links and devices as they are. */
 async function tighten(path: string): Promise<void> {
   const info = await lstat(path);
   if ((info.mode & OTHERS) === 0 || !(info.isFile() || info.isDirectory())) return;

@@ -77,7 +77,7 @@ export class PromotionLedger {
     });
   }
 
-  /** Removes an app whose deletion is this one's, with all its records. */
+  /** Ends a deletion: removes the app with all its records. Throws `outdated` where another process has taken over. */
   async remove({ app, owner }: Promotion): Promise<void> {
     const deleted = new Date(this.#now()).toISOString();
     await this.#db.write(function* () {

@@ -136,7 +136,7 @@ export class RackClient {
     }
   }
 
-  /** Why a handshake was refused is told only to a request: a login that is not good. */
+  /** Asks by a plain request why a handshake was refused: a socket does not tell. Returns the error where the login is not good. */
   async #refusal(signal: AbortSignal | undefined): Promise<DavitError | undefined> {
     const answer = await this.#send("GET", "/auth", { signal }).catch(() => undefined);
     if (answer?.status === 401 || answer?.status === 429) return await this.#error(answer);

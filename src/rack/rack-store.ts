@@ -16,8 +16,8 @@ import type { Places } from "./places.ts";
 import { RackWriter } from "./rack-writer.ts";
 
 /**
- * Proof that whoever has it may read a blob: an app's store makes it, of a blob that the app
- * has. Naming a digest proves nothing.
+ * Proof that its holder may read a blob. Only an app's store makes one, for a blob that the app has:
+ * naming a digest proves nothing.
  */
 export class Readable {
   readonly descriptor: Descriptor;

@@ -101,7 +101,7 @@ export class RegistryLedger {
     return await this.#db.read(() => sizeIn(app, digest));
   }
 
-  /** Some of the apps that hold this blob, whoever may read them: {@link MOST_HOLDERS} at most. */
+  /** Apps that hold this blob, whether or not a visitor may read them: {@link MOST_HOLDERS} at most. */
   async holdersOf(digest: Digest): Promise<string[]> {
     return await this.#db.read(() =>
       names(

@@ -84,7 +84,7 @@ class ExternalBuild {
     this.#path = `/apps/${app}/builds/${build.id}`;
   }
 
-  /** `root` is where a project goes that is at an address. */
+  /** `root` is an empty directory for a project that is fetched from an address. */
   async run(root: string | undefined, text: string[]): Promise<Build> {
     const { client } = this.#parts;
     const { log, signal } = this.#run;

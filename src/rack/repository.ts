@@ -125,7 +125,7 @@ export class Repository {
     return await this.#ledger.deleteBlob(this.name, digest);
   }
 
-  /** Proof for a visitor who may read this repository. */
+  /** Proof that this repository has a blob, for a visitor who may read it; undefined where it has none. */
   async readable(digest: Digest): Promise<Readable | undefined> {
     const size = await this.#ledger.blob(this.name, digest);
     if (size === undefined) return undefined;

@@ -12,7 +12,7 @@ export async function routerSettings({ settings }: EmbeddedParts): Promise<Route
   return routerSettingsOf(await effectiveParams(settings));
 }
 
-/** The same of parameters that nobody has set yet; throws where they do not go together. */
+/** The same, of parameters that are not set yet. Throws where they contradict each other. */
 export function routerSettingsOf(params: Record<string, string>): RouterSettings | undefined {
   const { RouterDomain: domain, RouterImage: image = "", RouterTls = "off" } = params;
   if (!domain) return undefined;
@@ -33,8 +33,8 @@ export async function replaceOldRouter(parts: EmbeddedParts, runtime: Runtime): 
 }
 
 /**
- * Tells the router what all apps' active releases let the world in to; without a domain there is
- * none. What cannot be routed keeps nobody else's out: it is left out, and is its app's problem.
+ * Tells the router the routes of all apps' active releases; without a domain there is no router. A
+ * route that cannot be told is left out, and is on record as its app's problem.
  */
 export async function publishRoutes(parts: EmbeddedParts, runtime: Runtime): Promise<void> {
   const settings = await routerSettings(parts);

@@ -28,8 +28,8 @@ export async function scalingOf(
 }
 
 /**
- * A service as it is to run: what was set stands in place of what convox.yml says. `facts`
- * are those that are about to be set.
+ * A service as it is to run: with the scale that was set in place of that in convox.yml. `facts`
+ * are about to be set.
  */
 export async function scaled(
   parts: EmbeddedParts,

@@ -235,7 +235,7 @@ export class ServedRack {
     this.#promotions.add(ended);
   }
 
-  /** A promotion that is on its way goes back first; and so does another that came in between. */
+  /** Begins a promotion after cancelling the one that is on its way, and any other that comes in between. */
   async #makeWay(rack: EmbeddedRack, app: string, begin: () => Promise<Promoting>): Promise<Promoting> {
     for (const end = performance.now() + PATIENCE; ; await Bun.sleep(LOOK)) {
       const begun = await begin().catch((error: unknown) => {

@@ -39,8 +39,8 @@ interface Held {
 /**
  * Copies of the directories that apps are built from, each kept where it is from one
  * build to the next: clients send what differs, and engines are sent no more than that.
- * A mirror is only a saving. Whoever finds none free or whole sends all there is. Apps
- * are told apart by their ids: the next app of a name finds nothing of the one before.
+ * A mirror only saves work: a client that finds none free or whole sends everything. Mirrors bear
+ * apps' ids, so the next app of a name finds nothing of the one before.
  */
 export class SourceMirrors {
   readonly #dir: string;

@@ -78,7 +78,7 @@ export function claimsFor(
   return apps ? { ...claims, apps: [...new Set(apps)] } : claims;
 }
 
-/** Who makes a token: a login with no token of its own may make any. */
+/** The login that makes a token; one without a token of its own may make any. */
 export interface TokenMaker {
   /** For the list of tokens. */
   name: string;

@@ -32,7 +32,7 @@ const DIAL = "1s";
 
 const UPSTREAM = ".davit.invalid";
 
-/** The name that the router finds a service by. The world's name servers never know one of these: RFC 6761. */
+/** The name by which the router finds a service. No public name server knows such a name: RFC 6761. */
 export function upstreamName(app: string, service: string): string {
   return `${service}.${app}${UPSTREAM}`;
 }
@@ -41,7 +41,7 @@ export function isUpstreamName(name: string): boolean {
   return name.endsWith(UPSTREAM);
 }
 
-/** The same as earlier davits had it, in a network that all apps shared. */
+/** The name that earlier davits gave a service in a network of all apps. */
 export function oldUpstreamName(app: string, service: string): string {
   return `${service}.${app}`;
 }

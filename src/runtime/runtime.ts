@@ -8,7 +8,7 @@ import type { RouterSettings } from "./swarm-router.ts";
 /** A release as it is to run. */
 export interface RunningApp {
   app: string;
-  /** What its volumes are named by: the next app of its name has another. */
+  /** The app's id, which its volumes are named by: the next app of its name has another. */
   id: string;
   release: string;
   build: string;

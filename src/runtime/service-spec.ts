@@ -14,7 +14,7 @@ export const RACK = "davit.rack";
 export const APP = "davit.app";
 export const SERVICE = "davit.service";
 export const RELEASE = "davit.release";
-/** On tasks: what they were made as, by which those of an older spec are told from those of a newer one. */
+/** A label of tasks: a hash of their spec, which tells tasks of an older spec from those of a newer one. */
 export const SPEC = "davit.spec";
 /** On containers that run one command. */
 export const ONE_OFF = "davit.one-off";

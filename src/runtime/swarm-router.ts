@@ -123,7 +123,7 @@ export class SwarmRouter {
     await this.#swarm.removeNetwork(this.#name).catch(() => undefined);
   }
 
-  /** Its container, as it should be. One that is so is left alone: a change would start it anew. */
+  /** Makes the router's container as it should be, and returns its id. One that is so already is left alone: a change would restart it. */
   async #put(settings: RouterSettings, networks: readonly string[]): Promise<string> {
     const spec = await this.#spec(settings);
     const mark = new Bun.CryptoHasher("sha256").update(JSON.stringify(spec)).digest("hex").slice(0, 16);
@@ -156,7 +156,7 @@ export class SwarmRouter {
       });
   }
 
-  /** Two cannot listen on one port: the one before ends when this one is ready to start. Where it cannot, that one goes on. */
+  /** Starts a container in place of those before, which listen on the same ports and so are stopped first. Where it does not start, they are started again. */
   async #takeOver(id: string, before: readonly EngineContainer[]): Promise<void> {
     for (const { ID } of await this.#swarm.services(this.#labels)) await this.#swarm.remove(ID);
     for (const { Id } of before) await this.#containers.stop(Id).catch(() => undefined);
@@ -201,7 +201,7 @@ export class SwarmRouter {
     return refused;
   }
 
-  /** By the program that it is; says what was wrong. It is asked again while its socket is not there yet. */
+  /** Runs `caddy` in the container. Returns what was wrong. Tries again while the admin socket is not there yet. */
   async #caddy(
     container: string,
     verb: "reload" | "validate",

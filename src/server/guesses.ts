@@ -7,9 +7,9 @@ const DELAY = 1000;
 const MOST_WAITING = 200;
 
 /**
- * Slows wrong passwords, and never right ones: behind a proxy everybody has one address.
- * It stops people and simple programs that try words one after the other. Who tries on many
- * connections, and waits for no answer, is stopped only by a password too long to be guessed.
+ * Slows wrong passwords, and never right ones: behind a proxy all clients have one address.
+ * It slows people and simple programs that try one word after the other. Only a password that is too
+ * long to be guessed stops those who try on many connections without waiting for answers.
  */
 export class Guesses {
   readonly #quota = new Quota(FREE, 1000);

@@ -1,7 +1,7 @@
-/** Keys that are counted at a time. */
+/** How many keys are counted at a time; beyond that the oldest is forgotten. */
 const MOST_KEYS = 10_000;
 
-/** Counts what each of many does, and says when that is too much: so many in a span of time. */
+/** Counts events by key, and tells when one key has more than so many in a span of time. */
 export class Quota {
   readonly #most: number;
   readonly #span: number;

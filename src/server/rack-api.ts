@@ -76,13 +76,13 @@ function pathExists(path: string): boolean {
   return routes.some((route) => match(route, path) !== undefined);
 }
 
-/** Sockets of who has not logged in, all together: each is open for as long as its refusal is read. */
+/** How many sockets of visitors without a login may be open at a time, each while its refusal is sent. */
 const MOST_REFUSED = 64;
 let refusedNow = 0;
 
 /**
- * Sends away who has not logged in: before the handshake, but for the original's clients,
- * which show nothing of a refused handshake. They are told on the open socket.
+ * Refuses a visitor without a login: before the handshake, or, for the original's clients, which
+ * do not show why a handshake was refused, on the open socket.
  */
 async function refuse(
   request: Request,

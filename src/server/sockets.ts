@@ -83,7 +83,7 @@ async function converse(socket: ServerWebSocket<Connection>): Promise<void> {
   }
   if (gone.signal.aborted) return;
   socket.sendBinary(END);
-  // To close is to wait for the peer's close, for as long as it likes: who was refused is not waited for.
+  // A close waits for the peer's own, without a limit; a peer that was refused is not waited for.
   const close = setTimeout(
     () => (failed ? socket.terminate() : socket.close()),
     failed ? LINGER_FAILED : LINGER,

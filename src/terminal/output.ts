@@ -26,7 +26,7 @@ export class Output {
     this.#queue(text instanceof Shown ? text.text : visible(text, "\n"));
   }
 
-  /** One line, whatever is in it. */
+  /** Queues one line: line ends in the text are made visible too. */
   line(text: string | Shown = ""): void {
     this.print(shown`${text}\n`);
   }

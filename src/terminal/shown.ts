@@ -2,7 +2,7 @@
 const HIDDEN = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu;
 const NAMES: Record<string, string> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
 
-/** Text that is ready for a terminal: what others wrote in it is visible, and all control characters are ours. */
+/** Text that is ready for a terminal: control characters of others' text in it were made visible. */
 export class Shown {
   readonly text: string;
 
@@ -45,7 +45,7 @@ const ESCAPES =
   /\x1b(?:\[[0-9;:?<=>!]{0,64}[ -/]{0,4}[@-~]|[\]PX^_][^\x07\x1b\x9c]{0,4096}(?:\x07|\x1b\\|\x9c)|[ -/]{0,4}[0-~])/g;
 const COLOUR = /^\x1b\[[0-9;:]*m$/;
 
-/** A program's output, of a build for example: colours stay where they are wanted, all else that is no text goes. */
+/** The text of a program's output, such as a build's; of its escape sequences only colours are kept, and only where `colours` says so. */
 export function logText(text: string, colours: boolean): string {
   let clean = "";
   let at = 0;
@@ -62,7 +62,7 @@ function plain(text: string): string {
   return text.replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g, "");
 }
 
-/** JSON for programs and terminals alike: what would be hidden is escaped, which is the same value. */
+/** JSON that is safe on a terminal: hidden characters are escaped, which does not change the value. */
 export function jsonText(value: unknown, indent = 0): string {
   return JSON.stringify(value, undefined, indent)
     .split("\n")
