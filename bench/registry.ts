@@ -108,18 +108,7 @@ async function pushes(dir: Dir, archive: string, row: Row, round: number): Promi
       ],
     ],
   ];
-  clients.push([
-    "regctl push",
-    (host) => [
-      regctl,
-      "image",
-      "import",
-      "--host",
-      `reg=${host},tls=disabled`,
-      `${host}/bench/app:v1`,
-      archive,
-    ],
-  ]);
+  clients.push(["regctl push", (host) => regctlPush(host, archive)]);
   for (const [name, command] of rotated(clients, round)) {
     await using registry = await fresh(dir, "distribution");
     row[name] = await measure(command(registry.host), { env });
@@ -139,23 +128,19 @@ async function pushes(dir: Dir, archive: string, row: Row, round: number): Promi
   for (const [name, command] of rotated(pulls, round)) await pull(name, command);
 }
 
+function regctlPush(host: string, archive: string): string[] {
+  const to = `${host}/bench/app:v1`;
+  return [peer("regctl"), "image", "import", "--host", `reg=${host},tls=disabled`, to, archive];
+}
+
 /** The same clients, davit's registry and distribution's in turn. */
 async function servers(dir: Dir, archive: string, row: Row, round: number): Promise<void> {
-  const [regctl, crane] = [peer("regctl"), peer("crane")];
+  const crane = peer("crane");
   const env = { ...process.env, DOCKER_CONFIG: dir.path };
   for (const kind of rotated(["davit", "distribution"] as const, round)) {
     await using registry = await fresh(dir, kind);
     const { host } = registry;
-    const push = [
-      regctl,
-      "image",
-      "import",
-      "--host",
-      `reg=${host},tls=disabled`,
-      `${host}/bench/app:v1`,
-      archive,
-    ];
-    row[`${kind} serves a push`] = await measure(push, { env });
+    row[`${kind} serves a push`] = await measure(regctlPush(host, archive), { env });
     const pull = [crane, "pull", "--insecure", "--format", "oci", `${host}/bench/app:v1`, dir.join("out")];
     row[`${kind} serves a pull`] = await measure(pull, { env });
     await rm(dir.join("out"), { recursive: true, force: true });

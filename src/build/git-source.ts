@@ -44,8 +44,9 @@ export async function clone(
 }
 
 /**
- * What git is allowed: two protocols, no settings of this machine's, no hooks, filters, submodules
- * or helpers, and nothing that asks. Secrets reach it by its environment and a file of its own.
+ * The environment that git runs in: two protocols, no settings of this machine's, no hooks, filters,
+ * submodules or helpers, and nothing that asks. Secrets reach it by its environment and a file of its
+ * own. `address` is the only one that it may connect to, where that was looked up already.
  */
 async function gitEnv(
   source: SourceUrl,
@@ -53,41 +54,7 @@ async function gitEnv(
   env: Env,
   address: string | undefined,
 ): Promise<Env> {
-  const settings: [string, string][] = [
-    ["core.hooksPath", "/dev/null"],
-    ["credential.helper", ""],
-    ["submodule.recurse", "false"],
-    ["core.fsmonitor", "false"],
-    ["fetch.fsckObjects", "true"],
-    ["protocol.allow", "never"],
-    ["protocol.https.allow", "always"],
-    ["protocol.ssh.allow", "always"],
-    ...(source.url.startsWith("http://")
-      ? [["protocol.http.allow", "always"] satisfies [string, string]]
-      : []),
-  ];
-  const isSsh = source.url.startsWith("ssh://");
-  // git itself would hand even this machine's own addresses to a proxy.
-  if (isLoopback(new URL(source.url).hostname)) settings.push(["http.proxy", ""]);
-  if (!isSsh && (source.user !== "" || source.password !== "")) {
-    const login = Buffer.from(`${source.user}:${source.password}`).toString("base64");
-    settings.push([`http.${new URL(source.url).origin}/.extraHeader`, `Authorization: Basic ${login}`]);
-  }
-  const { hostname, port } = new URL(source.url);
-  if (address !== undefined)
-    settings.push(
-      ["http.followRedirects", "false"],
-      [
-        "http.curloptResolve",
-        `${hostname}:${port || "443"}:${address.includes(":") ? `[${address}]` : address}`,
-      ],
-    );
-  const fixed =
-    address === undefined ? [] : ["-o", `HostName=${address}`, "-o", shellQuote(`HostKeyAlias=${hostname}`)];
-  const key = isSsh && source.password !== "" ? await keyFile(source.password, secrets) : undefined;
-  const ssh = ["ssh", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=accept-new"];
-  const own =
-    env["GIT_SSH_COMMAND"] ?? [...ssh, ...(key ? ["-o", "IdentitiesOnly=yes", "-i", key] : [])].join(" ");
+  const settings = gitSettings(source, address);
   return {
     ...env,
     GIT_CONFIG_NOSYSTEM: "1",
@@ -95,7 +62,7 @@ async function gitEnv(
     GIT_TERMINAL_PROMPT: "0",
     GIT_ASKPASS: "true",
     SSH_ASKPASS: "true",
-    GIT_SSH_COMMAND: [own, ...fixed].join(" "),
+    GIT_SSH_COMMAND: await sshCommand(source, secrets, env, address),
     GIT_CONFIG_COUNT: String(settings.length),
     ...Object.fromEntries(
       settings.flatMap(([name, value], i) => [
@@ -104,6 +71,52 @@ async function gitEnv(
       ]),
     ),
   };
+}
+
+type Setting = [name: string, value: string];
+
+const SETTINGS: readonly Setting[] = [
+  ["core.hooksPath", "/dev/null"],
+  ["credential.helper", ""],
+  ["submodule.recurse", "false"],
+  ["core.fsmonitor", "false"],
+  ["fetch.fsckObjects", "true"],
+  ["protocol.allow", "never"],
+  ["protocol.https.allow", "always"],
+  ["protocol.ssh.allow", "always"],
+];
+
+function gitSettings({ url, user, password }: SourceUrl, address: string | undefined): Setting[] {
+  const { protocol, origin, hostname, port } = new URL(url);
+  const settings = [...SETTINGS];
+  if (protocol === "http:") settings.push(["protocol.http.allow", "always"]);
+  // git itself would hand even this machine's own addresses to a proxy.
+  if (isLoopback(hostname)) settings.push(["http.proxy", ""]);
+  if (protocol !== "ssh:" && (user !== "" || password !== "")) {
+    const login = Buffer.from(`${user}:${password}`).toString("base64");
+    settings.push([`http.${origin}/.extraHeader`, `Authorization: Basic ${login}`]);
+  }
+  if (address !== undefined) {
+    const to = address.includes(":") ? `[${address}]` : address;
+    settings.push(["http.followRedirects", "false"]);
+    settings.push(["http.curloptResolve", `${hostname}:${port || "443"}:${to}`]);
+  }
+  return settings;
+}
+
+async function sshCommand(
+  { url, password }: SourceUrl,
+  secrets: string,
+  env: Env,
+  address: string | undefined,
+): Promise<string> {
+  const { protocol, hostname } = new URL(url);
+  const key = protocol === "ssh:" && password !== "" ? await keyFile(password, secrets) : undefined;
+  const ssh = ["ssh", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=accept-new"];
+  const own =
+    env["GIT_SSH_COMMAND"] ?? [...ssh, ...(key ? ["-o", "IdentitiesOnly=yes", "-i", key] : [])].join(" ");
+  const fixed = ["-o", `HostName=${address}`, "-o", shellQuote(`HostKeyAlias=${hostname}`)];
+  return [own, ...(address === undefined ? [] : fixed)].join(" ");
 }
 
 async function keyFile(base64: string, dir: string): Promise<string> {

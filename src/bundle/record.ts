@@ -153,23 +153,29 @@ export async function readBuild(store: ReadStore, index: Descriptor): Promise<Bu
   };
   const text = async (type: string) =>
     decode(await collect(await store.fetch(layer(type)), MAX_RECORD, `the build's record`));
-  const services = new Map<string, Descriptor[]>();
-  for (const entry of entries) {
-    const service = entry.annotations?.[SERVICE];
-    if (service !== undefined && !SERVICE_NAME.test(service))
-      throw new DavitError(
-        "bad-archive",
-        `Cannot read build ${index.digest}: ${JSON.stringify(service.slice(0, 100))} is no service's name`,
-      );
-    if (service !== undefined) services.set(service, [...(services.get(service) ?? []), entry]);
-  }
   return {
     index,
     record: checkStrictJson(BuildRecord, await text(BUILD_JSON), "build.json", "bad-archive"),
     manifest: await text(CONVOX_YML),
     log: layer(BUILD_LOG),
-    services,
+    services: servicesIn(entries, index),
   };
+}
+
+/** A build's entries by the service that they name. A name that no service can have is an error: others may have made the index. */
+function servicesIn(entries: readonly Descriptor[], index: Descriptor): Map<string, Descriptor[]> {
+  const services = new Map<string, Descriptor[]>();
+  for (const entry of entries) {
+    const service = entry.annotations?.[SERVICE];
+    if (service === undefined) continue;
+    if (!SERVICE_NAME.test(service))
+      throw new DavitError(
+        "bad-archive",
+        `Cannot read build ${index.digest}: ${JSON.stringify(service.slice(0, 100))} is no service's name`,
+      );
+    services.set(service, [...(services.get(service) ?? []), entry]);
+  }
+  return services;
 }
 
 /** Whether a manifest is a build's index. */

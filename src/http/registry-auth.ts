@@ -152,14 +152,8 @@ async function ask(
     params.set("refresh_token", credentials.identityToken);
     if (scope) params.set("scope", scope);
     const headers = { "content-type": "application/x-www-form-urlencoded" };
-    return await request(realm.href, {
-      method: "POST",
-      headers,
-      body: params.toString(),
-      trust,
-      signal,
-      reach,
-    });
+    const body = params.toString();
+    return await request(realm.href, { method: "POST", headers, body, trust, signal, reach });
   }
   const url = new URL(realm);
   for (const [name, value] of params) url.searchParams.set(name, value);

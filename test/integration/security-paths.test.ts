@@ -147,6 +147,16 @@ const links: Record<string, [name: string, target: string][]> = {
   ],
 };
 
+/** A project with these links in the place of its files. */
+async function projectWith(dir: string, pairs: readonly (readonly string[])[]): Promise<void> {
+  const isLink = (name: string): boolean => pairs.some(([link]) => link === name);
+  await sh(["mkdir", "-p", dir]);
+  if (!isLink("convox.yml"))
+    await writeFile(`${dir}/convox.yml`, `services:\n  web:\n    build: ${isLink("app") ? "app" : "."}\n`);
+  if (!isLink("Dockerfile")) await writeFile(`${dir}/Dockerfile`, "FROM scratch\n");
+  for (const [link = "", target = ""] of pairs) await symlink(target, `${dir}/${link}`);
+}
+
 test(
   "links of a git repository are followed inside it only",
   async () => {
@@ -156,13 +166,7 @@ test(
     let count = 0;
     for (const [what, pairs] of Object.entries(links)) {
       const [name, dir] = [`r${++count}`, there.join(`source${count}`)];
-      await sh(["mkdir", "-p", dir]);
-      const path = pairs.some(([link]) => link === "app") ? "app" : ".";
-      if (!pairs.some(([link]) => link === "convox.yml"))
-        await writeFile(`${dir}/convox.yml`, `services:\n  web:\n    build: ${path}\n`);
-      if (!pairs.some(([link]) => link === "Dockerfile"))
-        await writeFile(`${dir}/Dockerfile`, "FROM scratch\n");
-      for (const [link, target] of pairs) await symlink(target, `${dir}/${link}`);
+      await projectWith(dir, pairs);
       await repository(there, name, dir);
       const url = `https://me:pw@${git.host}/${name}.git`;
       expect([what, await build(server, { url })]).toEqual([what, expect.stringMatching(LEADS_OUT)]);
@@ -194,14 +198,8 @@ test(
     let count = 0;
     for (const [what, pairs] of Object.entries(links)) {
       const dir = here.join(`a/b/clone${++count}`);
-      await sh(["mkdir", "-p", dir]);
+      await projectWith(dir, pairs);
       await writeFile(here.join("a/password"), SECRET);
-      const path = pairs.some(([link]) => link === "app") ? "app" : ".";
-      if (!pairs.some(([link]) => link === "convox.yml"))
-        await writeFile(`${dir}/convox.yml`, `services:\n  web:\n    build: ${path}\n`);
-      if (!pairs.some(([link]) => link === "Dockerfile"))
-        await writeFile(`${dir}/Dockerfile`, "FROM scratch\n");
-      for (const [link, target] of pairs) await symlink(target, `${dir}/${link}`);
       for (const env of [{ DOCKER_HOST: NO_ENGINE }, { RACK_URL: server.keyUrl }]) {
         const { code, stderr, stdout } = await here.run(["build", "-a", "evil"], { cwd: dir, env });
         expect([what, code, stderr]).toEqual([what, 1, expect.stringMatching(LEADS_OUT)]);
