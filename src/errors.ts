@@ -1,3 +1,5 @@
+import { dirname } from "node:path";
+
 /**
  * What can go wrong, as a closed set. A new failure is a new member here, and
  * the compiler then lists every table that has to know about it.
@@ -86,7 +88,21 @@ export function systemError(what: string, error: unknown): DavitError {
   if (error instanceof DavitError) return error;
   const code = SYSTEM_CODES[systemCode(error) ?? ""] ?? "io";
   const hint = SYSTEM_HINTS[code];
-  return new DavitError(code, `${what}: ${reasonOf(error)}`, { cause: error, ...(hint ? { hint } : {}) });
+  return new DavitError(code, `${what}: ${plainReason(what, error)}`, {
+    cause: error,
+    ...(hint ? { hint } : {}),
+  });
+}
+
+/** `CODE: words, call 'path'`, as Node words a system error. */
+const SYSTEM_MESSAGE = /^[A-Z][A-Z0-9]+: ([^,']+), \w+/;
+
+/** The words of a system error, without its code and call; its path follows where `what` does not name it. */
+function plainReason(what: string, error: unknown): string {
+  const [, words] = SYSTEM_MESSAGE.exec(reasonOf(error)) ?? [];
+  if (words === undefined) return reasonOf(error);
+  const path = error instanceof Error && "path" in error && typeof error.path === "string" ? error.path : "";
+  return what.includes(dirname(path)) || what.includes(path) ? words : `${words}: ${path}`;
 }
 
 /** The `code` of a Node-style system error, such as `ENOENT`. */

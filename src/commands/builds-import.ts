@@ -3,7 +3,7 @@ import type { Build, ImportOptions, Rack } from "../rack/rack.ts";
 import type { Command, Context, Input } from "./command.ts";
 import { ensureApp } from "./ensure-app.ts";
 import { json, step } from "./show.ts";
-import { openSource } from "./source.ts";
+import { openSource, type StreamSource } from "./source.ts";
 import { openRegistry, planFlag, registryFlags } from "./transfer.ts";
 
 export const buildsImport: Command = {
@@ -31,6 +31,7 @@ export const buildsImport: Command = {
     const expect = input.texts("expect-digest").map(parseDigest);
     const [image] = input.args;
     if (input.on("plan")) return await showPlan(rack, app, image, input, context);
+    const archive = image === undefined ? await openSource(input.text("file"), "import") : undefined;
     await ensureApp(rack, app, context);
     const key = input.text("idempotency-key");
     const out = input.on("id") || input.on("json") ? context.stderr : context.stdout;
@@ -39,8 +40,9 @@ export const buildsImport: Command = {
       ...(expect.length > 0 ? { expect } : {}),
       ...(key === undefined ? {} : { idempotencyKey: key }),
     };
-    const work =
-      image === undefined ? fromArchive(rack, app, options) : fromRegistry(rack, app, image, options);
+    const work = archive
+      ? fromArchive(rack, app, archive, options)
+      : fromRegistry(rack, app, image ?? "", options);
     const builds = await step(
       out,
       "Importing build",
@@ -51,9 +53,8 @@ export const buildsImport: Command = {
   },
 };
 
-function fromArchive(rack: Rack, app: string, options: ImportOptions) {
-  return async (input: Input, context: Context): Promise<Build[]> => {
-    const { stream, size } = await openSource(input.text("file"), "import");
+function fromArchive(rack: Rack, app: string, { stream, size }: StreamSource, options: ImportOptions) {
+  return async (_: Input, context: Context): Promise<Build[]> => {
     const known = size === undefined ? {} : { size };
     return await rack.importBuilds(app, abortable(stream, context.signal), { ...options, ...known });
   };
