@@ -52,8 +52,11 @@ async function note(
   error: string,
 ): Promise<void> {
   if (event === undefined) return;
-  const name = form.text("name");
-  const data = { ...params, ...(name && !params["app"] ? { name } : {}) };
+  const named = ["name", "server", "apps"].flatMap((field) => {
+    const value = form.text(field);
+    return value && !params["app"] && !Object.hasOwn(params, field) ? [[field, value]] : [];
+  });
+  const data = { ...params, ...Object.fromEntries(named) };
   const status = error === "" ? "success" : "error";
   await rack.noteDone({ actor: visitor.name, action: event, status, error, data });
 }

@@ -167,3 +167,22 @@ test("a key notes builds of its own app, as what it says, and not without end", 
   const many = await Promise.all(Array.from({ length: 80 }, () => note({ action: "build:create" }, build)));
   expect(many.filter((status) => status === 429).length).toBeGreaterThan(15);
 });
+
+test("the audit log says what a token may and whose it is, and which registry a login is for, never its password", async () => {
+  await using server = await servedRack();
+  await server.rack.createApp("shop");
+  const form = { server: "registry.example.com", username: "ci", password: "hidden-word", apps: "shop" };
+  expect((await server.ask(ADMIN, "POST", "/registries", form)).status).toBe(200);
+  const wanted = { role: "write", durationInHour: "1", apps: "shop", name: "ci" };
+  expect((await server.ask(ADMIN, "POST", "/system/jwt/token", wanted)).status).toBe(200);
+  const events = await server.rack.events();
+  expect(events[0]).toMatchObject({
+    action: "token:create",
+    data: { role: "deploy", apps: "shop", hours: "1", name: "ci" },
+  });
+  expect(events[1]).toMatchObject({
+    action: "registry:add",
+    data: { server: "registry.example.com", apps: "shop" },
+  });
+  expect(JSON.stringify(events)).not.toContain("hidden-word");
+});

@@ -132,7 +132,8 @@ async function issueToken({ form, visitor, rack }: RackCall): Promise<Response> 
     ...(name ? { name } : {}),
   };
   const token = await rack.tokenDesk.issue(wanted, visitor);
-  const data = { role, hours: String(hours), ...(apps ? { apps: apps.join(",") } : {}) };
+  const given = apps ? { role: "deploy", apps: apps.join(",") } : { role };
+  const data = { ...given, hours: String(hours), ...(name ? { name } : {}) };
   await rack.noteDone({ actor: visitor.name, action: "token:create", status: "success", error: "", data });
   return json({ token });
 }
