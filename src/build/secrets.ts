@@ -65,6 +65,6 @@ function unusable(flag: string): DavitError {
   const [, id = ""] = /(?:^|,)id=([\w.-]{1,100})(?:,|$)/.exec(flag) ?? [];
   return new DavitError(
     "usage",
-    `Cannot use secret ${JSON.stringify(id)}: it is not id=ID,src=PATH or id=ID,env=NAME`,
+    `Cannot use ${id ? `secret ${JSON.stringify(id)}` : "--secret"}: it is not id=ID,src=PATH or id=ID,env=NAME`,
   );
 }

@@ -1,5 +1,6 @@
 import type { FormerApp } from "../rack/rack.ts";
 import { table } from "../terminal/table.ts";
+import { ago } from "../terminal/time.ts";
 import type { Command, Context, Input } from "./command.ts";
 import { json } from "./show.ts";
 
@@ -27,6 +28,7 @@ export const apps: Command = {
 
 async function listFormer(former: FormerApp[], input: Input, context: Context): Promise<void> {
   if (input.on("json")) return json(context, former);
-  const rows = former.map(({ id, name, deleted }) => [id, name, deleted]);
+  const now = new Date();
+  const rows = former.map(({ id, name, deleted }) => [id, name, ago(deleted, now)]);
   context.stdout.print(table(["ID", "APP", "DELETED"], rows, context.stdout.paint));
 }

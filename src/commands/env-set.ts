@@ -2,6 +2,7 @@ import { DavitError } from "../errors.ts";
 import { stdinText } from "../read-fd.ts";
 import type { Command } from "./command.ts";
 import { changeEnv, changeFlags } from "./env-change.ts";
+import { namedValues } from "./named-values.ts";
 
 export const envSet: Command = {
   name: "env set",
@@ -12,6 +13,8 @@ export const envSet: Command = {
   async run(input, context) {
     const { parseEnv } = await import("../rack/env-text.ts");
     const piped = process.stdin.isTTY || input.args.length > 0 ? "" : await stdinText();
+    // A word without `=` is a slip; a line of a file without one is a comment.
+    if (input.args.length > 0) namedValues(input.args);
     const given = { ...parseEnv(piped), ...parseEnv(input.args.join("\n")) };
     const names = Object.keys(given).sort();
     if (names.length === 0 && !input.on("replace"))

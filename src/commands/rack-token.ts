@@ -17,6 +17,8 @@ export const rackToken: Command = {
   },
   examples: ["davit rack token --role write --hours 720", "davit rack token --for-app shop --for ci"],
   async run(input, context) {
+    if (input.text("role") !== undefined && input.texts("for-app").length > 0)
+      throw new DavitError("usage", "Cannot use --role with --for-app: a deploy key has a role of its own");
     const role = input.text("role") ?? (input.texts("for-app").length > 0 ? "write" : "read");
     if (role !== "read" && role !== "write" && role !== "admin")
       throw new DavitError(

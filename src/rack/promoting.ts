@@ -150,7 +150,7 @@ function unhappy({ app, release, before }: Promotion, error: unknown, interrupte
   if (interrupted) return new DavitError("interrupted", `Interrupted: ${back}`, { cause: error });
   return new DavitError("conflict", `Cannot promote ${release}, so ${back}: ${reasonOf(error)}`, {
     cause: error,
-    hint: `davit logs -a ${app}`,
+    hint: `see \`davit logs -a ${app} --no-follow\``,
   });
 }
 

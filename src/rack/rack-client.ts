@@ -161,9 +161,16 @@ export class RackClient {
     const told = errorOf(text);
     const error =
       told.error || `rack ${this.address.name} answered ${response.status}${throughProxy(response)}`;
-    return toldError({ ...told, error }, STATUSES[response.status]);
+    const hint = told.hint ?? LOGIN_HINTS[response.status];
+    return toldError({ ...told, error, ...(hint ? { hint } : {}) }, STATUSES[response.status]);
   }
 }
+
+/** What to do about a login that is not good, or may not do this. */
+const LOGIN_HINTS: Record<number, string> = {
+  401: "give the rack's password with --password-stdin, or a token as https://jwt:TOKEN@HOST",
+  403: "`davit apps` lists the apps of this login; the rack's admin may allow more",
+};
 
 const Answer = Type.Object({
   error: Type.String(),

@@ -163,7 +163,10 @@ test(
     ])
       expect(await remote.here.run(args, { env })).toMatchObject({
         code: 1,
-        stderr: "error: you are unauthorized to access this\n",
+        stderr: [
+          "error: you are unauthorized to access this\n",
+          "hint: `davit apps` lists the apps of this login; the rack's admin may allow more\n",
+        ].join(""),
       });
     const events = await remote.json(["events", "-l", "100"]);
     expect(events).toContainEqual(
