@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { ByteStream } from "../bytes.ts";
 import { decompressed } from "../compression.ts";
 import { DavitError } from "../errors.ts";
+import { Rooms } from "../room.ts";
 import { readDocument, type Spoken } from "../tree/document.ts";
 import type { Hash } from "../tree/listing.ts";
 import { Mirror } from "../tree/mirror.ts";
@@ -49,8 +50,8 @@ export class SourceMirrors {
   /** Mirrors that are being changed. */
   readonly #changing = new Set<string>();
   readonly #held = new Map<string, Held>();
-  /** The end of the question that was asked last, by app: each is read into memory. */
-  readonly #asked = new Map<string, Promise<unknown>>();
+  /** One question of an app at a time: each is read into memory. */
+  readonly #asked = new Rooms(1);
 
   constructor(dir: string) {
     this.#dir = dir;
@@ -58,14 +59,7 @@ export class SourceMirrors {
 
   /** What of a document a mirror lacks: the one that was said before, or the one that holds most of it. */
   async ask(app: string, before: string, body: ByteStream): Promise<Wanted> {
-    const turn = (this.#asked.get(app) ?? Promise.resolve()).then(() => this.#ask(app, before, body));
-    const end = turn
-      .catch(() => undefined)
-      .then(() => {
-        if (this.#asked.get(app) === end) this.#asked.delete(app);
-      });
-    this.#asked.set(app, end);
-    return await turn;
+    return await this.#asked.with(app, 1, () => this.#ask(app, before, body));
   }
 
   async #ask(app: string, before: string, body: ByteStream): Promise<Wanted> {

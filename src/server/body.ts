@@ -1,5 +1,7 @@
-import type { Bytes } from "../bytes.ts";
+import { type Bytes, collect } from "../bytes.ts";
+import { DavitError } from "../errors.ts";
 import { Garbage } from "../garbage.ts";
+import { Rooms } from "../room.ts";
 
 /** Bytes of bodies that are worked on in one round of the event loop. */
 const ROUND = 16 * 1024 * 1024;
@@ -9,9 +11,30 @@ const COPIES = 12;
 
 const texts = new Garbage();
 
-/** Tells the collector of a body that was read whole: it comes too late by itself where large ones follow each other. */
-export function readWhole(bytes: number): void {
-  texts.made(bytes * COPIES);
+/** Bytes of bodies that are read whole, and that one login may have on their way: it may send them as slowly as it likes. */
+const MOST_WHOLE = 16 * 1024 * 1024;
+
+const rooms = new Rooms(MOST_WHOLE);
+
+/** Reads a body whole, of `limit` bytes at most. A login that has many of them on their way waits for its own. */
+export async function wholeBody(
+  request: Request,
+  login: string,
+  limit: number,
+  what: string,
+): Promise<Bytes> {
+  const body: ReadableStream<Bytes> | null = request.body;
+  if (!body) return new Uint8Array(0);
+  const said = Number(request.headers.get("content-length")) || limit;
+  if (said > limit) throw new DavitError("invalid", `${what} is larger than ${limit} bytes`);
+  return await rooms.with(login, said, async () => {
+    const bytes = await collect(body, limit, what);
+    // The collector comes too late by itself where large ones follow each other.
+    texts.made(bytes.byteLength * COPIES);
+    // What is made of it holds the event loop: one large one in each round.
+    await takeTurn(bytes.byteLength * COPIES);
+    return bytes;
+  });
 }
 
 let left = ROUND;

@@ -1,5 +1,6 @@
+import { decode } from "../bytes.ts";
 import { DavitError } from "../errors.ts";
-import { readWhole } from "./body.ts";
+import { wholeBody } from "./body.ts";
 
 /** The largest form that is read, in bytes: convox.yml and env travel in them. */
 const LARGEST = 2 * 1024 * 1024;
@@ -19,12 +20,12 @@ export class Form {
     this.#headers = headers;
   }
 
-  /** Reads the body only where it is a form. */
-  static async of(request: Request, url: URL): Promise<Form> {
+  /** Reads the body only where it is a form. `login` is who sends it. */
+  static async of(request: Request, url: URL, login: string): Promise<Form> {
     const isForm = (request.headers.get("content-type") ?? "").startsWith(
       "application/x-www-form-urlencoded",
     );
-    const text = isForm ? await limited(request) : "";
+    const text = isForm ? decode(await wholeBody(request, login, LARGEST, "the form")) : "";
     return new Form(new URLSearchParams(text), url.searchParams, request.headers);
   }
 
@@ -79,20 +80,4 @@ export class Form {
     const [, year, month, day, hour, minute, second, fraction = ""] = parts;
     return `${year}-${month}-${day}T${hour}:${minute}:${second}.${fraction.slice(0, 9)}Z`;
   }
-}
-
-async function limited(request: Request): Promise<string> {
-  const length = Number(request.headers.get("content-length") ?? 0);
-  if (length > LARGEST) throw new DavitError("invalid", "the form is too large");
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  const body: ReadableStream<Uint8Array> | null = request.body;
-  if (!body) return "";
-  for await (const chunk of body) {
-    size += chunk.byteLength;
-    if (size > LARGEST) throw new DavitError("invalid", "the form is too large");
-    chunks.push(chunk);
-  }
-  readWhole(size);
-  return Buffer.concat(chunks).toString("utf8");
 }

@@ -29,9 +29,11 @@ export async function rackApi(
   const visitor = await parts.login.visitor(request, from);
   if (visitor instanceof Response) return isSocket ? await refuse(request, visitor, upgrade) : visitor;
   if (isSocket) return accept(found, { ...parts, request, url }, visitor, upgrade);
-  const form = await Form.of(found.route.raw ? new Request(url) : request, url).catch((error: unknown) => {
-    return failure(error, request);
-  });
+  const form = await Form.of(found.route.raw ? new Request(url) : request, url, visitor.name).catch(
+    (error: unknown) => {
+      return failure(error, request);
+    },
+  );
   if (form instanceof Response) return form;
   const call = { ...parts, request, url, form, visitor, params: found.params };
   try {
@@ -112,7 +114,7 @@ function accept(
 ): Response | undefined {
   async function talk(peer: Peer): Promise<void> {
     requireRight(route, visitor, params);
-    const form = await Form.of(new Request(call.url), call.url);
+    const form = await Form.of(new Request(call.url), call.url, visitor.name);
     const whole = { ...call, form, visitor, params };
     await note(route, whole, "");
     await route.talk?.(whole, peer);

@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { X509Certificate } from "node:crypto";
 import { BuildQueue } from "../../src/rack/build-queue.ts";
 import { type Claims, claimsFor, readToken, requireWithin, signToken } from "../../src/rack/tokens.ts";
+import { Room } from "../../src/room.ts";
 import { splitArgs } from "../../src/server/api/builds.ts";
 import { makeCertificate } from "../../src/server/self-signed.ts";
 
@@ -113,4 +114,19 @@ test("a certificate of our own is one that others read, for its names and its ye
     new Date(read.validTo).getUTCFullYear(),
   ]).toEqual([true, 2036]);
   expect(key).toStartWith("-----BEGIN PRIVATE KEY-----\n");
+});
+
+test("who finds too little room waits in order, and not too many do", async () => {
+  const room = new Room(10);
+  const first = await room.take(100);
+  const order: number[] = [];
+  const waiting = Array.from({ length: 32 }, async (_, i) => {
+    using _room = await room.take(i === 0 ? 10 : 5);
+    order.push(i);
+  });
+  await expect(room.take(1)).rejects.toThrow("too many requests of this login");
+  first[Symbol.dispose]();
+  await Promise.all(waiting);
+  expect(order).toEqual(Array.from({ length: 32 }, (_, i) => i));
+  expect(room.isEmpty).toBe(true);
 });

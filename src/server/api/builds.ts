@@ -1,12 +1,12 @@
 import { BuildStep } from "../../bundle/record.ts";
-import { type Bytes, collect, decode, toReadable } from "../../bytes.ts";
+import { type Bytes, decode, toReadable } from "../../bytes.ts";
 import { DavitError } from "../../errors.ts";
 import { parseDescriptor, WireDescriptor } from "../../oci/descriptor.ts";
 import type { Build } from "../../rack/rack.ts";
 import type { BuildRequest } from "../../rack/served-rack.ts";
 import { checkJson, Type } from "../../schema.ts";
 import { json, ok } from "../answer.ts";
-import { bodyOf, readWhole } from "../body.ts";
+import { bodyOf, wholeBody } from "../body.ts";
 import type { Form } from "../form.ts";
 import { type RackCall, type Route, route, telling } from "../route.ts";
 
@@ -164,9 +164,8 @@ const Commit = Type.Object({
 });
 
 /** davit's own: builds whose content went through `/v2` before. */
-async function commit({ rack, request, params: { app = "" } }: RackCall): Promise<Response> {
-  const bytes = await collect(bodyOf(request), MAX_COMMIT, "the request");
-  readWhole(bytes.byteLength);
+async function commit({ rack, request, visitor, params: { app = "" } }: RackCall): Promise<Response> {
+  const bytes = await wholeBody(request, visitor.name, MAX_COMMIT, "the request");
   const { builds: staged, ...options } = checkJson(Commit, decode(bytes), "the request");
   const wanted = staged.map(({ index, images }) => ({
     index: parseDescriptor(index),

@@ -1,10 +1,10 @@
-import { type Bytes, collect, concat } from "../../bytes.ts";
+import type { Bytes } from "../../bytes.ts";
 import { hasCode } from "../../errors.ts";
 import { type Digest, digestAlgorithm, digestOf, isDigest } from "../../oci/digest.ts";
 import { MAX_MANIFEST, parseManifest, renderManifest } from "../../oci/manifest.ts";
 import { isManifestType, mediaTypes } from "../../oci/media-types.ts";
 import { TAG } from "../../oci/reference.ts";
-import { readWhole } from "../body.ts";
+import { wholeBody } from "../body.ts";
 import { badDigest, type Call, noRepository } from "./call.ts";
 import { problem } from "./problem.ts";
 
@@ -84,13 +84,9 @@ async function store(
 }
 
 /** The body, or undefined when it is too large: it is not read on then. */
-async function bodyOf({ request }: Call): Promise<Bytes | undefined> {
-  const body: ReadableStream<Bytes> | null = request.body;
-  if (!body) return concat([]);
+async function bodyOf({ request, visitor }: Call): Promise<Bytes | undefined> {
   try {
-    const bytes = await collect(body, MAX_MANIFEST, "manifest");
-    readWhole(bytes.byteLength);
-    return bytes;
+    return await wholeBody(request, visitor.name, MAX_MANIFEST, "the manifest");
   } catch (error) {
     if (hasCode(error, "invalid")) return undefined;
     throw error;
