@@ -109,7 +109,7 @@ export class DockerEngine implements Engine {
       args: { ...build.args, ...isolated },
       target: build.target,
       pull: build.tenant !== undefined,
-      hosts: build.tenant === undefined ? [] : [`${tenantHost(build.tenant)}:${NOWHERE}`],
+      host: build.tenant === undefined ? undefined : `${tenantHost(build.tenant)}:${NOWHERE}`,
       platform,
       noCache: build.noCache,
       version: this.#builder,

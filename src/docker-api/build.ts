@@ -13,8 +13,8 @@ export interface BuildRequest {
   noCache: boolean;
   /** Images come from their registries, even where the engine has one of that name. */
   pull?: boolean;
-  /** Lines of every step's `/etc/hosts`, as `name:address`. */
-  hosts?: string[];
+  /** A line of every step's `/etc/hosts`, as `name:address`. */
+  host?: string | undefined;
   tag?: string | undefined;
   /** Credentials for private base images, by server; the classic builder alone reads them. */
   registries?: Record<string, { username: string; password: string }>;
@@ -39,7 +39,7 @@ export async function* buildImage(
       platform: request.platform,
       nocache: request.noCache ? "1" : undefined,
       pull: request.pull ? "1" : undefined,
-      extrahosts: request.hosts?.[0],
+      extrahosts: request.host,
       t: request.tag,
       version: request.version,
       ...(request.session ? { session: request.session, remote: "client-session" } : {}),

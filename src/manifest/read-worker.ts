@@ -5,7 +5,7 @@ import type { ReadAnswer, ReadTask } from "./read-thread.ts";
 
 declare const self: DedicatedWorkerGlobalScope;
 
-// A broken text gives thousands of errors, and nobody asks where in the library they were made.
+// A broken text gives thousands of errors, whose stacks would fill the memory.
 Error.stackTraceLimit = 0;
 
 self.onmessage = async ({ data }: MessageEvent<ReadTask>) => {

@@ -32,7 +32,7 @@ export async function admit(
     {
       app,
       services: await Promise.all(manifest.services.map((service) => scaled(parts, app, service, facts))),
-      // Whoever promotes on the rack's own machine may use its engine.
+      // On a rack without a server the user may use the engine anyway.
       resources: parts.upkeep.hasServer ? manifest.resources : [],
       secret: [dirname(dirname(parts.dir))],
     },

@@ -11,7 +11,7 @@ interface Job {
 export interface QueueLimits {
   /** Builds at once. */
   running: number;
-  /** Builds of one app that may wait: no app takes the places of others. */
+  /** How many builds of one app may wait: no app takes the places of others. */
   waiting: number;
 }
 

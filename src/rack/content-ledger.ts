@@ -139,7 +139,7 @@ export class ContentLedger {
     return row === undefined ? undefined : check(ContentRow, row, "the ledger's content");
   }
 
-  /** What in the app refers to a digest, by its own and those after `after`: so many as fit in a page. */
+  /** A page of the app's manifests that refer to a digest, in the order of their own digests, beginning after `after`. */
   async referrers(app: string, subject: Digest, after = ""): Promise<Descriptor[]> {
     const rows = await this.#db.read(() =>
       page(MOST_REFERRERS, (last: EntryRow | undefined, count) =>

@@ -28,7 +28,7 @@ export async function namedRelease(parts: EmbeddedParts, app: string, id: string
 }
 
 /** The names of a release that another app could have too, each once. */
-export function domainsOf(app: string, { manifest, router, wildcard }: NamedRelease): Domain[] {
+function domainsOf(app: string, { manifest, router, wildcard }: NamedRelease): Domain[] {
   const found = manifest.services
     .filter(isRouted)
     .flatMap((service): Domain[] => [

@@ -29,7 +29,7 @@ export interface Asking {
   app: string;
   /** With the scale that somebody has set, as they are to run. */
   services: readonly Service[];
-  /** Those whose images the engine is asked for. */
+  /** Resources whose images the rack must consent to. */
   resources?: readonly Resource[];
   /** Directories of this node that hold secrets of the rack. */
   secret: readonly string[];
@@ -52,7 +52,7 @@ export async function lackingConsent(
   return [...found.flat(), ...resources.flatMap((one) => lackingImage(one, consent))];
 }
 
-/** Looks at a resource's own image: the engine has the images of all apps, and gets others from wherever it can reach. */
+/** A resource's own image needs consent: the engine has the images of all apps, and pulls others from wherever it can reach. */
 function lackingImage({ name, image }: Resource, { images }: Consent): Lack[] {
   const entry = image === undefined ? undefined : fullName(parseReference(image));
   if (entry === undefined || images.includes(entry)) return [];

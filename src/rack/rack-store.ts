@@ -142,7 +142,7 @@ export class RackStore implements Store, Referrers {
     await this.#leased((lease) => this.#carrier.move(member, place, lease));
   }
 
-  /** All of them: more than one page of them is refused. */
+  /** All referrers of a digest. Throws `invalid` where there are more than one page. */
   async referrers(subject: Digest): Promise<Descriptor[]> {
     const found = await this.#ledger.referrers(this.#app, subject);
     const last = found.at(-1)?.digest;

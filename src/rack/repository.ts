@@ -104,7 +104,7 @@ export class Repository {
     return await this.#ledger.tags(this.name, after, limit);
   }
 
-  /** A page of what refers to a digest: what comes after `after`. */
+  /** A page of what refers to a digest, beginning after the digest `after`. */
   async referrers(digest: Digest, after: string): Promise<Descriptor[]> {
     return await this.#registry.parts.ledger.content.referrers(this.name, digest, after);
   }

@@ -47,7 +47,7 @@ export class AppResources {
     );
   }
 
-  /** The id of its image in the engine, which pulls it once. By its full name: a short one may begin another image's id. */
+  /** The id of a resource's image in the engine, which pulls it once. It is asked for by its full name: a short one could be the beginning of another image's id. */
   async #image(runtime: Runtime, resource: Resource): Promise<string> {
     const name = fullName(parseReference(resourceImage(resource)));
     const there = await runtime.findImage(name);

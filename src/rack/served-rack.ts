@@ -33,7 +33,7 @@ const LOOK = 500;
 /** Between tries of what commits owe, where one has failed, in milliseconds. */
 const AGAIN = 60_000;
 const OBJECT = "application/octet-stream";
-/** Images that may be copied in at once for one app: slow registries of one keep nobody else waiting. */
+/** How many images may be copied in at once for one app: an app's slow registries keep no other app waiting. */
 const MOST_IMPORTS = 4;
 
 /** A build that a client asks for. */

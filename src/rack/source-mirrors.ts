@@ -50,7 +50,7 @@ export class SourceMirrors {
   /** Mirrors that are being changed. */
   readonly #changing = new Set<string>();
   readonly #held = new Map<string, Held>();
-  /** One question of an app at a time: each is read into memory. */
+  /** An app's questions wait for each other: each is read into memory. */
   readonly #asked = new Rooms(1);
 
   constructor(dir: string) {

@@ -28,13 +28,13 @@ export function* first(sql: string, ...values: Value[]): Steps<unknown> {
   return (yield { sql, values }).rows[0];
 }
 
-/** How many rows of a list are read at a time, and how much text of one is given, in characters. */
+/** How many rows of a list are read at a time, and how much text one list returns, in characters. */
 const BATCH = 10;
 const MOST_TEXT = 4 * 1024 * 1024;
 
 /**
- * The first rows of a list, `limit` of them at most: fewer where their texts are long, and one
- * whatever its length. `batch` gives so many of those that follow a row.
+ * Reads the first rows of a list: `limit` at most, fewer where they have more than `MOST_TEXT`
+ * characters, but always one. `batch` reads `count` rows at most that follow `last`, or the first ones.
  */
 export function* page<T extends object>(
   limit: number,

@@ -92,9 +92,9 @@ export interface Runtime {
   apply(app: RunningApp, events: ApplyEvents, signal: AbortSignal): Promise<void>;
   /** Lets the world in to these services, and to no others; undefined ends that. Apps whose routes the router refuses are left out. */
   route(routes: readonly Route[], settings: RouterSettings | undefined): Promise<RefusedApp[]>;
-  /** Whether the router runs as an earlier davit has started it: it cannot join networks then. */
+  /** Whether an earlier davit started the router, as a service that cannot join networks. */
   hasOldRouter(): Promise<boolean>;
-  /** Apps that run as an earlier davit has started them: the router may not find them, or they share a network. */
+  /** Apps that an earlier davit started: the router may not find them, or they share a network. */
   appsToMove(): Promise<string[]>;
   /** Ends whatever runs of an app. */
   remove(app: string, signal: AbortSignal): Promise<void>;

@@ -61,7 +61,7 @@ export class SwarmRouter {
 
   /** Brings it into an app's network, where it runs: before that app's processes start, so that it finds them at once. */
   async join(network: string): Promise<void> {
-    // A task of Swarm's must not: it would get an address that Swarm gives to others, too.
+    // A task of Swarm must not join: Swarm would give its address to others, too.
     for (const { Id, State, Labels } of await this.#containers.list(this.#labels))
       if (State === "running" && Labels[MARK] !== undefined) await this.#joinAll(Id, [network]);
   }
@@ -87,7 +87,7 @@ export class SwarmRouter {
     return refused;
   }
 
-  /** Whether an earlier davit has started it, as a service. */
+  /** Whether an earlier davit started the router, as a service. */
   async isService(): Promise<boolean> {
     return (await this.#swarm.services(this.#labels)).length > 0;
   }
@@ -133,7 +133,7 @@ export class SwarmRouter {
       known?.Id ?? (await this.#create({ ...spec, Labels: { ...this.#labels, [MARK]: mark } }, settings));
     const others = all.filter(({ Id }) => Id !== id);
     if (known?.State !== "running") await this.#takeOver(id, others);
-    // Only now, for it starts sooner without them: requests wait until it finds whom they are for.
+    // Only now: it starts sooner without them, and requests wait until it is in its app's network.
     await this.#joinAll(id, networks);
     return id;
   }
