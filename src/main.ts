@@ -26,14 +26,17 @@ async function run(argv: string[]): Promise<number> {
   const own = ownWords(commands, argv);
   if (own.includes("--help") || own.includes("-h")) return await helpFor(commands, own);
   const { command, input } = match(commands, argv);
-  const { makeContext } = await import("./commands/context.ts");
+  const [{ makeContext }, { forRack }] = await Promise.all([
+    import("./commands/context.ts"),
+    import("./commands/rack-hint.ts"),
+  ]);
   const interrupt = onSignals();
   const { context, close } = await makeContext(input, process.env, interrupt.signal);
   try {
     await repeat(command, input, context);
     return context.exitCode;
   } catch (error) {
-    if (interrupt.code === undefined) throw error;
+    if (interrupt.code === undefined) throw forRack(error, input.text("rack"));
     // Whoever interrupts knows; only what goes on without them is worth a word.
     if (hasCode(error, "interrupted") && error.hint !== undefined) await report(error, argv);
     return interrupt.code;

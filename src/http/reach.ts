@@ -19,7 +19,7 @@ export async function reachable({ hostname, host }: URL, { hosts }: Reach): Prom
   const first = found.find(({ family }) => family === 4) ?? found[0];
   if (first === undefined || isLoopback(hostname) || found.some(({ address }) => isPrivateAddress(address)))
     throw new DavitError("denied", `Cannot reach ${host}: it is not on the public Internet`, {
-      hint: `the rack's admin may allow it: davit rack params set ImportFrom=${host}`,
+      hint: `the rack's admin may allow it: \`davit rack params set ImportFrom=+${host}\``,
     });
   return first.address;
 }

@@ -99,7 +99,7 @@ export class RegistryAuth {
       `Cannot get a token for ${this.#registry.host}: ${realm.host} answered ${response.status}${said(text)}`,
       passing
         ? { retryAfter: retryAfter(response) }
-        : { hint: `check the login: davit registries login ${this.#registry.host}` },
+        : { hint: `check the login: \`davit registries login ${this.#registry.host}\`` },
     );
   }
 

@@ -49,6 +49,6 @@ function withoutConsent(what: string, lacks: readonly Lack[]): DavitError {
     return `${param}=+${[...new Set(entries)].join(",")}`;
   });
   return new DavitError("denied", `${what}: the rack has not allowed that ${whats}`, {
-    hint: `the rack's admin may allow it: davit rack params set ${changes.map(shellQuote).join(" ")}`,
+    hint: `the rack's admin may allow it: \`davit rack params set ${changes.map(shellQuote).join(" ")}\``,
   });
 }

@@ -110,7 +110,7 @@ export async function carryOut(
   } catch (error) {
     const failure = signal.aborted ? new DavitError("interrupted", "Interrupted", { cause: error }) : error;
     await fail(parts, app, id, failure, log);
-    throw hasCode(failure, "interrupted") ? failure : buildFailed(id, failure, log);
+    throw hasCode(failure, "interrupted") ? failure : buildFailed({ id, app }, failure, log);
   } finally {
     clearInterval(heartbeat);
   }
@@ -282,9 +282,10 @@ async function fail(
     .catch(() => undefined);
 }
 
-function buildFailed(id: string, error: unknown, log: BuildLog): DavitError {
+function buildFailed({ id, app }: Pick<Build, "id" | "app">, error: unknown, log: BuildLog): DavitError {
   const ours = error instanceof DavitError;
-  const hint = ours && error.hint !== undefined ? error.hint : `the whole log: davit builds logs ${id}`;
+  const hint =
+    ours && error.hint !== undefined ? error.hint : `the whole log: \`davit builds logs ${id} -a ${app}\``;
   return new DavitError(
     ours ? error.code : "build-failed",
     `build failed: ${log.redactor.redact(reasonOf(error))}`,

@@ -120,7 +120,8 @@ export function stopped({ app, before, release, phase }: Promotion): string {
 
 async function requireRuntime(parts: EmbeddedParts): Promise<Runtime> {
   const runtime = await parts.runtime();
-  if (!runtime) throw new DavitError("unsupported", "this rack runs nothing", { hint: "davit rack install" });
+  if (!runtime)
+    throw new DavitError("unsupported", "this rack runs nothing", { hint: "`davit rack install` lets it" });
   return runtime;
 }
 

@@ -63,7 +63,7 @@ export function* requirePromotable(app: string, id: string, active: string): Ste
     throw new DavitError("invalid", "can not promote a release with an empty manifest");
   if (active !== "" && (yield* placeOf(id)) < (yield* placeOf(active)))
     throw new DavitError("invalid", "can not promote an older release, try rollback", {
-      hint: `davit releases rollback ${id} -a ${app}`,
+      hint: `see \`davit releases rollback ${id} -a ${app}\``,
     });
 }
 

@@ -30,7 +30,7 @@ export async function runRemoteBuild(sender: Sender, options: BuildOptions): Pro
       `Interrupted: build ${created.id} goes on in rack ${client.address.name}`,
       {
         cause: error,
-        hint: `davit builds logs ${created.id} -a ${app}`,
+        hint: `see \`davit builds logs ${created.id} -a ${app}\``,
       },
     );
   }
@@ -134,6 +134,6 @@ async function* beyond(stream: AsyncIterable<Bytes>, count: number): AsyncGenera
 function finished(build: Build): Build {
   if (build.status === "complete") return build;
   throw new DavitError("build-failed", `build failed: ${build.reason || "its log says why"}`, {
-    hint: `the whole log: davit builds logs ${build.id} -a ${build.app}`,
+    hint: `the whole log: \`davit builds logs ${build.id} -a ${build.app}\``,
   });
 }

@@ -55,7 +55,7 @@ async function registryForNodes(
       "unsupported",
       `the Swarm has ${nodes} nodes, and the rack no name they could pull from`,
       {
-        hint: `davit rack params set ${REGISTRY_HOST}=HOST:PORT, where \`davit rack start\` serves this rack`,
+        hint: `\`davit rack params set ${REGISTRY_HOST}=HOST:PORT\`, where \`davit rack start\` serves this rack`,
       },
     );
   const { host: serveraddress } = parseReference(`${prefix}/${app}`);

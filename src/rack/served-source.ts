@@ -73,7 +73,7 @@ async function elsewhere(parts: EmbeddedParts, app: string, url: string): Promis
     throw new DavitError("invalid", "unknown source type");
   if ((await parts.settings.param("BuildFromUrls")) !== "Yes")
     throw new DavitError("denied", "this rack builds from no addresses", {
-      hint: "davit rack params set BuildFromUrls=Yes, or build where the source is",
+      hint: "`davit rack params set BuildFromUrls=Yes`, or build where the source is",
     });
   return {
     async open(request, dir, signal) {

@@ -5,6 +5,7 @@ import { MOVING } from "./mover.ts";
 import {
   checkParams,
   effectiveParams,
+  IMPORT_FROM,
   isRouterParam,
   REGISTRY,
   RUNTIME,
@@ -36,7 +37,7 @@ export async function changeParams(parts: EmbeddedParts, wanted: Record<string, 
   const changes = Object.fromEntries(
     Object.entries(wanted).map(([name, value]) => [
       name,
-      isConsent(name) ? withAdditions(params[name] ?? "", value) : value,
+      isConsent(name) || name === IMPORT_FROM ? withAdditions(params[name] ?? "", value) : value,
     ]),
   );
   checkParams(changes);

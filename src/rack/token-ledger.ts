@@ -40,7 +40,7 @@ export class TokenLedger {
       yield* run("DELETE FROM tokens WHERE expires < ?", now);
       if ((yield* first("SELECT id FROM tokens LIMIT 1 OFFSET ?", MOST - 1)) !== undefined)
         throw new DavitError("conflict", `Cannot make a token: there are ${MOST}`, {
-          hint: "davit rack tokens revoke ID",
+          hint: "see `davit rack tokens`, and `davit rack tokens revoke ID`",
         });
       yield* run(
         "INSERT INTO tokens (id, name, role, maker, parent, created, expires) VALUES (?, ?, ?, ?, ?, ?, ?)",

@@ -96,7 +96,7 @@ test.concurrent(
       "service fat has no limit to its memory",
     ])
       expect(wants.stderr).toContain(what);
-    const [, hint = ""] = /davit (rack params set .*)\n/.exec(wants.stderr) ?? [];
+    const [, hint = ""] = /`davit (rack params set .*)`\n/.exec(wants.stderr) ?? [];
     expect(hint).toMatch(
       /^rack params set HostPaths=\+evil:\/,.* HostPorts=\+evil:8125\/udp,evil:9000 UnlimitedMemory=\+evil$/,
     );
