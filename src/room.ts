@@ -1,9 +1,9 @@
 import { DavitError } from "./errors.ts";
 
-/** How many may wait at a time: what each has sent meanwhile lies in memory. */
+/** How many callers may wait for one room: what their clients have sent meanwhile lies in memory. */
 const MOST_WAITING = 32;
 
-/** Room for so many bytes, or other things. Whoever finds too little waits, and is let in by the order of coming. */
+/** Room for so many bytes, or other units. Callers that find too little wait, and are let in in the order in which they came. */
 export class Room {
   readonly #size: number;
   #taken = 0;
@@ -17,7 +17,7 @@ export class Room {
     return this.#taken === 0 && this.#waiting.length === 0;
   }
 
-  /** Takes room until the result is disposed of: for more than all there is, all. Throws `busy` where too many wait. */
+  /** Takes room until the result is disposed of; a caller that wants more than the room's size takes all of it. Throws `busy` where too many wait. */
   async take(size: number): Promise<Disposable> {
     if (this.#waiting.length >= MOST_WAITING)
       throw new DavitError("busy", "too many requests of this login wait for each other", {
@@ -46,7 +46,7 @@ export class Room {
   }
 }
 
-/** A room for each of many, there while somebody is in it. */
+/** A room for each key, which is kept while somebody is in it or waits. */
 export class Rooms {
   readonly #size: number;
   readonly #rooms = new Map<string, Room>();
@@ -55,7 +55,7 @@ export class Rooms {
     this.#size = size;
   }
 
-  /** Runs `work` with room of `key`. */
+  /** Runs `work` while it has `size` units of the room of `key`. */
   async with<T>(key: string, size: number, work: () => Promise<T>): Promise<T> {
     const room = this.#rooms.get(key) ?? new Room(this.#size);
     this.#rooms.set(key, room);

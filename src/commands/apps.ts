@@ -28,7 +28,6 @@ export const apps: Command = {
 
 async function listFormer(former: FormerApp[], input: Input, context: Context): Promise<void> {
   if (input.on("json")) return json(context, former);
-  const now = new Date();
-  const rows = former.map(({ id, name, deleted }) => [id, name, ago(deleted, now)]);
+  const rows = former.map(({ id, name, deleted }) => [id, name, ago(deleted, context.now())]);
   context.stdout.print(table(["ID", "APP", "DELETED"], rows, context.stdout.paint));
 }

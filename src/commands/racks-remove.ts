@@ -24,7 +24,7 @@ export const racksRemove: Command = {
 
 /**
  * Throws `conflict` where the rack's apps or its router run: once its records are gone, nothing
- * could end them. A rack that does not open has no more to say, and may go.
+ * could end them. A rack that does not open may be removed.
  */
 async function refuseWhatRuns(name: string, context: Context): Promise<void> {
   const { EmbeddedRack } = await import("../rack/embedded.ts");

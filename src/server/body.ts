@@ -11,12 +11,12 @@ const COPIES = 12;
 
 const texts = new Garbage();
 
-/** Bytes of bodies that are read whole, and that one login may have on their way: it may send them as slowly as it likes. */
+/** How many bytes of bodies that are read whole one login may have on their way: it may send them slowly. */
 const MOST_WHOLE = 16 * 1024 * 1024;
 
 const rooms = new Rooms(MOST_WHOLE);
 
-/** Reads a body whole, of `limit` bytes at most. A login that has many of them on their way waits for its own. */
+/** Reads a body whole; throws `invalid` where it has more than `limit` bytes. Bodies of one login wait for each other where they have too many bytes together. */
 export async function wholeBody(
   request: Request,
   login: string,
@@ -25,14 +25,14 @@ export async function wholeBody(
 ): Promise<Bytes> {
   const body: ReadableStream<Bytes> | null = request.body;
   if (!body) return new Uint8Array(0);
-  const said = Number(request.headers.get("content-length")) || limit;
-  if (said > limit) throw new DavitError("invalid", `${what} is larger than ${limit} bytes`);
-  return await rooms.with(login, said, async () => {
+  const size = Number(request.headers.get("content-length")) || limit;
+  if (size > limit) throw new DavitError("invalid", `${what} is larger than ${limit} bytes`);
+  return await rooms.with(login, size, async () => {
     const bytes = await collect(body, limit, what);
     // The collector comes too late by itself where large ones follow each other.
     texts.made(bytes.byteLength * COPIES);
-    // What is made of it holds the event loop: one large one in each round.
-    await takeTurn(bytes.byteLength * COPIES);
+    // Parsing it holds the event loop: one large body in each round.
+    await nextRound(bytes.byteLength * COPIES);
     return bytes;
   });
 }
@@ -40,8 +40,8 @@ export async function wholeBody(
 let left = ROUND;
 let round: Promise<void> | undefined;
 
-/** In between rounds small requests are answered. */
-async function takeTurn(bytes: number): Promise<void> {
+/** Waits for a round with room for these bytes. Between rounds small requests are answered. */
+async function nextRound(bytes: number): Promise<void> {
   while (left <= 0) {
     round ??= new Promise((resolve) => {
       setImmediate(() => {
@@ -61,7 +61,7 @@ export async function* bodyOf(request: Request): AsyncGenerator<Bytes> {
   if (!body) return;
   const garbage = new Garbage();
   for await (const chunk of body) {
-    await takeTurn(chunk.byteLength);
+    await nextRound(chunk.byteLength);
     yield chunk;
     garbage.free(chunk);
   }
