@@ -17,8 +17,10 @@ const LOOPBACK = blockList(["127.0.0.0/8", "::1/128"]);
 /** https://www.iana.org/assignments/iana-ipv4-special-registry, and its counterpart for IPv6. */
 const PRIVATE = blockList([
   ...["0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12"],
-  ...["192.0.0.0/24", "192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/3", "::/127", "fc00::/7", "fe80::/10"],
-  ...["ff00::/8", "64:ff9b::/96"],
+  ...["192.0.0.0/24", "192.168.0.0/16", "198.18.0.0/15", "224.0.0.0/3", "fc00::/7", "fe80::/10"],
+  // Those that hold an IPv4 address, which a gateway may go on to: NAT64, 6to4, Teredo, and older ones.
+  ...["64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/23", "::/96", "::ffff:0:0:0/96"],
+  ...["fec0::/10", "ff00::/8", "100::/64", "2001:db8::/32", "3fff::/20", "5f00::/16"],
 ]);
 
 /** This machine by its name or address, however it is written. Takes a host alone: a port or a user is none. */

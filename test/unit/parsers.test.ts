@@ -131,7 +131,10 @@ test("addresses outside the public Internet are known as such", () => {
     expect(isPrivateAddress(address)).toBe(true);
   for (const address of ["8.8.8.8", "172.32.0.1", "2606:4700::1111", "100.128.0.1"])
     expect(isPrivateAddress(address)).toBe(false);
-  for (const address of ["::ffff:7f00:1", "0x7f.1", "2130706433", "::", "64:ff9b::a00:1"])
+  for (const address of [
+    ...["::ffff:7f00:1", "0x7f.1", "2130706433", "::", "64:ff9b::a00:1"],
+    ...["64:ff9b:1::7f00:1", "2002:a00:1::1", "fec0::1", "2001:0:1:2::3", "::10.0.0.1"],
+  ])
     expect(isPrivateAddress(address)).toBe(true);
   for (const name of ["256.1.1.1", "127.0.0.1.nip.io", "10", ""])
     expect(isAddress(name) && isPrivateAddress(name)).toBe(name === "10");
