@@ -1,13 +1,14 @@
 import type { RegistryAuth } from "../docker-api/images.ts";
 import { DavitError } from "../errors.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
-import type { Digest } from "../oci/digest.ts";
+import type { ImageManifest } from "../oci/manifest.ts";
 import { parseReference } from "../oci/reference.ts";
 import { contentOf, type ReadStore } from "../oci/store.ts";
 import { readManifest } from "../oci/walk.ts";
 import type { RunningApp, RunningService, Runtime } from "../runtime/runtime.ts";
 import { exportEmbedded, readEmbedded } from "./embedded-export.ts";
 import type { EmbeddedParts } from "./embedded-parts.ts";
+import { requireOwnLayers } from "./own-layers.ts";
 import { REGISTRY, REGISTRY_HOST } from "./params.ts";
 import { pullLogin } from "./pull-login.ts";
 
@@ -84,7 +85,12 @@ async function imagesInEngine(
   const architecture = await runtime.architecture();
   const ids = await readEmbedded(parts, app, build, async ({ store, images }) => {
     const found = new Map<string, string>();
-    for (const [service, image] of images) found.set(service, await configOf(store, image, architecture));
+    for (const [service, image] of images) {
+      const manifest = await manifestFor(store, image, architecture);
+      await requireOwnLayers(store, manifest, parts.ledger.content);
+      // A classic engine calls an image by the digest of its config.
+      found.set(service, manifest.config.digest);
+    }
     return found;
   });
   const there = await Promise.all([...ids.values()].map((id) => runtime.findImage(id)));
@@ -115,11 +121,15 @@ export async function forgetImages(
   }
 }
 
-/** A classic engine calls an image by the digest of its config. */
-async function configOf(store: ReadStore, image: Descriptor, architecture: string): Promise<Digest> {
+/** The image of an architecture. */
+async function manifestFor(
+  store: ReadStore,
+  image: Descriptor,
+  architecture: string,
+): Promise<ImageManifest> {
   const { manifest } = await readManifest(store, image);
-  if (manifest.kind === "image") return manifest.config.digest;
+  if (manifest.kind === "image") return manifest;
   const own = manifest.manifests.find(({ platform }) => platform?.architecture === architecture);
   if (!own) throw new DavitError("unsupported", `the image has no part for ${architecture}`);
-  return await configOf(store, own, architecture);
+  return await manifestFor(store, own, architecture);
 }
