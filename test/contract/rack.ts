@@ -308,7 +308,7 @@ export function testRack(name: string, open: () => Promise<TestedRack>): void {
         // What lies in a registry is not in the directory.
         const isHere = third.store === undefined;
         expect(view.manifests).toMatchObject(isHere ? [{ digest: third.digest }] : []);
-        // What came through `/v2` stays for a day, whatever is deleted.
+        // What was pushed through `/v2` is kept for a day, also after a deletion.
         const isServed = (await rack.system()).outputs["davit"] !== undefined;
         if (isHere && !isServed)
           expect(await readdir(join(layout, "blobs/sha256"))).toHaveLength((await rack.blobs("shop")).length);

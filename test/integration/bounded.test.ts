@@ -43,7 +43,7 @@ function misbehave(response: ServerResponse, way: Way, sent: (bytes: number) => 
   more();
 }
 
-/** A registry whose token server, or whatever else is asked, answers in this way. */
+/** A registry that answers everything in this way; so does its token server. */
 async function badServer(way: Way, status = 200) {
   let bytes = 0;
   const server = createServer((request, response) => {

@@ -38,7 +38,7 @@ async function onTerminal(box: ReturnType<typeof sandbox>, args: string[]): Prom
   return seen;
 }
 
-/** Without colours and line ends, which are ours. */
+/** A text without colours and line ends, which davit writes itself. */
 function bare(text: string): string {
   return text
     .replaceAll(/\x1b\[\d*m/g, "")

@@ -5,7 +5,7 @@ import { recordingProxy } from "../support/recording-proxy.ts";
 
 /* What goes through HTTP_PROXY and HTTPS_PROXY, and what must not. */
 
-/** A server on loopback, for racks, registries and engines: it notes what it is asked. */
+/** A server on loopback that stands for racks, registries and engines, and records the requests. */
 function loopbackServer(answer: (path: string) => Response) {
   const paths: string[] = [];
   const server = Bun.serve({

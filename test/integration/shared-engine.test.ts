@@ -34,7 +34,7 @@ const web = (dockerfile: string) => ({
   Dockerfile: dockerfile,
 });
 
-/** Says backwards what a file holds, for logs mask secrets. */
+/** Prints a file backwards: logs mask secrets. */
 const BACKWARDS = [...MARK].reverse().join("");
 
 async function attacks(): Promise<void> {

@@ -17,7 +17,7 @@ const web = (more = ""): string => `services:
     termination: {grace: 1}
     ${SMALL}
 ${more}`;
-/** Beside it, another process of the same image. */
+/** One more service, of the same image. */
 const beside = (name: string, more: string, scale = SMALL): string =>
   `  ${name}:\n    build: .\n    command: /bin/busybox sleep 100000\n    termination: {grace: 1}\n    ${scale}\n${more}`;
 

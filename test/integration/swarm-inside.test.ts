@@ -82,7 +82,7 @@ test.concurrent(
   LONG,
 );
 
-/** Whoever runs commands inside: davit on the rack's own machine, davit over its API, or the original's CLI. */
+/** A client that runs commands inside: davit on the rack's own machine, davit over its API, or the original's CLI. */
 interface From {
   name: "davit" | "convox";
   run(args: string[], stdin?: Blob): Promise<Result>;

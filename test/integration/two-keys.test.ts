@@ -15,8 +15,8 @@ import { type Answer, commit, type Key, MARK, startTwoKeys, type TwoKeys } from 
 
 /*
  * Two apps and two deploy keys on one rack. Every attack is a sentence and what evil sends:
- * a further one is a line. An attack is refused when its answer is 4xx, or says that nothing
- * was taken, and holds nothing of shop's; and when shop is afterwards what it was before.
+ * another one is one more line. An attack is refused when its answer is 4xx or reports that nothing
+ * was taken, when the answer holds nothing of shop's, and when shop is unchanged afterwards.
  */
 
 let rack: TwoKeys;

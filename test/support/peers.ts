@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 
 /*
  * The programs that davit is tested with. Those of test/peers/go.mod are always there. The others
- * are on no registry: a test that needs one says so in the first word of its title,
+ * are on no registry: the first word of a test's title is the program that it needs,
  * `test.skipIf(absent("convox"))("convox build …", …)`, and is skipped where the program is not.
  */
 

@@ -1,6 +1,6 @@
 import { createServer, type Socket } from "node:net";
 
-/** A proxy on loopback that passes nothing on: it keeps each request's head, and answers the same to all. */
+/** A proxy on loopback that forwards nothing: it records each request's head, and gives all the same answer. */
 export async function recordingProxy(status = "502 Bad Gateway") {
   const heads: string[] = [];
   const server = createServer((socket: Socket) => {

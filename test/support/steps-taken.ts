@@ -63,7 +63,7 @@ function patch(prototype: object, costs: Record<string, Cost>): () => void {
   };
 }
 
-/** How many steps some work takes; what it throws does not count. */
+/** How many steps some work takes; errors that it throws are ignored. */
 export function stepsOf(work: () => unknown): number {
   const before = Scanner.steps;
   native = 0;

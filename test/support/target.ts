@@ -3,7 +3,7 @@ import { type NewEntry, writeTar } from "../../src/tar/write.ts";
 import { startRack } from "./convox.ts";
 import { sandbox } from "./davit.ts";
 
-/** A rack that is attacked with the rights of a deploy key, and a second one that nobody uses. */
+/** A rack that is attacked with a deploy key, and an idle one to compare it with. */
 export interface Target extends AsyncDisposable {
   url: string;
   control: string;
@@ -61,7 +61,7 @@ export async function startTarget(): Promise<Target> {
   };
 }
 
-/** An engine that says which it is, takes a context, and builds nothing. */
+/** An engine that answers for its version, reads a build's context, and fails the build. */
 function talkOnly(unix: string) {
   return Bun.serve({
     unix,

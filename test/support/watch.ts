@@ -1,12 +1,12 @@
 import { join } from "node:path";
 
-/** What was seen of a server while it was watched. */
+/** What a watch over a server has measured. */
 export interface Seen {
   /** The slowest answer to `/check`, in milliseconds. */
   slowest: number;
-  /** The same without the time in which it had no processor, because other programs had them all. */
+  /** The slowest answer, less the time in which the server waited for a processor that other programs had. */
   held: number;
-  /** The slowest of a server that nobody uses, in the same time: what the machine itself takes. */
+  /** The slowest answer of an idle server in the same time: the delay that the machine itself causes. */
   control: number;
   failures: number;
 }

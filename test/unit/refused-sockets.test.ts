@@ -3,7 +3,7 @@ import { connect, type Socket } from "node:net";
 import { parseRackUrl, RackClient } from "../../src/rack/rack-client.ts";
 import { ADMIN, servedRack } from "../support/served-rack.ts";
 
-/** Begins a web socket's handshake, and then neither says nor closes anything. */
+/** Begins a web socket's handshake, and then neither sends nor closes anything. */
 function silentSocket(url: string, headers: Record<string, string> = {}) {
   const { hostname, port } = new URL(url);
   const socket: Socket = connect({ host: hostname, port: Number(port), allowHalfOpen: true });

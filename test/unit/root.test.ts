@@ -27,7 +27,7 @@ async function project(dir: ReturnType<typeof tempDir>): Promise<string> {
   return dir.join("project");
 }
 
-/** What a read of a name says: the text, or the error's code and words. */
+/** The result of a read: the text, or the error's code and message. */
 async function read(root: Root, name: string): Promise<string> {
   return await root.readText(name).catch((error: unknown) => reasonOf(error));
 }
@@ -264,7 +264,7 @@ test("whatever the links, a root reads what the system would, where that lies in
   expect(found).toBeGreaterThan(30);
 }, 30_000);
 
-/** A file that says where it is, or a link: `/x` is x below the root by its whole path. */
+/** Makes a file that holds its own path, or a link; a target `/x` stands for the absolute path of x in the root. */
 async function put(root: string, path: string, target: string | undefined): Promise<void> {
   try {
     await mkdir(dirname(path), { recursive: true });

@@ -7,10 +7,10 @@ import { routes } from "../../src/server/routes.ts";
 import { ADMIN, type Credentials, servedRack } from "../support/served-rack.ts";
 
 /*
- * Who may do what: every route of the server with every kind of login. A row names the
+ * Who may do what: every route of the server is tried with every kind of login. A row names the
  * tokens that the route is open to: `r`, `rw` and `rwa` of the whole rack; `key`, a deploy
  * key of the app; `secret`, of an external build of it; `pull`, what nodes pull with. The
- * rack's password may whatever `rwa` may. Nobody else gets in anywhere.
+ * rack's password may do what `rwa` may. Every other login is refused everywhere.
  */
 const TABLE = `
 GET /system                                      r rw rwa key
@@ -181,7 +181,7 @@ test("every route has its row, and every row its route", () => {
 
 test("each route opens to those of its row, and to nobody else", async () => {
   await using server = await servedApps();
-  /** Whether a login got past the door, whatever came of it then. */
+  /** Whether a login got past the check of rights, whatever the route answered then. */
   const gotIn = async (login: Credentials, line: string): Promise<boolean> => {
     if (line.startsWith("SOCKET "))
       return !NOT_YOURS.test(await firstFrame(server.url, server.headersOf(login), line));
@@ -203,7 +203,7 @@ test("each route opens to those of its row, and to nobody else", async () => {
   expect(found.sort()).toEqual(expected.sort());
 }, 60_000);
 
-/** What a socket says first; "" where it says nothing for a while. */
+/** The first message of a socket; "" where none comes for a while. */
 async function firstFrame(url: string, headers: Record<string, string>, line: string): Promise<string> {
   const address = `${url.replace("http", "ws")}${pathOf(line)}`;
   const socket: WebSocket = Reflect.construct(WebSocket, [address, { headers }]);
