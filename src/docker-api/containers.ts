@@ -18,6 +18,9 @@ const RESIZE = 50;
 
 const EngineContainer = Type.Object({
   Id: Type.String(),
+  /** Each with a slash before it. */
+  Names: Type.Optional(Type.Union([Type.Array(Type.String()), Type.Null()])),
+  /** Its own, and those of its image. */
   Labels: Type.Record(Type.String(), Type.String()),
   State: Type.String(),
   Command: Type.Optional(Type.String()),

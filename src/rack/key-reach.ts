@@ -2,12 +2,12 @@ import { DavitError, hasCode } from "../errors.ts";
 import type { Reach } from "../http/reach.ts";
 import type { Reference } from "../oci/reference.ts";
 import type { EmbeddedParts } from "./embedded-parts.ts";
-import { IMPORT_FROM, REGISTRY } from "./params.ts";
+import { IMPORT_FROM, REGISTRY, REGISTRY_HOST } from "./params.ts";
 import { hostOf } from "./registry-logins.ts";
 
 /** Where the rack may fetch from what a deploy key names: the key must not reach into the rack's network this way. */
 export interface KeyReach extends Reach {
-  /** Throws `denied` for images of other apps in the registry that the rack keeps its content in. */
+  /** Throws `denied` for images of other apps in the rack, and in the registry that it keeps its content in. */
   requireOwn(reference: Reference): void;
 }
 
@@ -16,13 +16,14 @@ export async function keyReach(
   { settings, logins }: Pick<EmbeddedParts, "settings" | "logins">,
   app: string,
 ): Promise<KeyReach> {
-  const [allowed, prefix] = [await settings.param(IMPORT_FROM), await settings.param(REGISTRY)];
+  const allowed = await settings.param(IMPORT_FROM);
+  const places = [await settings.param(REGISTRY), await settings.param(REGISTRY_HOST)].filter(Boolean);
   const known = (await logins.ofApp(app)).map(({ server }) => hostOf(server));
   return {
     hosts: [...allowed.split(","), ...known].filter((host) => host !== ""),
     requireOwn({ host, repository }) {
       const name = `${host}/${repository}`;
-      if (prefix !== "" && name.startsWith(`${prefix}/`) && name !== `${prefix}/${app}`)
+      if (places.some((place) => name.startsWith(`${place}/`) && name !== `${place}/${app}`))
         throw new DavitError("denied", "the image belongs to another app");
     },
   };

@@ -1,4 +1,5 @@
 import type { Service } from "../manifest/convox-yml.ts";
+import { serviceName } from "./service-name.ts";
 
 /** A service that the world may reach. */
 export interface Route {
@@ -25,20 +26,27 @@ export interface RouterOptions {
 export const ADMIN = "unix//config/admin.sock";
 /** Docker's own DNS, as containers see it. */
 const DNS = "127.0.0.11:53";
-/** How long a request is tried anew on other processes, and how soon those that are gone are forgotten. */
-const TRIES = { try_duration: "5s", try_interval: "50ms" };
+/** How soon processes that are gone are forgotten. */
 const REFRESH = "1s";
 const DIAL = "1s";
+/** A request is tried anew on other processes, a little longer than one that is gone is known. */
+const TRIES = { retries: 12, try_interval: "100ms" };
+/** Where there is no process at all, it waits for one. One with a body does not: the first try has closed it. */
+const WAIT = { try_duration: "5s", try_interval: "250ms" };
 
-const UPSTREAM = ".davit.invalid";
+/** What every name for the router begins with, and no name of a service, a container or a network does. */
+const UPSTREAM = "_";
 
-/** The name by which the router finds a service. No public name server knows such a name: RFC 6761. */
+/**
+ * The name that the router finds a service by: `_SERVICE_APP`. It has no dots, so the engine
+ * answers for itself that there is no such name, and asks no other name server.
+ */
 export function upstreamName(app: string, service: string): string {
-  return `${service}.${app}${UPSTREAM}`;
+  return serviceName("", service, app);
 }
 
 export function isUpstreamName(name: string): boolean {
-  return name.endsWith(UPSTREAM);
+  return name.startsWith(UPSTREAM);
 }
 
 /** The name that earlier davits gave a service in a network of all apps. */
@@ -59,11 +67,10 @@ export function routerConfig(routes: readonly Route[], { tls, https, given }: Ro
     // No other is asked for; without a policy it would not be shown.
     ...(given ? { automatic_https: { disable_certificates: true }, tls_connection_policies: [{}] } : {}),
     routes: [
-      // The first that matches is taken: a name of its own comes before any wildcard.
-      ...routes.flatMap((route) => routeTo(route, (host) => !host.startsWith("*."))),
-      ...routes.flatMap((route) => routeTo(route, (host) => host.startsWith("*."))),
+      ...routesTo(routes, proxyTo),
       { handle: [{ handler: "static_response", status_code: 404, body: "no such service\n" }] },
     ],
+    ...(routes.length > 0 ? { errors: { routes: [whereNobodyIs(routes)] } } : {}),
   };
   const certificates = given && { certificates: { load_pem: [given] } };
   const internal = { automation: { policies: [{ issuers: [{ module: "internal" }] }] } };
@@ -75,6 +82,12 @@ export function routerConfig(routes: readonly Route[], { tls, https, given }: Ro
       ...(secure ? { tls: secure } : {}),
     },
   };
+}
+
+/** 503 is the router's own word for no process; a service's own answer comes by no error. */
+function whereNobodyIs(routes: readonly Route[]): object {
+  const handle = [{ handler: "subroute", routes: routesTo(routes, waitFor) }];
+  return { match: [{ vars: { "{http.error.status_code}": ["503"] } }], handle };
 }
 
 /** Whoever asks without TLS is sent to where it is. */
@@ -89,25 +102,61 @@ export function hostOf({ app, service }: Pick<Route, "app" | "service">, domain:
   return `${service.name}.${app}.${domain}`;
 }
 
-function routeTo(route: Route, isWanted: (host: string) => boolean): object[] {
+function routeTo(
+  route: Route,
+  proxy: (route: Route) => object,
+  isWanted: (host: string) => boolean,
+): object[] {
   // Caddy refuses all of a configuration in which one matcher has a name twice.
   const host = [...new Set(route.hosts)].filter(isWanted);
-  return host.length > 0 ? [{ match: [{ host }], handle: [proxyTo(route)], terminal: true }] : [];
+  return host.length > 0 ? [{ match: [{ host }], handle: [proxy(route)], terminal: true }] : [];
+}
+
+/** The first that matches is taken: a name of its own comes before any wildcard. */
+function routesTo(routes: readonly Route[], proxy: (route: Route) => object): object[] {
+  return [
+    ...routes.flatMap((route) => routeTo(route, proxy, (host) => !host.startsWith("*."))),
+    ...routes.flatMap((route) => routeTo(route, proxy, (host) => host.startsWith("*."))),
+  ];
 }
 
 /** Processes are found by name and anew each second: those of a new release are used as soon as they are well. */
-function proxyTo({ app, service, old }: Route): object {
-  const [, scheme = "http", port = ""] = /^(?:([a-z]+):)?(\d+)$/.exec(service.port) ?? [];
-  const name = (old ? oldUpstreamName : upstreamName)(app, service.name);
+function proxyTo(route: Route): object {
+  const { name, port } = placeOf(route);
   return {
     handler: "reverse_proxy",
     dynamic_upstreams: { source: "a", name, port, refresh: REFRESH, resolver: { addresses: [DNS] } },
     load_balancing: TRIES,
-    transport: {
-      protocol: "http",
-      dial_timeout: DIAL,
-      // What a process says of itself inside is nobody's to vouch for.
-      ...(scheme === "https" ? { tls: { insecure_skip_verify: true } } : {}),
-    },
+    transport: transportTo(route),
+  };
+}
+
+/**
+ * What becomes of a request whose service has no process. Caddy looks dynamic upstreams up
+ * behind one lock for all routes, and a name without an address each time it is tried: so those
+ * who wait do it here, where each connects by itself and holds up nobody.
+ */
+function waitFor(route: Route): object {
+  const { name, port } = placeOf(route);
+  return {
+    handler: "reverse_proxy",
+    upstreams: [{ dial: `${name}:${port}` }],
+    load_balancing: WAIT,
+    transport: { ...transportTo(route), resolver: { addresses: [DNS] }, keep_alive: { enabled: false } },
+  };
+}
+
+/** The dot ends the name: no search domain of the node is tried after it. */
+function placeOf({ app, service, old }: Route): { name: string; port: string } {
+  const name = (old ? oldUpstreamName : upstreamName)(app, service.name);
+  return { name: `${name}.`, port: service.port.slice(service.port.lastIndexOf(":") + 1) };
+}
+
+function transportTo({ service }: Route): object {
+  return {
+    protocol: "http",
+    dial_timeout: DIAL,
+    // What a process says of itself inside is nobody's to vouch for.
+    ...(service.port.startsWith("https:") ? { tls: { insecure_skip_verify: true } } : {}),
   };
 }

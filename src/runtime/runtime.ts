@@ -115,7 +115,7 @@ export interface Runtime {
   countNodes(): Promise<number>;
   /** What images are for here, as Go calls it. */
   architecture(): Promise<string>;
-  /** The id of an image that can be run, by its id or name. */
+  /** The id of an image that is here, by its whole id or its name; a part of an id is no name. */
   findImage(name: string): Promise<string | undefined>;
   /** Takes an image from its registry. */
   pullImage(name: string, login: RegistryAuth | undefined): Promise<void>;

@@ -8,6 +8,7 @@ import { INSIDE_SERVICE } from "./inside/service.ts";
 import { INSIDE } from "./inside/volume.ts";
 import { isRouted, oldUpstreamName, upstreamName } from "./router-config.ts";
 import type { RunningApp, RunningService } from "./runtime.ts";
+import { serviceName } from "./service-name.ts";
 
 /** What things of a rack in an engine are known by; nothing without it is touched. */
 export const RACK = "davit.rack";
@@ -19,10 +20,6 @@ export const SPEC = "davit.spec";
 /** On containers that run one command. */
 export const ONE_OFF = "davit.one-off";
 
-/** The longest name a service may have. */
-const LONGEST = 63;
-/** Of the hash in a shortened one: 80 bits. */
-const HASH = 20;
 const SECOND = 1_000_000_000;
 const MEGABYTE = 1024 * 1024;
 const PROBE = `${INSIDE}/probe`;
@@ -43,17 +40,6 @@ export interface Place {
   logDriver: string;
   /** The volume with our programs for inside of containers. */
   inside: string | undefined;
-}
-
-/**
- * `RACK_APP_SERVICE`. Names of racks and apps have no `_`, so no two are one. A longer one is
- * shortened to a name with `__` in it, which no other has, and its hash.
- */
-export function serviceName(...parts: string[]): string {
-  const name = parts.join("_");
-  if (name.length <= LONGEST) return name;
-  const hash = createHash("sha256").update(name).digest("hex").slice(0, HASH);
-  return `${name.slice(0, LONGEST - HASH - 2)}__${hash}`;
 }
 
 /** A service as Swarm is told of it: https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Service/operation/ServiceCreate */

@@ -6,7 +6,8 @@ import { writeTar } from "../tar/write.ts";
 import { logBounds } from "./bounds.ts";
 import { ADMIN, isUpstreamName, type Route, type RouterOptions, routerConfig } from "./router-config.ts";
 import type { RefusedApp } from "./runtime.ts";
-import { APP, RACK, SERVICE, serviceName } from "./service-spec.ts";
+import { serviceName } from "./service-name.ts";
+import { APP, RACK, SERVICE } from "./service-spec.ts";
 
 export interface RouterSettings extends RouterOptions {
   /** A stock Caddy. */
@@ -59,16 +60,31 @@ export class SwarmRouter {
     return serviceName(this.#rack.name, "router");
   }
 
+  /** Until it takes the place of the one before. */
+  get #next(): string {
+    return `${this.#name}_next`;
+  }
+
+  /**
+   * Its containers. Labels alone do not tell them: containers also have those of their image, which
+   * are anybody's to choose. Names are not: what runs for apps is called by Swarm and by the engine.
+   */
+  async #own(more: { ended?: boolean } = {}): Promise<EngineContainer[]> {
+    const names = [this.#name, this.#next].map((name) => `/${name}`);
+    const found = await this.#containers.list(this.#labels, more);
+    return found.filter(({ Names }) => (Names ?? []).some((name) => names.includes(name)));
+  }
+
   /** Brings it into an app's network, where it runs: before that app's processes start, so that it finds them at once. */
   async join(network: string): Promise<void> {
-    // A task of Swarm must not join: Swarm would give its address to others, too.
-    for (const { Id, State, Labels } of await this.#containers.list(this.#labels))
+    // A task of Swarm's must not: it would get an address that Swarm gives to others, too.
+    for (const { Id, State, Labels } of await this.#own())
       if (State === "running" && Labels[MARK] !== undefined) await this.#joinAll(Id, [network]);
   }
 
   /** The network can be removed then. */
   async leave(network: string): Promise<void> {
-    for (const { Id } of await this.#containers.list(this.#labels, { ended: true }))
+    for (const { Id } of await this.#own({ ended: true }))
       if ((await this.#containers.networks(Id)).includes(network)) await this.#containers.leave(Id, network);
   }
 
@@ -127,7 +143,7 @@ export class SwarmRouter {
   async #put(settings: RouterSettings, networks: readonly string[]): Promise<string> {
     const spec = await this.#spec(settings);
     const mark = new Bun.CryptoHasher("sha256").update(JSON.stringify(spec)).digest("hex").slice(0, 16);
-    const all = await this.#containers.list(this.#labels, { ended: true });
+    const all = await this.#own({ ended: true });
     const known = all.find(({ Labels }) => Labels[MARK] === mark);
     const id =
       known?.Id ?? (await this.#create({ ...spec, Labels: { ...this.#labels, [MARK]: mark } }, settings));
@@ -140,7 +156,7 @@ export class SwarmRouter {
 
   async #create(spec: object, { image }: RouterSettings): Promise<string> {
     await this.#pull(image);
-    const id = await this.#containers.create(spec, `${this.#name}_next`);
+    const id = await this.#containers.create(spec, this.#next);
     const bytes = encode(JSON.stringify({ admin: { listen: ADMIN } }));
     const file = { name: FIRST_CONFIG, type: "file" as const, mode: 0o444, size: bytes.byteLength };
     await this.#containers.put(id, "/", writeTar([{ ...file, body: () => streamOf(bytes) }]));
@@ -177,8 +193,7 @@ export class SwarmRouter {
   /** What it knew stays on its volumes. */
   async remove(): Promise<void> {
     for (const { ID } of await this.#swarm.services(this.#labels)) await this.#swarm.remove(ID);
-    for (const { Id } of await this.#containers.list(this.#labels, { ended: true }))
-      await this.#containers.remove(Id);
+    for (const { Id } of await this.#own({ ended: true })) await this.#containers.remove(Id);
   }
 
   /** All routes; where Caddy refuses them, those of each app that it takes by themselves. */
@@ -245,6 +260,8 @@ export class SwarmRouter {
       Env: ["XDG_CONFIG_HOME=/config", "XDG_DATA_HOME=/data"],
       ExposedPorts: Object.fromEntries(Object.keys(ports).map((port) => [port, {}])),
       HostConfig: {
+        // With its own setting of this, the engine asks no other name server for names without dots.
+        ...{ DnsOptions: ["ndots:1"], DnsSearch: ["."] },
         Mounts: ["config", "data"].map((name) => ({
           ...{ Type: "volume", Source: `${volume}_${name}`, Target: `/${name}` },
         })),

@@ -5,7 +5,8 @@ import { EngineContainers } from "../docker-api/containers.ts";
 import { EngineImages, type RegistryAuth } from "../docker-api/images.ts";
 import { EngineSwarm, type SwarmTask } from "../docker-api/swarm.ts";
 import { DavitError } from "../errors.ts";
-import { parseReference } from "../oci/reference.ts";
+import { isDigest } from "../oci/digest.ts";
+import { fullName, parseReference } from "../oci/reference.ts";
 import { check, Type } from "../schema.ts";
 import { appLog } from "./app-log.ts";
 import { INSIDE_SERVICE } from "./inside/service.ts";
@@ -22,7 +23,8 @@ import type {
   RunningApp,
   Runtime,
 } from "./runtime.ts";
-import { APP, type Place, RACK, SERVICE, serviceName } from "./service-spec.ts";
+import { serviceName } from "./service-name.ts";
+import { APP, type Place, RACK, SERVICE } from "./service-spec.ts";
 import { type RouterSettings, SwarmRouter } from "./swarm-router.ts";
 import { processOf, serviceOf } from "./tasks.ts";
 
@@ -105,7 +107,8 @@ export class SwarmRuntime implements Runtime {
   }
 
   async findImage(name: string): Promise<string | undefined> {
-    return (await this.#images.find(name))?.Id;
+    // Engines find images by the beginnings of their ids, too, but never by a name in full.
+    return (await this.#images.find(isDigest(name) ? name : fullName(parseReference(name))))?.Id;
   }
 
   async pullImage(name: string, login: RegistryAuth | undefined): Promise<void> {

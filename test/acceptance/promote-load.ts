@@ -71,6 +71,12 @@ verdict(
   `no request of ${RATE} a second fails meanwhile`,
   `${sent} sent, ${JSON.stringify(Object.fromEntries(answers))}; median ${at(0.5)}, p99 ${at(0.99)}, most at once ${late}`,
 );
+// Why, as the router says it: each of its errors is a line.
+if (bad.length > 0) {
+  const said = (await sh(["sh", "-c", `${DOCKER} logs ${rack}_router 2>&1`])).split("\n");
+  const errors = said.filter((line) => line.includes('"level":"error"')).slice(-20);
+  process.stdout.write(errors.map((line) => `  ${line}\n`).join(""));
+}
 const services = (await sh([DOCKER, "service", "ls", "-q", "--filter", `name=${rack}_`]))
   .split("\n")
   .filter(Boolean);

@@ -1,9 +1,6 @@
 import { expect, test } from "bun:test";
-import { startRack } from "../support/convox.ts";
 import { DOCKER, sh } from "../support/davit.ts";
-import { caddyImage } from "../support/debian-images.ts";
-import { freePort } from "../support/registry.ts";
-import { swarmRack, webProject } from "../support/swarm.ts";
+import { strangers } from "../support/strangers.ts";
 
 /* Two apps of people who do not know each other, each with a key of its own, on one rack. */
 
@@ -24,32 +21,8 @@ const beside = (name: string, more: string, scale = SMALL): string =>
 test.concurrent(
   "an app takes nothing of the node that the rack did not give it, no name and no network of another's",
   async () => {
-    await using rack = await swarmRack();
-    const http = await freePort();
-    const params = [`RouterHttpPort=${http}`, `RouterImage=${await caddyImage()}`, "RouterDomain=apps.test"];
-    await rack.ok(["rack", "params", "set", ...params]);
-    await using server = await startRack(rack.box, rack.rack);
-    const admin = { DAVIT_RACK: undefined, RACK_URL: server.rackUrl };
-    const keyOf = async (app: string) => {
-      await rack.box.ok(["apps", "create", app], { env: admin });
-      const token = (await rack.box.ok(["rack", "token", "--for-app", app], { env: admin })).trim();
-      return { DAVIT_RACK: undefined, RACK_URL: server.at(`jwt:${token}`) };
-    };
-    const keys = { shop: await keyOf("shop"), evil: await keyOf("evil") };
-    const deploy = async (app: "shop" | "evil", yml: string) => {
-      const dir = await webProject(rack.box.join(app), app, yml);
-      return await rack.box.run(["deploy", "-a", app], { cwd: dir, env: keys[app] });
-    };
-    const get = async (host: string): Promise<string> => {
-      const response = await fetch(`http://127.0.0.1:${http}/`, { headers: { host } });
-      return `${response.status} ${(await response.text()).trim()}`;
-    };
-    /** A served rack tells its router a moment after a release runs. */
-    const expectSoon = async (host: string, answer: string): Promise<void> => {
-      for (let tries = 0; tries < 50 && (await get(host).catch(String)) !== answer; tries++)
-        await Bun.sleep(200);
-      expect([host, await get(host)]).toEqual([host, answer]);
-    };
+    await using apart = await strangers();
+    const { rack, admin, keys, deploy, expectSoon, container, inside } = apart;
     const done = await deploy("shop", web("    domain: [a.example.test, Shop.Test]\n"));
     expect(done).toMatchObject({ code: 0, stderr: expect.any(String) });
     for (const host of ["web.shop.apps.test", "a.example.test", "shop.test"])
@@ -126,10 +99,6 @@ test.concurrent(
     for (const host of ["web.evil.apps.test", "mine.evil.apps.test", "any.evil.test"])
       await expectSoon(host, "200 evil");
 
-    const container = async (app: string): Promise<string> =>
-      (await sh([DOCKER, "ps", "-q", "--filter", `name=${rack.rack}_${app}_web.`])).trim();
-    const inside = (id: string, ...command: string[]): Promise<string> =>
-      sh([DOCKER, "exec", id, "/bin/busybox", ...command]).catch(String);
     const [shop, evil] = [await container("shop"), await container("evil")];
     const addresses = (await inside(shop, "ip", "-4", "addr")).match(/(?<=inet )(?!127)[\d.]+/g) ?? [];
     expect(addresses.length).toBeGreaterThan(1);
@@ -150,7 +119,7 @@ test.concurrent(
         address.startsWith("10."),
       );
     expect(await lookUp("web")).toEqual([own]);
-    for (const name of ["web.shop", "web.shop.davit.invalid", `${rack.rack}_shop_web`])
+    for (const name of ["web.shop", "_web_shop", `${rack.rack}_shop_web`])
       for (const one of [name, `tasks.${name}`, `${name}.${rack.rack}_shop`])
         expect([one, await lookUp(one)]).toEqual([one, []]);
     // The router carries requests by their names, as for anybody; its orders come by no network.
@@ -176,6 +145,79 @@ test.concurrent(
     expect(await deploy("shop", web("    domain: any.evil.test\n"))).toMatchObject({ code: 0 });
     await expectSoon("any.evil.test", "200 shop");
     await expectSoon("shop.test2", "200 evil");
+  },
+  LONG,
+);
+
+test.concurrent(
+  "an app takes no image of the engine, and no place of the router's in other apps' networks",
+  async () => {
+    await using apart = await strangers();
+    const { rack, admin, deploy, expectSoon, container, inside } = apart;
+    expect(await deploy("shop", web())).toMatchObject({ code: 0 });
+    await expectSoon("web.shop.apps.test", "200 shop");
+    const shop = await container("shop");
+    const image = (await sh([DOCKER, "inspect", "-f", "{{.Image}}", shop])).trim();
+    const tags = `{{range .RepoTags}}{{println .}}{{end}}`;
+    const names = (await sh([DOCKER, "image", "inspect", "-f", tags, image])).split("\n").filter(Boolean);
+    const name = names.find((one) => one.startsWith(`${rack.rack}/shop:`)) ?? "";
+    expect(name).toContain(":web.B");
+    const id = image.replace("sha256:", "");
+    await rack.box.ok(["rack", "params", "set", `RegistryHost=127.0.0.1:1`], { env: admin });
+    const asResource = (of: string): string => web(`resources:\n  cache: {type: redis, image: "${of}"}\n`);
+    for (const of of [
+      ...[id, id.slice(0, 12), image, `docker.io/${name}`, name, `${name.split(":")[0]}@${image}`],
+      ...["127.0.0.1:1/shop:web", "davit-test/caddy:2", "169.254.169.254/latest:1"],
+    ]) {
+      const took = await deploy("evil", asResource(of));
+      expect([of, took.code, took.stderr]).toEqual([
+        of,
+        1,
+        expect.stringMatching(/error: .*(redis|resource|image)/),
+      ]);
+      expect(took.stderr).not.toMatch(/refused|timeout|no such host/);
+    }
+    const made = await sh([DOCKER, "service", "ls", "-q", "--filter", `name=${rack.rack}_evil_resource`]);
+    expect(made).toBe("");
+    await rack.box.ok(["rack", "params", "set", "RegistryHost="], { env: admin });
+
+    // Its image calls itself the rack's router: containers have the labels of their image.
+    const rackId = /volumes\/(\w+)_/.exec(await inside(shop, "cat", "/proc/self/mountinfo"))?.[1] ?? "";
+    expect(rackId).not.toBe("");
+    const labels = `LABEL davit.rack=${rackId} davit.app=shop davit.router=yes davit.router.spec=x davit.one-off=yes`;
+    const Dockerfile = `FROM scratch\nCOPY busybox /bin/busybox\n${labels}\nCOPY www /www\nCMD ["/bin/busybox", "httpd", "-f", "-p", "3000", "-h", "/www"]\n`;
+    expect(await deploy("evil", web(), { Dockerfile })).toMatchObject({ code: 0 });
+    const evil = await container("evil");
+    expect(evil).not.toBe("");
+    expect(await deploy("shop", web("    domain: late.test\n"))).toMatchObject({ code: 0 });
+    await expectSoon("late.test", "200 shop");
+    await expectSoon("web.evil.apps.test", "200 evil");
+    const joined = await sh([DOCKER, "inspect", "-f", "{{json .NetworkSettings.Networks}}", evil]);
+    expect(Object.keys(JSON.parse(joined))).toEqual([`${rack.rack}_evil`]);
+    expect(await container("evil")).toBe(evil);
+  },
+  LONG,
+);
+
+test.concurrent(
+  "an app whose routes lead nowhere holds up nobody's requests but its own",
+  async () => {
+    await using apart = await strangers();
+    const { deploy, expectSoon, get, rack, admin } = apart;
+    for (const app of ["shop", "evil"] as const) expect(await deploy(app, web())).toMatchObject({ code: 0 });
+    for (const app of ["shop", "evil"]) await expectSoon(`web.${app}.apps.test`, `200 ${app}`);
+    await rack.box.ok(["scale", "web", "--count", "0", "-a", "evil"], { env: admin });
+    for (let tries = 0; tries < 50 && (await apart.container("evil")) !== ""; tries++) await Bun.sleep(200);
+    const lost = Promise.all(Array.from({ length: 200 }, () => get("web.evil.apps.test").catch(String)));
+    const slowest: number[] = [];
+    for (const end = performance.now() + 4000; performance.now() < end; ) {
+      const start = performance.now();
+      expect(await get("web.shop.apps.test")).toBe("200 shop");
+      slowest.push(performance.now() - start);
+    }
+    slowest.sort((a, b) => a - b);
+    expect(slowest[Math.floor(slowest.length / 2)]).toBeLessThan(250);
+    expect(new Set((await lost).map((said) => said.slice(0, 3)))).toEqual(new Set(["503"]));
   },
   LONG,
 );

@@ -14,7 +14,8 @@ import {
   resourceVariables,
 } from "../../src/runtime/resources.ts";
 import { routerConfig } from "../../src/runtime/router-config.ts";
-import { type Place, serviceName, serviceSpec } from "../../src/runtime/service-spec.ts";
+import { serviceName } from "../../src/runtime/service-name.ts";
+import { type Place, serviceSpec } from "../../src/runtime/service-spec.ts";
 import { sick } from "../../src/runtime/sick.ts";
 import { timerService } from "../../src/runtime/timers.ts";
 import { shellWords } from "../../src/shell-words.ts";
@@ -86,7 +87,7 @@ test("convox.yml becomes a service's spec, with the rack's labels on all of it",
         ],
       },
       Resources: { Limits: { MemoryBytes: 64 * 1024 * 1024, Pids: 4096 }, Reservations: { NanoCPUs: 1e8 } },
-      Networks: [{ Target: "net", Aliases: ["web", "web.shop.davit.invalid", "web.shop"] }],
+      Networks: [{ Target: "net", Aliases: ["web", "_web_shop", "web.shop"] }],
       Placement: { Constraints: ["node.id==n1"] },
     },
     Mode: { Replicated: { Replicas: 4 } },
@@ -100,7 +101,7 @@ test("a routed service has a name that the router finds it by, in its app's own 
   const yml =
     "services:\n  web:\n    build: .\n    port: 80\n  db:\n    build: .\n    port: 5432\n    internal: true\n";
   expect((await spec("web", yml)).spec).toMatchObject({
-    TaskTemplate: { Networks: [{ Target: "net", Aliases: ["web", "web.shop.davit.invalid", "web.shop"] }] },
+    TaskTemplate: { Networks: [{ Target: "net", Aliases: ["web", "_web_shop", "web.shop"] }] },
   });
   expect((await spec("db", yml)).spec).toMatchObject({
     TaskTemplate: { Networks: [{ Target: "net", Aliases: ["db"] }] },
@@ -129,7 +130,7 @@ test("the router answers for a service's names, and finds its processes by DNS",
                 handle: [
                   {
                     handler: "reverse_proxy",
-                    dynamic_upstreams: { source: "a", name: "web.shop.davit.invalid", port: "8443" },
+                    dynamic_upstreams: { source: "a", name: "_web_shop.", port: "8443" },
                     transport: { tls: { insecure_skip_verify: true } },
                   },
                 ],
