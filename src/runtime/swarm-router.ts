@@ -26,6 +26,9 @@ const FIRST_CONFIG = "davit-router.json";
 const TRIES = 40;
 /** Between tries, in milliseconds. */
 const POLL = 250;
+/** How long a service's tasks may take to end, and between looks at them, in milliseconds. */
+const FAREWELL = 30_000;
+const LOOK = 50;
 
 /**
  * The way in: one Caddy on this node, in each app's own network, which is no other's. It is a
@@ -174,7 +177,7 @@ export class SwarmRouter {
 
   /** Starts a container in place of those before, which listen on the same ports and so are stopped first. Where it does not start, they are started again. */
   async #takeOver(id: string, before: readonly EngineContainer[]): Promise<void> {
-    for (const { ID } of await this.#swarm.services(this.#labels)) await this.#swarm.remove(ID);
+    await this.#removeServices();
     for (const { Id } of before) await this.#containers.stop(Id).catch(() => undefined);
     try {
       await this.#containers.start(id);
@@ -190,9 +193,19 @@ export class SwarmRouter {
     await this.#containers.rename(id, this.#name).catch(() => undefined);
   }
 
+  /** As an earlier davit has started it. Its port is free once its tasks have ended, which nobody says. */
+  async #removeServices(): Promise<void> {
+    for (const { ID } of await this.#swarm.services(this.#labels)) {
+      await this.#swarm.remove(ID);
+      const tasks = { "com.docker.swarm.service.id": ID };
+      for (const end = performance.now() + FAREWELL; performance.now() < end; await Bun.sleep(LOOK))
+        if ((await this.#containers.list(tasks)).length === 0) break;
+    }
+  }
+
   /** What it knew stays on its volumes. */
   async remove(): Promise<void> {
-    for (const { ID } of await this.#swarm.services(this.#labels)) await this.#swarm.remove(ID);
+    await this.#removeServices();
     for (const { Id } of await this.#own({ ended: true })) await this.#containers.remove(Id);
   }
 
