@@ -91,3 +91,37 @@ test("after a restart of the engine an app's processes come back by themselves",
   const get = ["/bin/busybox", "wget", "-qO-", "http://127.0.0.1:3000/"];
   expect(await sh([DOCKER, "-H", engine.host, "exec", now, ...get])).toBe("one");
 }, 120_000);
+
+test("after a restart of the engine the router is in every app's network again, and knows its routes", async () => {
+  await using engine = await engineApart();
+  using box = sandbox();
+  const env = { DOCKER_HOST: engine.host };
+  const on = (...args: string[]): Promise<string> => sh([DOCKER, "-H", engine.host, ...args]);
+  await box.ok(["rack", "install"], { env });
+  await box.ok(["rack", "params", "set", `RouterImage=${await caddyImage(engine.host)}`], { env });
+  await box.ok(["rack", "install", "--domain", "apps.test"], { env });
+  const apps = ["blog", "shop"];
+  for (const app of apps)
+    await box.ok(["deploy", "-a", app], { env, cwd: await webProject(box.join(app), app) });
+  const networks = async (): Promise<string[]> => {
+    const shown = await on("inspect", "-f", "{{json .NetworkSettings.Networks}}", "local_router");
+    return Object.keys(JSON.parse(shown)).sort();
+  };
+  const joined = await networks();
+  expect(joined).toEqual(["bridge", "local_blog", "local_shop"]);
+  /** By the router's address in the app's own network: this machine does not reach the engine's. */
+  const ask = async (app: string): Promise<string> => {
+    const address = `{{(index .NetworkSettings.Networks "local_${app}").IPAddress}}`;
+    const router = (await on("inspect", "-f", address, "local_router")).trim();
+    const healthy = ["--filter", `name=local_${app}_web`, "--filter", "health=healthy"];
+    const [web = ""] = (await on("ps", "-q", ...healthy)).split("\n");
+    const get = ["wget", "-qO-", "--header", `Host: web.${app}.apps.test`, `http://${router}/`];
+    return await on("exec", web, "/bin/busybox", ...get).catch(String);
+  };
+  for (const app of apps) expect(await ask(app)).toBe(app);
+  await engine.restart();
+  for (const app of apps)
+    for (let tries = 0; tries < 600 && (await ask(app)) !== app; tries++) await Bun.sleep(100);
+  for (const app of apps) expect(await ask(app)).toBe(app);
+  expect(await networks()).toEqual(joined);
+}, 180_000);
