@@ -23,7 +23,8 @@ export class Releases {
   }
 
   async read(row: ReleaseRow): Promise<Release> {
-    return { ...row, env: await this.#open(row) };
+    const { id, app, build, manifest, description, created } = row;
+    return { id, app, build, env: await this.#open(row), manifest, description, created };
   }
 
   /** The env the app's next build or release inherits. */

@@ -76,8 +76,10 @@ export class Form {
     const text = this.text(name);
     if (text === undefined || text === "") return undefined;
     const parts = /^(\d{4})(\d\d)(\d\d)\.(\d\d)(\d\d)(\d\d)\.(\d{1,9})$/.exec(text);
-    if (!parts) throw new DavitError("invalid", `invalid ${name}: ${text.slice(0, 50)}`);
-    const [, year, month, day, hour, minute, second, fraction = ""] = parts;
-    return `${year}-${month}-${day}T${hour}:${minute}:${second}.${fraction.slice(0, 9)}Z`;
+    const [, year, month, day, hour, minute, second, fraction = ""] = parts ?? [];
+    const time = `${year}-${month}-${day}T${hour}:${minute}:${second}.${fraction.slice(0, 9)}Z`;
+    if (!parts || Number.isNaN(Date.parse(time)))
+      throw new DavitError("invalid", `invalid ${name}: ${text.slice(0, 50)}`);
+    return time;
   }
 }

@@ -55,6 +55,11 @@ const REFUSED: Record<string, Attack> = {
     return await evil.post(`/apps/evil/builds/${id}`, { status: "deleted" }, "PUT");
   },
 
+  "a build that began at no time": async ({ evil }) => {
+    const { id } = JSON.parse((await evil.post("/apps/evil/builds", { external: "true" })).text);
+    return await evil.post(`/apps/evil/builds/${id}`, { started: "99999999.999999.1" }, "PUT");
+  },
+
   "a mirror outside of the mirrors": ({ evil }) => send(evil, "..%2f..%2fshop%2f0", [file({})]),
   "a mirror in the place of loose content": ({ evil }) => send(evil, "loose", [file({})]),
   "a file that is longer than its mirror says": ({ evil }) => send(evil, "1", [file({ size: 0 })]),
@@ -132,6 +137,13 @@ test("no answer tells whether another app has a thing of that name", async () =>
   const plain = ({ status, text }: Answer) =>
     `${status} ${text.replaceAll(/[BR][A-Z]{10}|sha256:[0-9a-f]+|\b(shop|none)\b/g, "…")}`;
   expect(there.map(plain)).toEqual(absent.map(plain));
+});
+
+test("what a key is told of its own things counts nothing of others'", async () => {
+  const { evil } = rack;
+  const { id } = JSON.parse((await evil.post("/apps/evil/releases", { env: "A=1" })).text);
+  for (const path of ["/apps/evil", "/apps/evil/builds", "/apps/evil/releases", `/apps/evil/releases/${id}`])
+    expect((await evil.ask(path)).text).not.toMatch(/"seq"|"owner"|"store"|"lease/);
 });
 
 test("an app that fills its queue takes no place of another's", async () => {
