@@ -129,7 +129,8 @@ async function pipeline(
   const env = await parts.releases.currentEnv(app);
   const logins = {
     buildAuth: await parts.logins.buildAuth(app),
-    passwords: (await parts.logins.all()).map(({ password }) => password),
+    // Those of others reach no build of this app: to mask them would confirm a guess.
+    passwords: (await parts.logins.ofApp(app)).map(({ password }) => password),
   };
   const known = protect(log, env, options, logins);
   const managed = managedArgs({ app, id, rack: parts.name, buildAuth: logins.buildAuth }, options);

@@ -65,3 +65,16 @@ test("BUILD_AUTH names every login, Docker Hub's parameters among them, and neve
   const params = await box.ok(["rack", "params"]);
   expect(params).toMatch(/^docker_hub_password +\*{10}$/m);
 });
+
+test("a login of another app reaches no build, and no mask confirms a guess at its password", async () => {
+  using box = sandbox();
+  await box.ok(["apps", "create", "other"]);
+  const add = ["registries", "add", "registry.example.com", "-u", "ci", "--password-stdin"];
+  await box.ok([...add, "--for-app", "other"], { stdin: "others-hidden-word" });
+  const dir = await project(box.join("shop"), {
+    "convox.yml": "services:\n  web:\n    build: .\n",
+    Dockerfile: `${BASE}ARG BUILD_AUTH\nARG NONCE=${crypto.randomUUID()}\nRUN echo "others-hidden-word $BUILD_AUTH"\n`,
+  });
+  const log = await box.ok(["build", "--build-args", "BUILD_AUTH"], { cwd: dir });
+  expect(log).toMatch(/ others-hidden-word \{\}$/m);
+});
