@@ -108,12 +108,17 @@ export async function carryOut(
     await parts.after.attempt("Cannot drop layer caches that nobody uses", () => expireCaches(parts));
     return buildOf(await builds.find(app, id));
   } catch (error) {
-    const failure = signal.aborted ? new DavitError("interrupted", "Interrupted", { cause: error }) : error;
+    const failure = signal.aborted ? endOf(signal, error) : error;
     await fail(parts, app, id, failure, log);
     throw hasCode(failure, "interrupted") ? failure : buildFailed({ id, app }, failure, log);
   } finally {
     clearInterval(heartbeat);
   }
+}
+
+/** Why a build was ended before it was done. */
+function endOf({ reason }: AbortSignal, cause: unknown): DavitError {
+  return reason instanceof DavitError ? reason : new DavitError("interrupted", "Interrupted", { cause });
 }
 
 async function pipeline(

@@ -14,6 +14,7 @@ const DEFAULTS: Record<string, string> = {
   BuildConcurrency: "2",
   BuildFromUrls: "No",
   BuildMethod: "ec2",
+  BuildTimeout: "2h",
 };
 
 /** What the router is where nobody said otherwise; shown once there is one. */
@@ -76,6 +77,7 @@ const RULES: Record<string, { like: RegExp; words: string }> = {
   RouterTls: { like: /^(off|acme|internal|given)$/, words: "off, acme, internal or given" },
   RouterCertificate: { like: /^-----BEGIN CERTIFICATE-----\n/, words: "a chain of certificates in PEM" },
   RouterKey: { like: /^-----BEGIN [A-Z ]*PRIVATE KEY-----\n/, words: "a private key in PEM" },
+  BuildTimeout: { like: /^[1-9]\d{0,5}[smh]$/, words: "a time such as 90m or 2h" },
   BuildConcurrency: { like: /^([1-9]|[1-5]\d|6[0-4])$/, words: "a number from 1 to 64" },
 };
 const NAME = /^[A-Za-z][A-Za-z0-9_]{0,62}$/;

@@ -7,6 +7,7 @@ import { Garbage } from "../garbage.ts";
 import type { Descriptor } from "../oci/descriptor.ts";
 import { digestOf, parseDigest } from "../oci/digest.ts";
 import { removeScratch } from "../scratch.ts";
+import { buildLimit } from "./build-limit.ts";
 import { BuildQueue, type QueueLimits } from "./build-queue.ts";
 import type { EmbeddedRack } from "./embedded.ts";
 import { carryOut, type Sourced } from "./embedded-build.ts";
@@ -294,7 +295,8 @@ export class ServedRack {
     };
     try {
       await this.#parts.ledger.builds.begin(row.id);
-      await carryOut(this.#parts, row, source, {}, signal, true);
+      using limit = await buildLimit(this.#parts.settings);
+      await carryOut(this.#parts, row, source, {}, AbortSignal.any([signal, limit.signal]), true);
     } catch (error) {
       // Most failures have marked the build already; it must not stay open after any.
       await this.#parts.ledger.builds.fail(row.id, reasonOf(error)).catch(() => undefined);

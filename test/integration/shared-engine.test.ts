@@ -94,6 +94,19 @@ test("no image is taken from the engine of a served rack, by whatever name", asy
   }
 }, 240_000);
 
+test("a build that never ends keeps others waiting for BuildTimeout at most", async () => {
+  await rack.box.ok(["rack", "params", "set", "BuildTimeout=5s"]);
+  try {
+    const endless = web(`${BASE}RUN sleep 600 # ${crypto.randomUUID()}\n`);
+    const ended = await Promise.all([build("evil", endless), build("evil", endless)]);
+    for (const { code, log } of ended)
+      expect([code, log]).toEqual([1, expect.stringContaining("it took longer than 5s")]);
+    expect(await build("shop", web(BASE))).toMatchObject({ code: 0 });
+  } finally {
+    await rack.box.ok(["rack", "params", "set", "BuildTimeout="]);
+  }
+});
+
 test("a served rack gives no Dockerfile to a frontend that anybody could have written", async () => {
   const { code, log } = await build("evil", web(`# syntax=${image}\n${BASE}`));
   expect([code, log]).toEqual([1, expect.stringContaining("no frontend of docker's own")]);
