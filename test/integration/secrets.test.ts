@@ -67,7 +67,7 @@ test(
     expect(failed.code).toBe(1);
     expect(failed.stderr + failed.stdout).toContain("nope");
     const cases: [string, number, RegExp][] = [
-      [TOKEN, 2, /^error: Cannot use secret "": it is not id=ID/],
+      [TOKEN, 2, /^error: Cannot use --secret: it is not id=ID/],
       [`id=x,value=${TOKEN}`, 2, /^error: Cannot use secret "x": it is not id=ID/],
       ["id=x,src=/nowhere/at/all", 1, /^error: Cannot read secret x: .*no such file/i],
       ["id=x,env=NO_SUCH_VARIABLE", 1, /^error: Cannot read secret x: there is no variable NO_SUCH_VARIABLE/],
