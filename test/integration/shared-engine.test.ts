@@ -92,6 +92,8 @@ test("no image is taken from the engine of a served rack, by whatever name", asy
     expect([name, copied.code]).toEqual([name, 1]);
     expect(named.log + from.log + copied.log).not.toContain(BACKWARDS);
   }
+  // Nothing else kept these builds from it.
+  expect(await build("evil", web(`${BASE}RUN echo built\n`))).toMatchObject({ code: 0 });
 }, 240_000);
 
 test("a build that never ends keeps others waiting for BuildTimeout at most", async () => {
