@@ -18,7 +18,7 @@ export const appsParams: Command = {
     }
     if (verb !== undefined)
       throw new DavitError("usage", `Cannot ${verb} parameters`, {
-        hint: "davit apps params set NAME=VALUE",
+        hint: "`davit apps params set NAME=VALUE`",
       });
     const { parameters } = await rack.app(app);
     if (input.on("json")) return json(context, parameters);

@@ -22,7 +22,7 @@ export const rackParams: Command = {
     if (verb === "set") return await set(changes, context);
     if (verb !== undefined)
       throw new DavitError("usage", `Cannot ${verb} parameters`, {
-        hint: "davit rack params set NAME=VALUE",
+        hint: "`davit rack params set NAME=VALUE`",
       });
     await show(input, context);
   },

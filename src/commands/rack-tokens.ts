@@ -19,7 +19,7 @@ export const rackTokens: Command = {
     if (verb === undefined && !input.on("older")) return await list(input, context);
     if (verb === "revoke" && (ids.length > 0 || input.on("older"))) return await revoke(ids, input, context);
     throw new DavitError("usage", `Cannot run "rack tokens ${input.args.join(" ")}": name a token`, {
-      hint: "davit rack tokens revoke ID, or --older",
+      hint: "give an id, `davit rack tokens revoke ID`, or --older",
     });
   },
 };

@@ -16,7 +16,8 @@ export async function buildLimit(settings: Settings): Promise<Disposable & { sig
 }
 
 function tooLong(limit: string): DavitError {
+  const longer = `${2 * Number.parseInt(limit, 10)}${limit.slice(-1)}`;
   return new DavitError("build-failed", `it took longer than ${limit}`, {
-    hint: "davit rack params set BuildTimeout=4h",
+    hint: `whoever runs the rack may let builds take longer: \`davit rack params set BuildTimeout=${longer}\``,
   });
 }

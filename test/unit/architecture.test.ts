@@ -155,3 +155,10 @@ test("bodies and other programs' output are read with a limit and a timer, in tw
     expect([name, unbounded.exec(text)?.[0]]).toEqual([name, undefined]);
   }
 });
+
+test("a command in a hint stands in backticks, by which it is found and told the rack that -r named", async () => {
+  for await (const name of new Glob("**/*.ts").scan(SRC)) {
+    const text = await Bun.file(join(SRC, name)).text();
+    expect([name, /\bhint: ["`]davit .*/.exec(text)?.[0]]).toEqual([name, undefined]);
+  }
+});
